@@ -1,0 +1,56 @@
+# The recipes that people and `.ci/run` share; each is one line.
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# Serve on http://127.0.0.1:8080 with the embedded database
+run *arguments:
+    cargo run -- {{arguments}}
+
+# Run every test; those on PostgreSQL too where it is installed
+test *arguments:
+    cargo test {{arguments}}
+
+# Everything that needs no server: format, lints, documents, licences
+check: fmt lint doc deny
+
+# Check the format
+fmt:
+    cargo fmt --all --check
+
+# Lint, warnings denied
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Build the documentation, warnings denied
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Check dependencies: bans, licences, sources
+deny:
+    cargo deny --config .deny.toml check bans licenses sources
+
+# Check dependencies against the advisory database (needs GitHub)
+advisories:
+    cargo deny --config .deny.toml check advisories
+
+# Write the contract that the code derives into api/openapi.json
+contract:
+    cargo run --quiet -p tasks-api > api/openapi.json.new && mv api/openapi.json.new api/openapi.json
+
+# Validate the committed contract with independent tools (Python, Node)
+contract-check:
+    .ci/contract
+
+# Start the release binary in an empty folder and use it
+smoke: release
+    .ci/smoke target/release/tasks-server
+
+# Build the release binary
+release:
+    cargo build --release
+
+# All that a change must pass
+ci:
+    .ci/run

@@ -1,0 +1,214 @@
+//! JSON in and out: the one extractor of request bodies, and the one payload of answers.
+//!
+//! poem-openapi's own `Json` gives no pointers, takes numbers for strings and the last of duplicate members, and writes
+//! through an intermediate tree. [`Body`] reads with serde and says where a body is wrong; [`Json`] writes straight into
+//! the answer's buffer. Both keep the schemas of the types that they carry.
+
+use std::collections::BTreeSet;
+
+use poem::error::ReadBodyError;
+use poem::http::header;
+use poem::{IntoResponse, Request, RequestBody, Response};
+use poem_openapi::payload::Payload;
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use crate::error::{Error, Fault};
+use crate::openapi::never;
+use crate::task::READ_ONLY;
+
+/// The media type of bodies and answers.
+const JSON: &str = "application/json";
+
+/// The longest body that an operation reads, in bytes.
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
+
+/// An object that a request carries.
+pub(crate) trait RequestObject: Type + DeserializeOwned {
+    /// What no body at all stands for; `None` where a body is required.
+    #[must_use]
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+/// The JSON body of a request, refused with the pointers of all that is wrong with it.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+        // `Body` refuses unknown members, so the schema says it.
+        if let Some(schema) = registry.schemas.get_mut(T::name().as_ref()) {
+            schema.additional_properties = Some(Box::new(never()));
+        }
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType { content_type: JSON, schema: T::schema_ref() }],
+            required: T::absent().is_none(),
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let bytes = match body.take()?.into_bytes_limit(MAX_BYTES).await {
+            Ok(bytes) => bytes,
+            Err(ReadBodyError::PayloadTooLarge) => {
+                return Err(Error::BodyTooLarge(MAX_BYTES).into());
+            }
+            // The client stopped sending: nobody is left to read the answer.
+            Err(_) => return Err(Error::MalformedJson("the body ended early".to_owned()).into()),
+        };
+        if bytes.is_empty()
+            && let Some(absent) = T::absent()
+        {
+            return Ok(Self(absent));
+        }
+        if !is_json(request) {
+            return Err(Error::UnsupportedMediaType.into());
+        }
+        Ok(Self(parse(&bytes)?))
+    }
+}
+
+/// Whether the request says that its body is JSON; parameters of the media type do not matter (RFC 8259 §11).
+fn is_json(request: &Request) -> bool {
+    let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let media_type = value.as_bytes().split(|&b| b == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes())
+}
+
+/// Reads one JSON object.
+fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
+    // serde takes an array for a struct.
+    let is_object = bytes.trim_ascii_start().starts_with(b"{");
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let fault = if is_object {
+        match serde_path_to_error::deserialize(&mut json) {
+            Ok(value) => match json.end() {
+                Ok(()) => return Ok(value),
+                Err(error) => return Err(malformed(&error)),
+            },
+            Err(error) => {
+                let pointer = pointer(error.path());
+                Some((pointer, error.into_inner()))
+            }
+        }
+    } else {
+        None
+    };
+    // What follows is only for a body that is refused, and may take its time: the whole of it must be JSON first.
+    let tree: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+    let Value::Object(members) = tree else {
+        return Err(Error::invalid(Fault::body("", "must be a JSON object")));
+    };
+    let (known, required) = members_of::<T>();
+    let sent: BTreeSet<&str> = members.keys().map(String::as_str).collect();
+    let mut faults = Vec::new();
+    for name in required.iter().filter(|name| !sent.contains(*name)) {
+        faults.push(Fault::body(format!("/{name}"), "is required"));
+    }
+    for name in sent.iter().filter(|name| !known.contains(*name)) {
+        let detail = if READ_ONLY.contains(name) {
+            "is set by the server; leave it out".to_owned()
+        } else {
+            format!("is unknown here; the members are {}", known.join(", "))
+        };
+        faults.push(Fault::body(format!("/{}", escape(name)), detail));
+    }
+    if let Some((pointer, error)) = fault {
+        let text = error.to_string();
+        if let Some(name) = text.strip_prefix("duplicate field `").and_then(|t| t.split('`').next())
+        {
+            faults.push(Fault::body(format!("/{name}"), "is sent twice; send it once"));
+        } else if !text.starts_with("missing field") && !text.starts_with("unknown field") {
+            faults.push(Fault::body(pointer, in_our_words(&text)));
+        }
+    }
+    Err(Error::Invalid(faults))
+}
+
+/// The names of the members of `T`, and of those the required ones.
+fn members_of<T: Type>() -> (Vec<&'static str>, Vec<&'static str>) {
+    let mut registry = Registry::new();
+    T::register(&mut registry);
+    let schema = registry.schemas.remove(T::name().as_ref()).unwrap_or(MetaSchema::ANY);
+    (schema.properties.iter().map(|(name, _)| *name).collect(), schema.required)
+}
+
+fn malformed(error: &serde_json::Error) -> Error {
+    Error::MalformedJson(format!("is not valid JSON: {error}"))
+}
+
+/// serde's text without its place, which the pointer says: `invalid type: null, expected a string at line 1 …`.
+fn in_our_words(text: &str) -> String {
+    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    match text.split_once(", expected ") {
+        Some((_, expected)) => format!("must be {expected}"),
+        None => text.to_owned(),
+    }
+}
+
+/// A path in a JSON pointer (RFC 6901 §3).
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", escape(key)),
+        Segment::Enum { variant } => format!("/{}", escape(variant)),
+        Segment::Unknown => String::new(),
+    };
+    path.iter().map(step).collect()
+}
+
+fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+/// The JSON body of an answer.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: Type> Payload for Json<T> {
+    const CONTENT_TYPE: &'static str = JSON;
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(JSON).body(write_json(&self.0))
+    }
+}
+
+/// JSON text. Our answers hold texts, numbers and named members only, which cannot fail to be written.
+pub(crate) fn write_json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut text = Vec::with_capacity(512);
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => text,
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The pages about the contract, outside the document: the document itself, Swagger UI, and a page for each problem.
+//!
+//! All are made at their first request, compressed once, and kept. Nothing on them comes from another host.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write as _;
+use std::sync::LazyLock;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use poem::endpoint::{BoxEndpoint, make_sync};
+use poem::http::{HeaderMap, Method, StatusCode, header};
+use poem::{EndpointExt, Request, Response};
+use poem_openapi::OpenApi;
+use poem_openapi::registry::{MetaApi, Registry};
+
+use crate::error::{Error, ProblemCode};
+use crate::openapi;
+
+/// The pages: routes without a place in the document.
+pub(crate) struct Pages;
+
+impl OpenApi for Pages {
+    fn meta() -> Vec<MetaApi> {
+        Vec::new()
+    }
+
+    fn register(_: &mut Registry) {}
+
+    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        let mut get = |path: &str, page: fn(&Request) -> Result<Response, Error>| {
+            let endpoint = make_sync(move |request| page(&request).map_err(poem::Error::from));
+            table.entry(path.to_owned()).or_default().insert(Method::GET, endpoint.boxed());
+        };
+        get("/", |_| Ok(to_docs()));
+        get("/docs/", |_| Ok(to_docs()));
+        get("/docs", |request| Ok(SWAGGER_UI.answer(request)));
+        get("/docs/swagger-ui.css", |request| Ok(STYLE.answer(request)));
+        get("/docs/swagger-ui.js", |request| Ok(SCRIPT.answer(request)));
+        get("/docs/start.js", |request| Ok(START.answer(request)));
+        get("/openapi.json", |request| Ok(DOCUMENT_JSON.answer(request)));
+        get("/openapi.yaml", |request| Ok(DOCUMENT_YAML.answer(request)));
+        get("/problems", |request| Ok(PROBLEMS.answer(request)));
+        get("/problems/:code", problem);
+    }
+}
+
+/// A page, ready to be sent.
+struct Page {
+    content_type: &'static str,
+    plain: Vec<u8>,
+    gzip: Vec<u8>,
+    hash: String,
+    policy: &'static str,
+}
+
+/// What Swagger UI may do: run and show what this server sends, and call this server.
+const UI_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a page without script may do.
+const TEXT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                           frame-ancestors 'none'";
+
+static DOCUMENT_JSON: LazyLock<Page> =
+    LazyLock::new(|| Page::new("application/json", openapi::JSON.as_bytes(), TEXT_POLICY));
+static DOCUMENT_YAML: LazyLock<Page> =
+    LazyLock::new(|| Page::new("application/yaml", openapi::YAML.as_bytes(), TEXT_POLICY));
+static STYLE: LazyLock<Page> = LazyLock::new(|| {
+    Page::new("text/css; charset=utf-8", element(&bundle(), "style").as_bytes(), UI_POLICY)
+});
+static SCRIPT: LazyLock<Page> = LazyLock::new(|| {
+    Page::new("text/javascript; charset=utf-8", element(&bundle(), "script").as_bytes(), UI_POLICY)
+});
+static START: LazyLock<Page> = LazyLock::new(|| {
+    Page::new(
+        "text/javascript; charset=utf-8",
+        b"SwaggerUIBundle({
+  url: '/openapi.json',
+  dom_id: '#ui',
+  deepLinking: true,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});
+",
+        UI_POLICY,
+    )
+});
+static SWAGGER_UI: LazyLock<Page> = LazyLock::new(|| {
+    let (style, script, start) = (&STYLE.hash, &SCRIPT.hash, &START.hash);
+    let text = format!(
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Tasks API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css?v={style}">
+<script defer src="/docs/swagger-ui.js?v={script}"></script>
+<script defer src="/docs/start.js?v={start}"></script>
+</head>
+<body>
+<main id="ui"></main>
+<noscript>Swagger UI needs JavaScript. The contract itself is at <a href="/openapi.json">/openapi.json</a>.</noscript>
+</body>
+</html>
+"#
+    );
+    Page::new(HTML, text.as_bytes(), UI_POLICY)
+});
+static PROBLEMS: LazyLock<Page> = LazyLock::new(|| {
+    let mut rows = String::new();
+    for code in ProblemCode::ALL {
+        let (name, status, title) = (code.as_str(), code.status().as_u16(), code.title());
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            rows,
+            r#"<tr><td>{status}</td><td><a href="/problems/{name}">{name}</a></td><td>{title}</td></tr>"#
+        );
+    }
+    html(
+        "Problems",
+        &format!(
+            "<table>\n<thead><tr><th>Status</th><th>Code</th><th>Title</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
+        ),
+    )
+});
+static PROBLEM: LazyLock<HashMap<&str, Page>> = LazyLock::new(|| {
+    let page = |code: &ProblemCode| {
+        let (status, help) = (code.status(), code.help().replace('<', "&lt;").replace('>', "&gt;"));
+        let body = format!(
+            "<p><code>{}</code>, status {}</p>\n<p>{help}</p>\n<p><a href=\"/problems\">All problems</a></p>",
+            code.as_str(),
+            status.as_u16(),
+        );
+        (code.as_str(), html(code.title(), &body))
+    };
+    ProblemCode::ALL.iter().map(page).collect()
+});
+
+const HTML: &str = "text/html; charset=utf-8";
+
+fn html(title: &str, body: &str) -> Page {
+    let text = format!(
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · Tasks API</title>
+<link rel="icon" href="data:,">
+<style>
+body {{ max-width: 45rem; margin: 3rem auto; padding: 0 1rem; font: 1rem/1.6 system-ui, sans-serif; color: #1b1f24; background: #fff; }}
+a {{ color: #0b57a4; }}
+td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top; }}
+</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"#
+    );
+    Page::new(HTML, text.as_bytes(), TEXT_POLICY)
+}
+
+fn problem(request: &Request) -> Result<Response, Error> {
+    let code = request.raw_path_param("code").unwrap_or_default();
+    PROBLEM.get(code).map(|page| page.answer(request)).ok_or(Error::PathNotFound)
+}
+
+fn to_docs() -> Response {
+    Response::builder()
+        .status(StatusCode::PERMANENT_REDIRECT)
+        .header(header::LOCATION, "/docs")
+        .finish()
+}
+
+/// Swagger UI as the crate ships it: one page with its style and its script inside.
+fn bundle() -> String {
+    openapi::service(()).swagger_ui_html()
+}
+
+/// What stands in the first element of this name that says its character set, as those of the bundle do.
+fn element<'a>(page: &'a str, name: &str) -> &'a str {
+    let start = format!("<{name} charset=\"UTF-8\">");
+    let end = format!("</{name}>");
+    let inside = page.split_once(&start).and_then(|(_, rest)| rest.split_once(&end));
+    inside.map_or("", |(inside, _)| inside)
+}
+
+impl Page {
+    fn new(content_type: &'static str, plain: &[u8], policy: &'static str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        plain.hash(&mut hasher);
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        // Writing to a Vec cannot fail.
+        let gzip = gzip.write_all(plain).and_then(|()| gzip.finish()).unwrap_or_default();
+        let hash = format!("{:016x}", hasher.finish());
+        Self { content_type, plain: plain.to_vec(), gzip, hash, policy }
+    }
+
+    /// The page, compressed for whoever reads that; 304 for whoever has it.
+    fn answer(&self, request: &Request) -> Response {
+        let gzip = accepts_gzip(request.headers());
+        let etag = format!("\"{}{}\"", self.hash, if gzip { "-gz" } else { "" });
+        // A request that names the content's hash may keep the answer for good.
+        let pinned = request.uri().query() == Some(&format!("v={}", self.hash));
+        let mut response = Response::builder()
+            .header(header::ETAG, &etag)
+            .header(header::VARY, "Accept-Encoding")
+            .header(
+                header::CACHE_CONTROL,
+                if pinned { "public, max-age=31536000, immutable" } else { "public, no-cache" },
+            );
+        let known = request.headers().get_all(header::IF_NONE_MATCH).iter();
+        let known = known.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+        if known.map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == "*" || tag == etag) {
+            return response.status(StatusCode::NOT_MODIFIED).finish();
+        }
+        if gzip {
+            response = response.header(header::CONTENT_ENCODING, "gzip");
+        }
+        response
+            .content_type(self.content_type)
+            .header(header::CONTENT_SECURITY_POLICY, self.policy)
+            .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+            .header(header::REFERRER_POLICY, "no-referrer")
+            .body(if gzip { self.gzip.clone() } else { self.plain.clone() })
+    }
+}
+
+/// Whether `Accept-Encoding` has gzip, with another weight than zero (RFC 9110 §12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q="));
+        name.eq_ignore_ascii_case("gzip") && weight.is_none_or(|q| q.parse().is_ok_and(|q: f32| q > 0.0))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundle_has_the_style_and_the_script_of_swagger_ui() {
+        let bundle = bundle();
+        assert!(element(&bundle, "style").contains(".swagger-ui"));
+        assert!(element(&bundle, "script").contains("SwaggerUIBundle"));
+    }
+}

@@ -1,0 +1,119 @@
+//! The values of the headers that answers carry, each with its schema.
+
+use std::fmt::Write;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use poem::http::HeaderValue;
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::ToHeader;
+use serde_json::json;
+
+use crate::newtype::schema_type;
+use crate::task::Task;
+
+/// `ETag`: the task's version as a strong entity tag (RFC 9110 §8.8.3).
+pub(crate) struct ETag(i64);
+
+impl ETag {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(r#"^"[1-9][0-9]*"$"#.to_owned()),
+            example: Some(json!("\"1\"")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+impl From<&Task> for ETag {
+    fn from(task: &Task) -> Self {
+        Self(task.version)
+    }
+}
+
+impl ToHeader for ETag {
+    fn to_header(&self) -> Option<HeaderValue> {
+        format!("\"{}\"", self.0).try_into().ok()
+    }
+}
+
+/// `Location`: the canonical path of a task, also when it was created through `me`.
+pub(crate) struct Location(String);
+
+impl Location {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            example: Some(json!("/api/alice/tasks/019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70")),
+            ..MetaSchema::new_with_format("string", "uri-reference")
+        }
+    }
+}
+
+impl From<&Task> for Location {
+    fn from(task: &Task) -> Self {
+        /// What stays as it is in a path segment (RFC 3986 §2.3).
+        const SEGMENT: &AsciiSet =
+            &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+        let user = utf8_percent_encode(task.user_id.as_str(), SEGMENT);
+        let mut path = String::with_capacity(96);
+        // Writing to a String cannot fail.
+        let _ = write!(path, "/api/{user}/tasks/{}", task.id);
+        Self(path)
+    }
+}
+
+impl ToHeader for Location {
+    fn to_header(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.0).ok()
+    }
+}
+
+macro_rules! constant_headers {
+    ($($(#[$doc:meta])* $name:ident = $value:literal;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl $name {
+            fn schema() -> MetaSchema {
+                MetaSchema { enum_items: vec![json!($value)], ..MetaSchema::new("string") }
+            }
+        }
+
+        impl ToHeader for $name {
+            fn to_header(&self) -> Option<HeaderValue> {
+                Some(HeaderValue::from_static($value))
+            }
+        }
+
+        schema_type!($name);
+    )*};
+}
+
+constant_headers! {
+    /// `Cache-Control` of one user's data: only for them, and to be asked for again.
+    Private = "private, no-cache";
+    /// `Cache-Control` of what is only true now.
+    NoStore = "no-store";
+}
+
+/// `Vary` of one user's data: with `me`, two users share a URL.
+pub(crate) struct ByToken;
+
+impl ByToken {
+    fn schema() -> MetaSchema {
+        // A server that answers pages of other origins adds that it does.
+        MetaSchema {
+            pattern: Some("^Authorization(, Origin)?$".to_owned()),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+impl ToHeader for ByToken {
+    fn to_header(&self) -> Option<HeaderValue> {
+        Some(HeaderValue::from_static("Authorization"))
+    }
+}
+
+schema_type!(ETag);
+schema_type!(Location);
+schema_type!(ByToken);

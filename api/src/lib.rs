@@ -1,0 +1,102 @@
+#![doc = include_str!("introduction.md")]
+//!
+//! # The crate
+//!
+//! This crate is that contract: it compiles, and prints its document, with no server, database or secret.
+//! [`routes`] serves it over a [`TaskService`] and an [`Authenticate`]; `README.md` has the rules of the contract.
+
+mod body;
+mod docs;
+mod error;
+mod examples;
+mod guard;
+mod header;
+mod newtype;
+pub mod openapi;
+mod owner;
+mod router;
+mod service;
+mod task;
+mod upgrade;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
+
+pub use crate::error::{Cause, Error, Fault, Location, Problem, ProblemCode, TokenFault};
+pub use crate::newtype::{Invalid, Nullable};
+pub use crate::owner::{Authenticate, Caller, Owner};
+pub use crate::service::TaskService;
+pub use crate::task::{
+    Cursor, Limit, NewTask, PageMeta, PageRequest, Task, TaskEnvelope, TaskId, TaskPage, TaskPatch,
+    TaskUpdate, Timestamp, Title, UserId,
+};
+
+use crate::docs::Pages;
+use crate::guard::Guarded;
+use crate::router::TaskRouter;
+
+/// Everything that the contract serves: the operations and, outside the document, the pages about them.
+///
+/// Whatever is refused comes out as an [`Error`], which [`Error::into_response`] turns into a problem once the request's
+/// id is known. Answers and errors carry the [`Route`] that matched as their data.
+pub fn routes<S: TaskService, A: Authenticate>(
+    service: Arc<S>,
+    authenticator: Arc<A>,
+) -> impl Endpoint<Output = Response> {
+    let operations = Guarded { api: TaskRouter(service), authenticator };
+    Routes {
+        inner: openapi::service((operations, Pages)).into_endpoint(),
+        operations: guard::routes::<TaskRouter<S>>(),
+    }
+}
+
+/// The path that a request matched, with its parameters by name: `/api/{user_id}/tasks`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route(pub Arc<str>);
+
+/// All routes; says in our words what the framework refuses.
+struct Routes {
+    inner: BoxEndpoint<'static>,
+    operations: HashMap<String, guard::RouteInfo>,
+}
+
+impl Endpoint for Routes {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let info = |pattern: Option<&PathPattern>| pattern.and_then(|p| self.operations.get(&*p.0));
+        match self.inner.call(request).await {
+            Ok(mut response) => {
+                let pattern = response.data::<PathPattern>();
+                if let Some(route) = info(pattern).map(|info| info.route.clone()).or_else(|| page(pattern)) {
+                    response.set_data(route);
+                }
+                Ok(response)
+            }
+            Err(error) => {
+                let pattern = error.data::<PathPattern>().cloned();
+                let info = info(pattern.as_ref());
+                let mut error = poem::Error::from(match Error::from_framework(error) {
+                    // What is no operation is a page.
+                    Error::MethodNotAllowed(_) => Error::MethodNotAllowed(
+                        info.map_or("GET, HEAD", |info| &info.methods).to_owned(),
+                    ),
+                    error => error,
+                });
+                if let Some(route) =
+                    info.map(|info| info.route.clone()).or_else(|| page(pattern.as_ref()))
+                {
+                    error.set_data(route);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn page(pattern: Option<&PathPattern>) -> Option<Route> {
+    pattern.map(|pattern| Route(pattern.0.clone()))
+}

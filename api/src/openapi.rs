@@ -1,0 +1,118 @@
+//! The document: what poem-openapi derives from the annotated types, brought to OpenAPI 3.1 and given its examples.
+
+use std::sync::{Arc, LazyLock};
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::{LicenseObject, OpenApiService};
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::examples::{Place, examples, problems};
+use crate::owner::Owner;
+use crate::router::TaskRouter;
+use crate::service::TaskService;
+use crate::task::{NewTask, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskUpdate};
+use crate::upgrade::to_3_1;
+
+/// The document as JSON, as it stands in `openapi.json`.
+pub static JSON: LazyLock<String> = LazyLock::new(|| {
+    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
+    text.push('\n');
+    text
+});
+
+/// The document as YAML.
+pub static YAML: LazyLock<String> =
+    LazyLock::new(|| serde_saphyr::to_string(&document()).unwrap_or_default());
+
+/// The schema that nothing fits, until [`to_3_1`] writes it as `false`: [`MetaSchema`] cannot.
+pub(crate) fn never() -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(MetaSchema::new("never")))
+}
+
+/// The service of poem-openapi, for its routes or for its document.
+pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
+    OpenApiService::new(api, "Tasks API", env!("CARGO_PKG_VERSION"))
+        .summary("A multi-user task API")
+        .description(include_str!("introduction.md"))
+        .license(LicenseObject::new("MIT").identifier("MIT"))
+        .server("/")
+}
+
+/// The whole document.
+fn document() -> Value {
+    let spec = service(TaskRouter(Arc::<Nobody>::default())).spec();
+    let mut document = to_3_1(serde_json::from_str(&spec).unwrap_or_default());
+    let operations = document
+        .get_mut("paths")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flat_map(|paths| paths.values_mut())
+        .filter_map(Value::as_object_mut)
+        .flat_map(|item| item.values_mut())
+        .filter_map(Value::as_object_mut);
+    for operation in operations {
+        // Said outright, so that "no token" is a statement and not an omission.
+        operation.entry("security").or_insert_with(|| json!([]));
+        let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let has_body = operation.contains_key("requestBody");
+        for (place, name, value) in examples(&id) {
+            let at = match place {
+                Place::Request => operation.get_mut("requestBody"),
+                Place::Status(status) => response(operation, &status.to_string()),
+            };
+            add_example(at, name, &value);
+        }
+        let statuses: Vec<String> = operation
+            .get("responses")
+            .and_then(Value::as_object)
+            .map(|responses| responses.keys().cloned().collect())
+            .unwrap_or_default();
+        for status in statuses {
+            for (name, value) in problems(&status, has_body) {
+                add_example(response(operation, &status), name, &value);
+            }
+        }
+    }
+    document
+}
+
+fn response<'a>(
+    operation: &'a mut serde_json::Map<String, Value>,
+    status: &str,
+) -> Option<&'a mut Value> {
+    operation.get_mut("responses")?.get_mut(status)
+}
+
+/// Adds a named example to each media type of a request body or response.
+fn add_example(at: Option<&mut Value>, name: &str, value: &Value) {
+    let content = at.and_then(|at| at.get_mut("content")).and_then(Value::as_object_mut);
+    for media_type in content.into_iter().flat_map(|content| content.values_mut()) {
+        if let Some(media_type) = media_type.as_object_mut() {
+            let examples = media_type.entry("examples").or_insert_with(|| json!({}));
+            if let Some(examples) = examples.as_object_mut() {
+                examples.insert(name.to_owned(), json!({ "value": value }));
+            }
+        }
+    }
+}
+
+/// Nobody serves: the document is made from the types alone.
+#[derive(Default)]
+struct Nobody;
+
+#[rustfmt::skip]
+impl TaskService for Nobody {
+    async fn list(&self, _: &Owner, _: PageRequest) -> Result<TaskPage, Error> { nobody() }
+    async fn create(&self, _: &Owner, _: NewTask) -> Result<Task, Error> { nobody() }
+    async fn get(&self, _: &Owner, _: TaskId) -> Result<Task, Error> { nobody() }
+    async fn update(&self, _: &Owner, _: TaskId, _: TaskUpdate) -> Result<Task, Error> { nobody() }
+    async fn patch(&self, _: &Owner, _: TaskId, _: TaskPatch) -> Result<Task, Error> { nobody() }
+    async fn complete(&self, _: &Owner, _: TaskId, _: bool) -> Result<Task, Error> { nobody() }
+    async fn delete(&self, _: &Owner, _: TaskId) -> Result<(), Error> { nobody() }
+    async fn ready(&self) -> Result<(), Error> { nobody() }
+}
+
+fn nobody<T>() -> Result<T, Error> {
+    Err(Error::internal("the document serves no requests"))
+}

@@ -1,0 +1,392 @@
+//! The operations over HTTP. Each is: tell the owner, call the service once, wrap what it answers.
+
+use std::sync::Arc;
+
+use poem_openapi::param::{Path, Query};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Tags};
+use serde::Serialize;
+
+use crate::body::{Body, Json, RequestObject};
+use crate::error::{Error, Fault, Location, Refusal, Statuses};
+use crate::header::{ByToken, ETag, Location as TaskLocation, NoStore, Private};
+use crate::owner::Caller;
+use crate::service::TaskService;
+use crate::task::{
+    Cursor, Flag, Limit, NewTask, PageRequest, Task, TaskCompletion, TaskEnvelope, TaskId,
+    TaskPage, TaskPatch, TaskUpdate, UserId,
+};
+
+/// The operations, over whatever serves them.
+pub(crate) struct TaskRouter<S>(pub(crate) Arc<S>);
+
+#[derive(Tags)]
+enum Tag {
+    /// One user's tasks.
+    Tasks,
+    /// Whether the server is up.
+    Health,
+}
+
+#[OpenApi(response_header(
+    name = "X-Request-Id",
+    ty = "String",
+    description = "The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too."
+))]
+impl<S: TaskService> TaskRouter<S> {
+    /// List tasks
+    ///
+    /// Newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until it is null. Tasks
+    /// that are created meanwhile appear on no later page, and none is listed twice or left out.
+    #[oai(
+        path = "/api/:user_id/tasks",
+        method = "get",
+        operation_id = "listTasks",
+        tag = "Tag::Tasks"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "one for each parameter of the operation")]
+    async fn list_tasks(
+        &self,
+        caller: Caller,
+        /// Whose tasks: the token's `sub`, or `me`.
+        user_id: Path<UserId>,
+        /// How many tasks a page has at most.
+        #[oai(default)]
+        limit: Query<Limit>,
+        /// The `next_cursor` of the page before. It belongs to the filter that it was made with.
+        cursor: Query<Option<Cursor>>,
+        /// Only completed (`true`) or only open (`false`) tasks.
+        is_completed: Query<Option<Flag>>,
+        /// Also count all tasks that the filter matches, as `meta.total`.
+        #[oai(default)]
+        include_total: Query<Flag>,
+    ) -> Result<PageAnswer, Refusal<OnList>> {
+        let page = page_request(*limit, *cursor, *is_completed, *include_total)?;
+        let owner = caller.owner_of(&user_id)?;
+        let page = self.0.list(&owner, page).await?;
+        Ok(PageAnswer::Page(Json(page), Private, ByToken))
+    }
+
+    /// Create a task
+    ///
+    /// The task is open and has version 1.
+    #[oai(
+        path = "/api/:user_id/tasks",
+        method = "post",
+        operation_id = "createTask",
+        tag = "Tag::Tasks"
+    )]
+    async fn create_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        user_id: Path<UserId>,
+        body: Body<NewTask>,
+    ) -> Result<CreatedAnswer, Refusal<OnCreate>> {
+        let owner = caller.owner_of(&user_id)?;
+        let task = self.0.create(&owner, body.0).await?;
+        let (etag, location) = (ETag::from(&task), TaskLocation::from(&task));
+        Ok(CreatedAnswer::Created(Json(TaskEnvelope { data: task }), etag, location, Private, ByToken))
+    }
+
+    /// Get a task
+    #[oai(
+        path = "/api/:user_id/tasks/:id",
+        method = "get",
+        operation_id = "getTask",
+        tag = "Tag::Tasks"
+    )]
+    async fn get_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+    ) -> Result<TaskAnswer, Refusal<OnTask>> {
+        let owner = caller.owner_of(&user_id)?;
+        Ok(self.0.get(&owner, *id).await?.into())
+    }
+
+    /// Replace a task
+    ///
+    /// Sets every writable member; both are required. Never creates a task. A write that changes nothing keeps the
+    /// task's version and times.
+    #[oai(
+        path = "/api/:user_id/tasks/:id",
+        method = "put",
+        operation_id = "updateTask",
+        tag = "Tag::Tasks"
+    )]
+    async fn update_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+        body: Body<TaskUpdate>,
+    ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let owner = caller.owner_of(&user_id)?;
+        Ok(self.0.update(&owner, *id, body.0).await?.into())
+    }
+
+    /// Change a task
+    ///
+    /// Sets the members that are sent and leaves the others as they are. A write that changes nothing keeps the task's
+    /// version and times.
+    #[oai(
+        path = "/api/:user_id/tasks/:id",
+        method = "patch",
+        operation_id = "patchTask",
+        tag = "Tag::Tasks"
+    )]
+    async fn patch_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+        body: Body<TaskPatch>,
+    ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let owner = caller.owner_of(&user_id)?;
+        Ok(self.0.patch(&owner, *id, body.0).await?.into())
+    }
+
+    /// Complete a task
+    ///
+    /// Without a body, or with `{}`, the task becomes completed; `{"is_completed": false}` opens it again. Never a
+    /// toggle: a repeat changes nothing and keeps the task's version and times.
+    #[oai(
+        path = "/api/:user_id/tasks/:id/complete",
+        method = "patch",
+        operation_id = "completeTask",
+        tag = "Tag::Tasks"
+    )]
+    async fn complete_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+        body: Body<TaskCompletion>,
+    ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let owner = caller.owner_of(&user_id)?;
+        let is_completed = body.0.is_completed.unwrap_or(true);
+        Ok(self.0.complete(&owner, *id, is_completed).await?.into())
+    }
+
+    /// Delete a task
+    ///
+    /// A second time it is no longer found.
+    #[oai(
+        path = "/api/:user_id/tasks/:id",
+        method = "delete",
+        operation_id = "deleteTask",
+        tag = "Tag::Tasks"
+    )]
+    async fn delete_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+    ) -> Result<DeletedAnswer, Refusal<OnTask>> {
+        let owner = caller.owner_of(&user_id)?;
+        self.0.delete(&owner, *id).await?;
+        Ok(DeletedAnswer::Deleted(Private, ByToken))
+    }
+
+    /// Tell whether the server is alive
+    ///
+    /// Asks nothing of the database.
+    #[oai(path = "/livez", method = "get", operation_id = "getLiveness", tag = "Tag::Health")]
+    async fn liveness(&self) -> Result<HealthAnswer, Refusal<OnLive>> {
+        Ok(HealthAnswer::ok())
+    }
+
+    /// Tell whether the server can serve tasks
+    ///
+    /// Answers from the outcome of the last call of the database; asks it only when there was none or it failed.
+    #[oai(path = "/readyz", method = "get", operation_id = "getReadiness", tag = "Tag::Health")]
+    async fn readiness(&self) -> Result<HealthAnswer, Refusal<OnReady>> {
+        self.0.ready().await?;
+        Ok(HealthAnswer::ok())
+    }
+}
+
+impl RequestObject for NewTask {}
+impl RequestObject for TaskUpdate {}
+impl RequestObject for TaskPatch {}
+impl RequestObject for TaskCompletion {
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+/// Puts a list's parameters together; a cursor must be of the same filter.
+fn page_request(
+    limit: Limit,
+    cursor: Option<Cursor>,
+    is_completed: Option<Flag>,
+    include_total: Flag,
+) -> Result<PageRequest, Error> {
+    let is_completed = is_completed.map(|flag| flag.0);
+    if cursor.is_some_and(|cursor| cursor.is_completed != is_completed) {
+        return Err(Error::invalid(Fault::parameter(
+            Location::Query,
+            "cursor",
+            "was made with another is_completed; send the same filter, or start again without a cursor",
+        )));
+    }
+    let before = cursor.map(|cursor| cursor.after);
+    Ok(PageRequest { limit, before, is_completed, include_total: include_total.0 })
+}
+
+#[derive(ApiResponse)]
+enum PageAnswer {
+    /// A page of tasks.
+    #[oai(status = 200)]
+    Page(
+        Json<TaskPage>,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum TaskAnswer {
+    /// The task.
+    #[oai(status = 200)]
+    Task(
+        Json<TaskEnvelope>,
+        /// The task's version, as a strong entity tag.
+        #[oai(header = "ETag")]
+        ETag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+impl From<Task> for TaskAnswer {
+    fn from(task: Task) -> Self {
+        let etag = ETag::from(&task);
+        Self::Task(Json(TaskEnvelope { data: task }), etag, Private, ByToken)
+    }
+}
+
+#[derive(ApiResponse)]
+enum CreatedAnswer {
+    /// The task was created.
+    #[oai(status = 201)]
+    Created(
+        Json<TaskEnvelope>,
+        /// The task's version, as a strong entity tag.
+        #[oai(header = "ETag")]
+        ETag,
+        /// The canonical path of the task.
+        #[oai(header = "Location")]
+        TaskLocation,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum DeletedAnswer {
+    /// The task was deleted.
+    #[oai(status = 204)]
+    Deleted(
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+/// How the server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Object, Serialize)]
+pub(crate) struct Health {
+    /// Always `ok`; a server that is not well answers with a problem.
+    pub(crate) status: HealthStatus,
+}
+
+/// How the server is, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HealthStatus {
+    /// All is well.
+    Ok,
+}
+
+#[derive(ApiResponse)]
+enum HealthAnswer {
+    /// All is well.
+    #[oai(status = 200)]
+    Ok(
+        Json<Health>,
+        /// The answer is only true now.
+        #[oai(header = "Cache-Control")]
+        NoStore,
+    ),
+}
+
+impl HealthAnswer {
+    fn ok() -> Self {
+        Self::Ok(Json(Health { status: HealthStatus::Ok }), NoStore)
+    }
+}
+
+const BAD_REQUEST: (u16, &str) = (400, "The request breaks the contract; `errors` says where.");
+const UNAUTHORIZED: (u16, &str) = (401, "No token, or one that does not verify; `code` says why.");
+const FORBIDDEN: (u16, &str) = (403, "The path's user is not the user of the token.");
+const NOT_FOUND: (u16, &str) = (404, "The user has no such task.");
+const TOO_LARGE: (u16, &str) = (413, "The body has more than 64 KiB.");
+const MEDIA_TYPE: (u16, &str) = (415, "The body is not sent as JSON.");
+const INTERNAL: (u16, &str) = (500, "A bug of the server; its log has the cause.");
+const UNAVAILABLE: (u16, &str) = (503, "The database is away, asleep or busy; try again.");
+
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident = [$($status:ident),*];)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        struct $name;
+
+        impl Statuses for $name {
+            const STATUSES: &'static [(u16, &'static str)] = &[$($status),*];
+        }
+    )*};
+}
+
+statuses! {
+    /// What a list can refuse with.
+    OnList = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, INTERNAL, UNAVAILABLE];
+    /// What a creation can refuse with.
+    OnCreate = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_LARGE, MEDIA_TYPE, INTERNAL, UNAVAILABLE];
+    /// What an operation on a task can refuse with.
+    OnTask = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INTERNAL, UNAVAILABLE];
+    /// What an operation on a task with a body can refuse with.
+    OnTaskWrite =
+        [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_LARGE, MEDIA_TYPE, INTERNAL, UNAVAILABLE];
+    /// What the liveness probe can refuse with.
+    OnLive = [BAD_REQUEST, INTERNAL];
+    /// What the readiness probe can refuse with.
+    OnReady = [BAD_REQUEST, INTERNAL, UNAVAILABLE];
+}

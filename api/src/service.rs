@@ -1,0 +1,65 @@
+//! The verbs of the contract, in domain words: what the server does behind each operation.
+
+use std::future::Future;
+
+use crate::error::Error;
+use crate::owner::Owner;
+use crate::task::{NewTask, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskUpdate};
+
+/// What the server must be able to do with one owner's tasks.
+///
+/// Every verb takes the [`Owner`] first and sees no other user's tasks: a task of somebody else is
+/// [`Error::TaskNotFound`], as if it did not exist.
+///
+/// # Errors
+/// Every verb answers [`Error::Unavailable`] while the database is away and [`Error::Internal`] for a bug; those on
+/// one task answer [`Error::TaskNotFound`] when the owner has no such task.
+pub trait TaskService: Send + Sync + 'static {
+    /// A page of the owner's tasks, newest first.
+    fn list(
+        &self,
+        owner: &Owner,
+        page: PageRequest,
+    ) -> impl Future<Output = Result<TaskPage, Error>> + Send;
+
+    /// Creates a task, open and with version 1.
+    fn create(
+        &self,
+        owner: &Owner,
+        new: NewTask,
+    ) -> impl Future<Output = Result<Task, Error>> + Send;
+
+    /// The task with this id.
+    fn get(&self, owner: &Owner, id: TaskId) -> impl Future<Output = Result<Task, Error>> + Send;
+
+    /// Replaces every writable member. A write that changes nothing keeps version and times.
+    fn update(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        update: TaskUpdate,
+    ) -> impl Future<Output = Result<Task, Error>> + Send;
+
+    /// Changes the members that were sent. A write that changes nothing keeps version and times.
+    fn patch(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        patch: TaskPatch,
+    ) -> impl Future<Output = Result<Task, Error>> + Send;
+
+    /// Completes the task (`true`) or opens it again (`false`); never a toggle.
+    fn complete(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        is_completed: bool,
+    ) -> impl Future<Output = Result<Task, Error>> + Send;
+
+    /// Deletes the task.
+    fn delete(&self, owner: &Owner, id: TaskId) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Whether the service can work: answers from the last known outcome, and asks the database only when there is
+    /// none or the last one was a failure.
+    fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send;
+}

@@ -1,0 +1,157 @@
+//! The edge: what happens to every request before and after the contract's routes.
+//!
+//! The request gets an id, a time limit and a line in the log; pages of other origins get what CORS wants; a panic is
+//! caught. Whatever was refused inside becomes a problem here, where the id is known.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, PathPattern, Request, Response};
+use tasks_api::{Error, Route};
+use uuid::Uuid;
+
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives each request an id, a time limit, an answer whatever happens, and one line in the log.
+pub struct Edge<E> {
+    inner: E,
+    timeout: Duration,
+    cors: Option<Cors>,
+}
+
+impl<E: Endpoint<Output = Response>> Edge<E> {
+    /// Around `inner`, whose answers may take `timeout`; without `cors`, pages of other origins cannot call.
+    pub fn new(inner: E, timeout: Duration, cors: Option<Cors>) -> Self {
+        Self { inner, timeout, cors }
+    }
+
+    /// The answer of what is inside, whatever happens there.
+    async fn answer(&self, request: Request, id: &str) -> Response {
+        let work = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        let outcome = match tokio::time::timeout(self.timeout, work).await {
+            Ok(Ok(outcome)) => outcome,
+            // The panic hook has logged where.
+            Ok(Err(_panic)) => Err(Error::internal("a panic").into()),
+            Err(_elapsed) => Err(Error::Unavailable("the request took too long".into()).into()),
+        };
+        outcome.unwrap_or_else(|error| refuse(error, id))
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        let id = request_id(request.headers());
+        let text = id.to_str().unwrap_or_default();
+        let method = request.method().clone();
+        let mut response = match &self.cors {
+            None => self.answer(request, text).await,
+            Some(cors) => {
+                let origin = cors.allowed_origin(request.headers());
+                let mut response = match &origin {
+                    Some(_) if is_preflight(&request) => cors.preflight(),
+                    _ => self.answer(request, text).await,
+                };
+                cors.complete(response.headers_mut(), origin);
+                response
+            }
+        };
+        let status = response.status().as_u16();
+        let route = response.data::<Route>().map_or("", |route| &route.0);
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(target: "tasks_server::request", %method, route, status, micros, request_id = text);
+        response.headers_mut().insert(X_REQUEST_ID.clone(), id);
+        Ok(response)
+    }
+}
+
+/// The problem for an error; what the server is to blame for is logged, once, with its cause.
+fn refuse(error: poem::Error, id: &str) -> Response {
+    let route = error.data::<Route>().cloned();
+    let error = Error::from_framework(error);
+    match &error {
+        Error::Internal(cause) => tracing::error!(request_id = id, %cause, "internal error"),
+        Error::Unavailable(cause) => tracing::warn!(request_id = id, %cause, "unavailable"),
+        _ => {}
+    }
+    let mut response = error.into_response(id);
+    if let Some(route) = route {
+        response.set_data(route);
+    }
+    response
+}
+
+/// The request's own id when it is 1 to 128 visible ASCII characters, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let own = headers.get(&X_REQUEST_ID).filter(|value| {
+        let bytes = value.as_bytes();
+        (1..=128).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+    });
+    own.cloned().unwrap_or_else(|| {
+        let mut text = Uuid::encode_buffer();
+        let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+    })
+}
+
+/// Lets pages of other origins call the server (Fetch standard, "CORS protocol").
+///
+/// The framework's own middleware answers 403 to pages of origins that are not listed, also of the server's own, and
+/// replaces `Vary`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cors {
+    /// Pages of every site: the token is in a header, which no page sends unasked.
+    Any,
+    /// Pages of these origins.
+    Origins(Vec<HeaderValue>),
+}
+
+/// What a page may send.
+const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
+const ALLOW_HEADERS: HeaderValue =
+    HeaderValue::from_static("Authorization, Content-Type, X-Request-Id");
+/// What a page may read.
+const EXPOSE_HEADERS: HeaderValue =
+    HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Allow");
+/// For how many seconds a browser need not ask again: two hours, the most that browsers keep.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+impl Cors {
+    /// The request's origin, when its pages may call.
+    fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = headers.get(header::ORIGIN)?;
+        match self {
+            Self::Any => true,
+            Self::Origins(list) => list.contains(origin),
+        }
+        .then(|| origin.clone())
+    }
+
+    /// The answer to the question that a browser asks before a call.
+    fn preflight(&self) -> Response {
+        Response::builder()
+            .status(StatusCode::NO_CONTENT)
+            .header(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS)
+            .header(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS)
+            .header(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE)
+            .finish()
+    }
+
+    /// Adds to an answer what a page needs to read it.
+    fn complete(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = origin {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSE_HEADERS);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The rows of the two tables, and what a row means as a noun of the contract.
+//!
+//! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
+
+use tasks_api::Task;
+use tasks_api::task::{TaskId, Title, UserId};
+
+/// The users that own tasks. The sign-in system owns people; this mirrors their ids so that tasks have a parent.
+pub mod users {
+    #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
+    use sea_orm::entity::prelude::*;
+
+    /// A user, known since their first task.
+    #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "users")]
+    pub struct Model {
+        /// The `sub` of the user's token.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// When their first task came, in whole microseconds.
+        pub created_at: DateTimeUtc,
+    }
+
+    #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+    pub enum Relation {
+        #[sea_orm(has_many = "super::tasks::Entity")]
+        Tasks,
+    }
+
+    impl Related<super::tasks::Entity> for Entity {
+        fn to() -> RelationDef {
+            Relation::Tasks.def()
+        }
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The tasks.
+pub mod tasks {
+    #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
+    use sea_orm::entity::prelude::*;
+
+    /// A task. Its key is `(user_id, id)`; the times are in whole microseconds.
+    #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "tasks")]
+    pub struct Model {
+        /// The owner.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub user_id: String,
+        /// A UUID of version 7: sorts by creation.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        /// 1 to 200 code points.
+        pub title: String,
+        /// Exactly when `completed_at` is set.
+        pub is_completed: bool,
+        /// Since when the task is completed.
+        pub completed_at: Option<DateTimeUtc>,
+        /// When the task was created.
+        pub created_at: DateTimeUtc,
+        /// When the task last changed; never steps back.
+        pub updated_at: DateTimeUtc,
+        /// Counts the changes, from 1.
+        pub version: i64,
+    }
+
+    #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+    pub enum Relation {
+        #[sea_orm(
+            belongs_to = "super::users::Entity",
+            from = "Column::UserId",
+            to = "super::users::Column::Id",
+            on_delete = "Cascade"
+        )]
+        User,
+    }
+
+    impl Related<super::users::Entity> for Entity {
+        fn to() -> RelationDef {
+            Relation::User.def()
+        }
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+impl From<tasks::Model> for Task {
+    fn from(row: tasks::Model) -> Self {
+        Self {
+            id: TaskId(row.id),
+            user_id: UserId::from_stored(row.user_id),
+            title: Title::from_stored(row.title),
+            is_completed: row.is_completed,
+            completed_at: row.completed_at.map(Into::into).into(),
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+            version: row.version,
+        }
+    }
+}

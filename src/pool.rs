@@ -1,0 +1,487 @@
+//! The pool: connections to the database, each lent for one statement.
+//!
+//! It stands where SeaORM's own connection would, as the [`ConnectionTrait`] of every query, because the driver's pool
+//! costs more and promises less. That one asks each returned connection for a sign of life before anyone may have it:
+//! a second round trip for every statement, and without a limit, so a connection that has gone silent is lost to the
+//! pool for good (sqlx issue 4349). It also waits out a refused port until the whole time to acquire is over.
+//!
+//! Here a connection comes back only from a statement that ended; one that was given up half-way, or that failed in a
+//! way that says nothing about its state, is dropped, which ends its session. Nothing has to be asked, so the hot path
+//! is one round trip. What rested a while is pinged before it is lent. A statement on a connection that turns out to
+//! be lost (a sleeping Neon ends them all) is tried once more on a new one.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sea_orm::prelude::async_trait;
+use sea_orm::{
+    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult,
+    RuntimeErr, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+};
+use sea_query_sqlx::SqlxValues;
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{
+    ConnectOptions, Connection, IntoArguments, PgConnection, Postgres, Sqlite, SqliteConnection,
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+/// How long a statement waits for a free connection, and how long a new connection may take: a Neon database wakes
+/// within it.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// After so long at rest a connection is pinged before it is lent.
+const DOUBTFUL: Duration = Duration::from_millis(500);
+/// How long that ping may take.
+const PING: Duration = Duration::from_millis(500);
+/// After so long at rest a connection is dropped.
+const MAX_REST: Duration = Duration::from_mins(1);
+/// At this age a connection is dropped: its server process has grown, and a failover may have moved the database.
+const MAX_AGE: Duration = Duration::from_mins(15);
+/// For so long after a failed connection attempt nobody tries another.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Which database, and how to reach it.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// A server, over the network.
+    Postgres(Box<PgConnectOptions>),
+    /// A file, or memory.
+    Sqlite(Box<SqliteConnectOptions>),
+}
+
+impl Target {
+    /// One connection as SeaORM's own, for the migrations: they need its transactions.
+    pub(crate) async fn connect_once(&self) -> Result<DatabaseConnection, DbErr> {
+        fn one<DB: sqlx::Database>() -> PoolOptions<DB> {
+            PoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE)
+        }
+        match self {
+            Self::Postgres(options) => one()
+                .connect_with(options.as_ref().clone())
+                .await
+                .map(SqlxPostgresConnector::from_sqlx_postgres_pool),
+            Self::Sqlite(options) => one()
+                .connect_with(options.as_ref().clone())
+                .await
+                .map(SqlxSqliteConnector::from_sqlx_sqlite_pool),
+        }
+        .map_err(unreachable)
+    }
+
+    async fn connect(&self) -> Result<Link, sqlx::Error> {
+        Ok(match self {
+            Self::Postgres(options) => Link::Postgres(options.connect().await?),
+            Self::Sqlite(options) => Link::Sqlite(options.connect().await?),
+        })
+    }
+}
+
+/// An open connection.
+enum Link {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+impl Link {
+    async fn all(&mut self, statement: &Statement) -> Result<Vec<QueryResult>, sqlx::Error> {
+        Ok(match self {
+            Self::Postgres(link) => {
+                query::<Postgres>(statement).fetch_all(link).await?.into_iter().map(Into::into).collect()
+            }
+            Self::Sqlite(link) => {
+                query::<Sqlite>(statement).fetch_all(link).await?.into_iter().map(Into::into).collect()
+            }
+        })
+    }
+
+    async fn one(&mut self, statement: &Statement) -> Result<Option<QueryResult>, sqlx::Error> {
+        Ok(match self {
+            Self::Postgres(link) => query::<Postgres>(statement).fetch_optional(link).await?.map(Into::into),
+            Self::Sqlite(link) => query::<Sqlite>(statement).fetch_optional(link).await?.map(Into::into),
+        })
+    }
+
+    async fn none(&mut self, statement: &Statement) -> Result<ExecResult, sqlx::Error> {
+        Ok(match self {
+            Self::Postgres(link) => query::<Postgres>(statement).execute(link).await?.into(),
+            Self::Sqlite(link) => query::<Sqlite>(statement).execute(link).await?.into(),
+        })
+    }
+
+    async fn ping(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Postgres(link) => link.ping().await,
+            Self::Sqlite(link) => link.ping().await,
+        }
+    }
+
+    async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Postgres(link) => link.close().await,
+            Self::Sqlite(link) => link.close().await,
+        }
+    }
+}
+
+/// The values are cloned: a second try needs them again.
+fn query<DB: sqlx::Database>(statement: &Statement) -> Query<'_, DB, SqlxValues>
+where
+    SqlxValues: for<'q> IntoArguments<DB>,
+{
+    let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
+    sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
+}
+
+/// A connection that nobody uses now.
+struct Resting {
+    link: Link,
+    born: Instant,
+    since: Instant,
+}
+
+/// A connection that one statement has. Dropping it drops the connection; [`Lease::end`] gives it back.
+struct Lease<'pool> {
+    pool: &'pool Pool,
+    link: Option<Link>,
+    born: Instant,
+    /// Whether earlier statements used it, so that it may have been lost since.
+    reused: bool,
+    _permits: (Option<SemaphorePermit<'pool>>, SemaphorePermit<'pool>),
+}
+
+impl Lease<'_> {
+    fn end(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.pool.rest(link, self.born);
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        // SQLite's worker finishes or resets a statement that was given up, and there is no session to lose; a
+        // database in memory, on the other hand, would be lost with its only connection.
+        if matches!(self.link, Some(Link::Sqlite(_))) {
+            self.end();
+        }
+    }
+}
+
+/// The last thing that was heard of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Outcome {
+    Unknown,
+    Good,
+    Bad,
+}
+
+/// At most so many connections, opened when they are needed and never before.
+pub(crate) struct Pool {
+    target: Target,
+    size: u32,
+    permits: Semaphore,
+    /// SQLite lets one writer in at a time, and the others poll for the lock: here they queue instead.
+    writer: Option<Semaphore>,
+    /// The last one in is the first one out, so that a quiet server needs few and the rest can be dropped.
+    resting: Mutex<Vec<Resting>>,
+    outcome: AtomicU8,
+    /// Until when nobody tries to connect, in milliseconds from `start`; 0 while connecting works.
+    closed_until: AtomicU64,
+    start: Instant,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub(crate) fn new(target: Target, size: u32) -> Self {
+        Self {
+            writer: matches!(target, Target::Sqlite(_)).then(|| Semaphore::new(1)),
+            target,
+            size,
+            permits: Semaphore::new(size as usize),
+            resting: Mutex::new(Vec::new()),
+            outcome: AtomicU8::new(Outcome::Unknown as u8),
+            closed_until: AtomicU64::new(0),
+            start: Instant::now(),
+        }
+    }
+
+    /// Whether the last statement found the database well.
+    pub(crate) fn is_well(&self) -> bool {
+        self.outcome.load(Ordering::Relaxed) == Outcome::Good as u8
+    }
+
+    /// Asks the database for a sign of life.
+    pub(crate) async fn ask(&self) -> Result<(), DbErr> {
+        self.query_one_raw(Statement::from_string(self.get_database_backend(), "SELECT 1")).await?;
+        Ok(())
+    }
+
+    /// Lends no more, waits `grace` for what is lent, and ends the sessions.
+    pub(crate) async fn close(&self, grace: Duration) {
+        let _ = timeout(grace, self.permits.acquire_many(self.size)).await;
+        self.permits.close();
+        let resting = std::mem::take(&mut *self.resting());
+        let _ = timeout(grace, async {
+            for Resting { link, .. } in resting {
+                let _ = link.close().await;
+            }
+        })
+        .await;
+    }
+
+    fn resting(&self) -> MutexGuard<'_, Vec<Resting>> {
+        // Nothing under this lock can stop half-way.
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rest(&self, link: Link, born: Instant) {
+        let since = Instant::now();
+        let mut resting = self.resting();
+        resting.push(Resting { link, born, since });
+        let is_stale = |oldest: &Resting| {
+            matches!(oldest.link, Link::Postgres(_)) && since - oldest.since > MAX_REST
+        };
+        let stale = if resting.first().is_some_and(is_stale) { Some(resting.remove(0)) } else { None };
+        drop(resting);
+        drop(stale);
+    }
+
+    /// A connection for `statement`.
+    async fn lend(&self, statement: &Statement) -> Result<Lease<'_>, DbErr> {
+        let writer = match &self.writer {
+            Some(writer) if !statement.sql.starts_with("SELECT") => Some(permit(writer).await?),
+            _ => None,
+        };
+        let permits = (writer, permit(&self.permits).await?);
+        let (link, born, reused) = match self.rested().await {
+            Some(Resting { link, born, .. }) => (link, born, true),
+            None => (self.connect().await?, Instant::now(), false),
+        };
+        Ok(Lease { pool: self, link: Some(link), born, reused, _permits: permits })
+    }
+
+    /// The connection that rested the shortest, if it is alive.
+    async fn rested(&self) -> Option<Resting> {
+        loop {
+            let mut last = self.resting().pop()?;
+            if matches!(last.link, Link::Sqlite(_)) {
+                return Some(last);
+            }
+            let rest = last.since.elapsed();
+            if rest > MAX_REST || last.born.elapsed() > MAX_AGE {
+                continue;
+            }
+            if rest > DOUBTFUL && !matches!(timeout(PING, last.link.ping()).await, Ok(Ok(()))) {
+                self.forget();
+                return None;
+            }
+            return Some(last);
+        }
+    }
+
+    /// Drops what rests: what is wrong with one connection is most likely wrong with those that rested longer.
+    fn forget(&self) {
+        if matches!(self.target, Target::Postgres(_)) {
+            let forgotten = std::mem::take(&mut *self.resting());
+            drop(forgotten);
+        }
+    }
+
+    /// A new connection. While the database is away only one caller at a time tries; the others are told at once.
+    async fn connect(&self) -> Result<Link, DbErr> {
+        let closed = self.closed_until.load(Ordering::Relaxed);
+        if closed > 0 {
+            let probing = self.millis(ACQUIRE + PAUSE);
+            let is_early = self.millis(Duration::ZERO) < closed;
+            let order = Ordering::Relaxed;
+            if is_early || self.closed_until.compare_exchange(closed, probing, order, order).is_err() {
+                return Err(conn("the database was away a moment ago"));
+            }
+        }
+        let result = match timeout(ACQUIRE, self.target.connect()).await {
+            Ok(result) => result.map_err(unreachable),
+            Err(_) => Err(conn("the database did not answer a new connection in time")),
+        };
+        let closed = if result.is_ok() { 0 } else { self.millis(PAUSE) };
+        self.closed_until.store(closed, Ordering::Relaxed);
+        result
+    }
+
+    /// The milliseconds from the start to a point that lies `ahead`; never 0.
+    fn millis(&self, ahead: Duration) -> u64 {
+        u64::try_from((self.start.elapsed() + ahead).as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Runs a statement on a connection of its own, and once more when the first try shows a connection from before:
+    /// one that is lost, or whose prepared statement does not fit the tables any more. `twice`: whether the statement
+    /// has the same effect and answer when the lost connection had run it already.
+    async fn run<T>(
+        &self,
+        statement: &Statement,
+        twice: bool,
+        ask: impl AsyncFn(&mut Link, &Statement) -> Result<T, sqlx::Error>,
+    ) -> Result<T, DbErr> {
+        let mut first = true;
+        let result = loop {
+            let mut lease = match self.lend(statement).await {
+                Ok(lease) => lease,
+                Err(error) => break Err(error),
+            };
+            let Some(link) = &mut lease.link else {
+                break Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed));
+            };
+            let error = match ask(link, statement).await {
+                Ok(answer) => {
+                    lease.end();
+                    break Ok(answer);
+                }
+                Err(error) => error,
+            };
+            if leaves_connection_sound(&error) {
+                lease.end();
+            }
+            let again = first && lease.reused && is_of_the_past(&error, twice);
+            drop(lease);
+            if !again {
+                break Err(DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))));
+            }
+            self.forget();
+            first = false;
+        };
+        self.note(match &result {
+            Err(error) if is_outage(error) => Outcome::Bad,
+            _ => Outcome::Good,
+        });
+        result
+    }
+
+    /// Remembers an outcome; writes only news, as every request comes by here.
+    fn note(&self, outcome: Outcome) {
+        if self.outcome.load(Ordering::Relaxed) != outcome as u8 {
+            self.outcome.store(outcome as u8, Ordering::Relaxed);
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Pool {
+    fn get_database_backend(&self) -> DbBackend {
+        match self.target {
+            Target::Postgres(_) => DbBackend::Postgres,
+            Target::Sqlite(_) => DbBackend::Sqlite,
+        }
+    }
+
+    /// Not tried again on a lost connection: how many rows it touched would be another number the second time.
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.run(&statement, false, Link::none).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.execute_raw(Statement::from_string(self.get_database_backend(), sql)).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.run(&statement, true, Link::one).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.run(&statement, true, Link::all).await
+    }
+}
+
+impl fmt::Debug for Pool {
+    /// Without the target: it holds a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+async fn permit(of: &Semaphore) -> Result<SemaphorePermit<'_>, DbErr> {
+    if let Ok(permit) = of.try_acquire() {
+        return Ok(permit);
+    }
+    match timeout(ACQUIRE, of.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
+        Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+    }
+}
+
+fn conn(cause: &str) -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(cause.to_owned()))
+}
+
+fn unreachable(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
+}
+
+/// What the driver said, and the database's own error when there is one.
+pub(crate) fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// The SQLSTATE of PostgreSQL, or SQLite's extended result code.
+fn code(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+/// Whether the session goes on after this error: the statement was refused, and nothing else happened.
+fn leaves_connection_sound(error: &sqlx::Error) -> bool {
+    let code = code(error).unwrap_or_default();
+    code == "57014" || (code.len() == 5 && matches!(code.get(..2), Some("22" | "23" | "40" | "42" | "55")))
+}
+
+/// Whether the error tells of the connection's past rather than of the statement.
+fn is_of_the_past(error: &sqlx::Error, twice: bool) -> bool {
+    match code(error).as_deref() {
+        // A cached plan must not change its result type; the session was ended before the statement.
+        Some("0A000" | "57P01" | "57P02" | "57P05") => true,
+        _ => twice && matches!(error, sqlx::Error::Io(_)),
+    }
+}
+
+/// Whether the database, or the way to it, is away, full or busy: trying later may work.
+pub(crate) fn is_outage(error: &DbErr) -> bool {
+    match error {
+        // Whatever stops a connection from being made, Neon's many texts under XX000 included.
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
+        error => driver_error(error).is_some_and(is_outage_of_driver),
+    }
+}
+
+fn is_outage_of_driver(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+    let Some(database) = error.as_database_error() else {
+        return matches!(error, Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed);
+    };
+    let code = database.code().unwrap_or_default();
+    if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+        // The primary result code is the low byte: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
+        return matches!(code.parse().map(|code: i32| code & 0xff), Ok(5 | 6 | 8 | 10 | 13 | 14));
+    }
+    match code.as_ref() {
+        // Read-only (a failover), serialization, deadlock, lock and statement timeouts, an I/O error of the server.
+        "25006" | "40001" | "40P01" | "55P03" | "57014" | "58030" => true,
+        "XX000" => is_neon(database.message()),
+        code => ["08", "53", "57P"].iter().any(|class| code.starts_with(class)),
+    }
+}
+
+/// Whether an "internal error" is the storage or proxy of Neon, which have no other code.
+fn is_neon(message: &str) -> bool {
+    ["[NEON", "compute node", "ontrol plane", "endpoint", "quota", "too many connections", "pageserver"]
+        .iter()
+        .any(|text| message.contains(text))
+}

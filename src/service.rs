@@ -1,0 +1,91 @@
+//! What each operation does: the rules between the contract and the storage.
+
+use std::future::Future;
+
+use tasks_api::{
+    Cursor, Error, NewTask, Nullable, Owner, PageMeta, PageRequest, Task, TaskId, TaskPage,
+    TaskPatch, TaskService, TaskUpdate, Timestamp,
+};
+use uuid::Uuid;
+
+use crate::repository::{Change, Repository};
+
+/// The tasks of all users, behind the contract.
+pub struct Tasks {
+    repository: Repository,
+}
+
+impl Tasks {
+    /// Serves what the repository stores.
+    #[must_use]
+    pub fn new(repository: Repository) -> Self {
+        Self { repository }
+    }
+
+    /// Every write to a task that exists is a change of some members.
+    async fn change(&self, owner: &Owner, id: TaskId, change: Change) -> Result<Task, Error> {
+        let task = self.repository.change(owner, id, change, now()).await?;
+        task.ok_or(Error::TaskNotFound)
+    }
+}
+
+/// The one clock: times are made here, in whole microseconds, and never by the database.
+fn now() -> Timestamp {
+    chrono::Utc::now().into()
+}
+
+impl TaskService for Tasks {
+    async fn list(&self, owner: &Owner, page: PageRequest) -> Result<TaskPage, Error> {
+        let limit = usize::from(page.limit.get());
+        let mut data = self.repository.list(owner, page).await?;
+        // The repository looks one task ahead: only where there is one more is there a next page.
+        let has_more = data.len() > limit;
+        data.truncate(limit);
+        let last = data.last().filter(|_| has_more);
+        let next_cursor =
+            last.map(|task| Cursor { after: task.id, is_completed: page.is_completed });
+        let total = match page.include_total {
+            true => Some(self.repository.count(owner, page.is_completed).await?),
+            false => None,
+        };
+        let meta = PageMeta {
+            limit: page.limit,
+            next_cursor: Nullable(next_cursor),
+            total: Nullable(total),
+        };
+        Ok(TaskPage { data, meta })
+    }
+
+    async fn create(&self, owner: &Owner, new: NewTask) -> Result<Task, Error> {
+        // Version 7 of one process never goes back: the order of ids is the order of creation.
+        let id = TaskId(Uuid::now_v7());
+        self.repository.insert(owner, id, new.title, now()).await
+    }
+
+    async fn get(&self, owner: &Owner, id: TaskId) -> Result<Task, Error> {
+        self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)
+    }
+
+    async fn update(&self, owner: &Owner, id: TaskId, update: TaskUpdate) -> Result<Task, Error> {
+        let change =
+            Change { title: Some(update.title), is_completed: Some(update.is_completed) };
+        self.change(owner, id, change).await
+    }
+
+    async fn patch(&self, owner: &Owner, id: TaskId, patch: TaskPatch) -> Result<Task, Error> {
+        let change = Change { title: patch.title, is_completed: patch.is_completed };
+        self.change(owner, id, change).await
+    }
+
+    async fn complete(&self, owner: &Owner, id: TaskId, is_completed: bool) -> Result<Task, Error> {
+        self.change(owner, id, Change { title: None, is_completed: Some(is_completed) }).await
+    }
+
+    async fn delete(&self, owner: &Owner, id: TaskId) -> Result<(), Error> {
+        if self.repository.delete(owner, id).await? { Ok(()) } else { Err(Error::TaskNotFound) }
+    }
+
+    fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        self.repository.ready()
+    }
+}

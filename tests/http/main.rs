@@ -1,0 +1,47 @@
+//! The server over HTTP, on both databases, each answer held against `api/openapi.json`.
+//!
+//! A test is an async function of a fresh [`server::Server`]; [`on_each_engine!`] runs it on the embedded database and on
+//! PostgreSQL. The client ([`client`]) refuses every answer that the document does not promise ([`contract`]), so each
+//! test is a test of the contract too.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![expect(clippy::needless_pass_by_value, reason = "a test owns its server, which ends with it")]
+
+/// Runs each of these tests once on every engine, as `sqlite::name` and `postgres::name`.
+macro_rules! on_each_engine {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::server::Server::on_sqlite().await).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(server) = crate::server::Server::on_postgres().await {
+                    super::$name(server).await;
+                }
+            })+
+        }
+    };
+}
+
+mod client;
+mod contract;
+mod postgres;
+mod server;
+
+mod framework;
+mod input;
+mod isolation;
+mod lists;
+mod pages;
+mod process;
+mod tasks;
+mod tokens;

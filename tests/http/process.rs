@@ -1,0 +1,250 @@
+//! The program as a person runs it: settings, start, restart, end, and a database that is away.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::client::Client;
+use crate::postgres;
+
+/// The program, without the environment of this process.
+fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tasks-server"));
+    command.env_clear().current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    program(folder).args(arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
+/// Both outputs of a program that ended.
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A running server.
+struct Running {
+    child: Child,
+    address: String,
+    token: Option<String>,
+}
+
+impl Running {
+    /// Starts it on a free port and reads where from what it prints.
+    fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut command = program(folder);
+        command.env("LISTEN", "127.0.0.1:0").envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (mut address, mut token, mut printed) = (None, None, String::new());
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            printed.push_str(&line);
+            printed.push('\n');
+            let words = line.split_whitespace();
+            for word in words {
+                if let Some(found) = word.strip_prefix("http://") {
+                    address.get_or_insert(found.split('/').next().unwrap().to_owned());
+                }
+                if word.starts_with("eyJ") {
+                    token.get_or_insert(word.to_owned());
+                }
+            }
+            if line.starts_with("Ready") {
+                break;
+            }
+        }
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = address.unwrap_or_else(|| panic!("it did not start: {printed}"));
+        Self { child, address, token }
+    }
+
+    fn client(&self, user: &str, token: Option<String>) -> Client {
+        Client::new(&format!("http://{}", self.address), user, token)
+    }
+
+    /// Asks it to end as a platform does, and answers what it logged.
+    fn stop(mut self) -> String {
+        let asked = Instant::now();
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let mut log = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut log).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{log}");
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        log
+    }
+}
+
+#[tokio::test]
+async fn tasks_outlive_the_process_on_the_embedded_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Running::start(folder.path(), &[]);
+    let token = first.token.clone().expect("development mode prints a token");
+    let task = first.client("me", Some(token.clone())).create("Buy milk").await;
+    let log = first.stop();
+    assert!(!log.contains(&token), "a token is never logged");
+    assert!(folder.path().join("data/tasks.db").exists());
+    // The development key is kept: the token of the first run still works.
+    let second = Running::start(folder.path(), &[]);
+    assert_eq!(second.client("me", Some(token)).all().await, [task]);
+    second.stop();
+}
+
+#[tokio::test]
+async fn tasks_outlive_the_process_on_postgres() {
+    let Some(url) = postgres::empty_database().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let variables = [("DATABASE_URL", url.as_str()), ("MIGRATE_ON_START", "true")];
+    let first = Running::start(folder.path(), &variables);
+    let token = first.token.clone().unwrap();
+    let task = first.client("me", Some(token.clone())).create("Buy milk").await;
+    first.stop();
+    let second = Running::start(folder.path(), &[("DATABASE_URL", url.as_str())]);
+    assert_eq!(second.client("me", Some(token)).all().await, [task]);
+    second.stop();
+}
+
+#[tokio::test]
+async fn each_request_is_one_line_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), &[]);
+    let alice = server.client("me", server.token.clone());
+    let created = alice.post(serde_json::json!({ "title": "a secret plan" })).await;
+    alice.get("not-a-uuid").await;
+    server.client("me", None).to(Method::GET, "/nothing?password=hunter2").send().await;
+    let log = server.stop();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON, off a terminal")).collect();
+    let requests: Vec<_> = lines.iter().filter(|line| line["target"] == "tasks_server::request").collect();
+    assert_eq!(requests.len(), 3, "{log}");
+    let field = |n: usize, name: &str| requests[n]["fields"].get(name).unwrap_or(&requests[n][name]).clone();
+    assert_eq!((field(0, "method"), field(0, "status")), ("POST".into(), 201.into()));
+    assert_eq!(field(0, "route"), "/api/{user_id}/tasks");
+    assert_eq!(field(0, "request_id"), created.header("x-request-id"));
+    assert_eq!((field(1, "route"), field(1, "status")), ("/api/{user_id}/tasks/{id}".into(), 400.into()));
+    assert_eq!((field(2, "route"), field(2, "status")), ("".into(), 404.into()));
+    for secret in ["a secret plan", "hunter2", "eyJ"] {
+        assert!(!log.contains(secret), "{secret} was logged");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_503_and_never_500() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("postgresql://someone:hunter2@127.0.0.1:{}/tasks", free_port());
+    let server = Running::start(folder.path(), &[("DATABASE_URL", url.as_str())]);
+    let alice = server.client("me", server.token.clone());
+    assert_eq!(alice.to(Method::GET, "/livez").send().await.status, 200);
+    for _ in 0..2 {
+        let ready = alice.to(Method::GET, "/readyz").send().await;
+        ready.problem(503, "unavailable");
+        let answer = alice.list("").await;
+        answer.problem(503, "unavailable");
+        assert!(answer.header("retry-after").parse::<u32>().unwrap() >= 1);
+        let created = alice.post(serde_json::json!({ "title": "x" })).await;
+        created.problem(503, "unavailable");
+    }
+    let log = server.stop();
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[tokio::test]
+async fn a_database_whose_schema_is_behind_names_the_command() {
+    let Some(url) = postgres::empty_database().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let database = [("DATABASE_URL", url.as_str())];
+    let refused = run(folder.path(), &[], &database);
+    assert!(!refused.status.success());
+    assert!(text(&refused).contains("tasks-server migrate up"), "{}", text(&refused));
+    let status = run(folder.path(), &["migrate", "status"], &database);
+    assert!(text(&status).to_lowercase().contains("pending"), "{}", text(&status));
+    assert!(run(folder.path(), &["migrate", "up"], &database).status.success());
+    assert!(run(folder.path(), &["migrate", "up"], &database).status.success(), "a second time does no harm");
+    let status = run(folder.path(), &["migrate", "status"], &database);
+    assert!(!text(&status).to_lowercase().contains("pending"), "{}", text(&status));
+    let server = Running::start(folder.path(), &database);
+    server.client("me", server.token.clone()).create("x").await;
+    server.stop();
+    assert!(run(folder.path(), &["migrate", "down"], &database).status.success());
+    assert!(!run(folder.path(), &[], &database).status.success());
+}
+
+#[test]
+fn a_bad_setting_stops_the_start_and_is_named_without_its_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = [
+        ("LISTEN", "hunter2"),
+        ("PORT", "hunter2"),
+        ("DATABASE_URL", "mysql://root:hunter2@localhost/x"),
+        ("DATABASE_URL", "hunter2"),
+        ("DATABASE_MAX_CONNECTIONS", "hunter2"),
+        ("DATABASE_TLS", "hunter2"),
+        ("MIGRATE_ON_START", "hunter2"),
+        ("JWT_SECRET", "hunter2"),
+        ("BETTER_AUTH_SECRET", "hunter2"),
+        ("JWT_LEEWAY_SECONDS", "hunter2"),
+        ("CORS_ALLOWED_ORIGINS", "hunter2"),
+        ("REQUEST_TIMEOUT_SECONDS", "hunter2"),
+        ("SHUTDOWN_GRACE_SECONDS", "hunter2"),
+        ("RUST_LOG", "hunter2=hunter2"),
+        ("LOG_FORMAT", "hunter2"),
+    ];
+    for (name, value) in table {
+        let output = run(folder.path(), &[], &[(name, value)]);
+        let said = text(&output);
+        assert!(!output.status.success(), "{name}: {said}");
+        assert!(said.contains(name), "{name}: {said}");
+        assert!(!said.contains("hunter2"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_public_listener_wants_a_key_and_a_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = ("JWT_SECRET", "a secret of thirty-two bytes or more");
+    let listen = ("LISTEN", "0.0.0.0:0");
+    let said = text(&run(folder.path(), &[], &[listen, ("DATABASE_URL", "sqlite://x.db")]));
+    assert!(said.contains("JWT_SECRET"), "{said}");
+    let said = text(&run(folder.path(), &[], &[listen, secret]));
+    assert!(said.contains("DATABASE_URL"), "{said}");
+}
+
+#[tokio::test]
+async fn tokens_are_printed_for_anybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), &[]);
+    let output = run(folder.path(), &["token", "--sub", "bob"], &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let token = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let task = server.client("bob", Some(token)).create("x").await;
+    assert_eq!(task["user_id"], "bob");
+    server.stop();
+    let short = run(folder.path(), &["token", "--sub", "bob", "--ttl", "hunter2"], &[]);
+    assert!(!short.status.success());
+}
+
+#[test]
+fn help_documents_every_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = text(&run(folder.path(), &["--help"], &[("JWT_SECRET", "hunter2 hunter2 hunter2 hunter2")]));
+    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).unwrap();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let names = help.split("[env: ").skip(1).map(|rest| rest.split([']', '=']).next().unwrap());
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 12, "{help}");
+    for name in names {
+        assert!(example.contains(name), "{name} is not in .env.example");
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
+    }
+    assert!(!help.contains("hunter2"));
+}
+
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,90 @@
+//! A server of this crate, in this process, on a database and a port of its own.
+
+use std::time::Duration;
+
+use tasks_api::UserId;
+use tasks_server::Server as App;
+use tasks_server::config::{Secret, Settings};
+use tasks_server::token;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::client::Client;
+use crate::postgres;
+
+/// The secret that the servers of the tests share with whoever signs their tokens.
+pub(crate) const SECRET: &str = "the secret of the tests, 32 bytes and more";
+
+pub(crate) struct Server {
+    base: String,
+    _stop: oneshot::Sender<()>,
+    _folder: Option<TempDir>,
+}
+
+impl Server {
+    /// On an embedded database of its own.
+    pub(crate) async fn on_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("tasks.db").display());
+        Self::start(&url, Some(folder)).await
+    }
+
+    /// On a PostgreSQL database of its own; `None` when PostgreSQL is not installed.
+    pub(crate) async fn on_postgres() -> Option<Self> {
+        let url = postgres::database().await?;
+        Some(Self::start(&url, None).await)
+    }
+
+    /// On the database at this URL.
+    pub(crate) async fn start(url: &str, folder: Option<TempDir>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = App::open(settings(url)).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            app.serve(listener, stopped).await.unwrap();
+        });
+        Self { base, _stop: stop, _folder: folder }
+    }
+
+    /// A client with a good token of this user, whose paths name the user.
+    pub(crate) fn user(&self, name: &str) -> Client {
+        Client::new(&self.base, name, Some(self.token(name)))
+    }
+
+    /// A client without a token.
+    pub(crate) fn nobody(&self) -> Client {
+        Client::new(&self.base, "alice", None)
+    }
+
+    /// A client with this token.
+    pub(crate) fn with_token(&self, token: &str) -> Client {
+        Client::new(&self.base, "alice", Some(token.to_owned()))
+    }
+
+    /// A good token of this user.
+    #[expect(clippy::unused_self, reason = "a token is the server's")]
+    pub(crate) fn token(&self, name: &str) -> String {
+        let (secret, user) = (Secret::new(SECRET.to_owned()).unwrap(), name.parse::<UserId>().unwrap());
+        token::mint(&secret, &user, Duration::from_secs(3600), None, None).unwrap()
+    }
+}
+
+/// The settings of a test's server, from the variables that a person would set.
+pub(crate) fn settings(url: &str) -> Settings {
+    let variables = |name: &str| match name {
+        "DATABASE_URL" => Some(url.to_owned()),
+        "JWT_SECRET" => Some(SECRET.to_owned()),
+        "CORS_ALLOWED_ORIGINS" => Some("https://app.example,http://localhost:3000".to_owned()),
+        "DATABASE_MAX_CONNECTIONS" => Some("5".to_owned()),
+        _ => None,
+    };
+    Settings::from_variables(variables).unwrap()
+}
+
+/// Brings the database at this URL to the current schema.
+pub(crate) async fn migrate(url: &str) {
+    tasks_server::migrate_up(&settings(url).database).await.unwrap();
+}
