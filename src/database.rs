@@ -5,17 +5,16 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr, RuntimeErr};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use tasks_api::error::Error;
+use tasks_api::Error;
 use tasks_migration::History;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
@@ -147,7 +146,7 @@ impl Database {
         let size = match (&target, &migrations) {
             (Target::Postgres(_), Target::Postgres(_)) => settings.max_connections,
             (Target::Sqlite(options), Target::Sqlite(_)) => {
-                settings.max_connections.min(sqlite_connections(options)?)
+                settings.max_connections.min(sqlite_connections(&settings.url, options)?)
             }
             _ => return Err(OpenError::Kinds),
         };
@@ -297,6 +296,11 @@ impl From<&DbErr> for StorageError {
             Some(Configuration(_)) => "the address of the database cannot be used".to_owned(),
             Some(other) => other.to_string(),
             None => match error {
+                DbErr::Conn(RuntimeErr::Internal(ours)) => ours.clone(),
+                DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => {
+                    "every connection is in use; DATABASE_MAX_CONNECTIONS says how many there are".to_owned()
+                }
+                DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => "the server is stopping".to_owned(),
                 DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => {
                     "a value cannot be converted".to_owned()
                 }
@@ -335,21 +339,15 @@ fn sqlite(setting: &'static str, url: &str) -> Result<Target, OpenError> {
 /// How many connections are of use: one that writes, as SQLite lets in no second writer, and readers, which the
 /// write-ahead log lets work beside it, as many as there are processors. A database in memory is its one connection.
 /// Makes the file's directory on the way.
-fn sqlite_connections(options: &SqliteConnectOptions) -> Result<u32, OpenError> {
-    let file = options.get_filename();
-    if is_memory(file) {
+fn sqlite_connections(url: &str, options: &SqliteConnectOptions) -> Result<u32, OpenError> {
+    if url.contains(":memory:") || url.contains("mode=memory") {
         return Ok(1);
     }
-    if let Some(directory) = file.parent() {
+    if let Some(directory) = options.get_filename().parent() {
         std::fs::create_dir_all(directory).map_err(OpenError::Directory)?;
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(u32::try_from(processors).unwrap_or(u32::MAX).saturating_add(1))
-}
-
-/// The driver names a database in memory by an address of SQLite's.
-fn is_memory(file: &Path) -> bool {
-    file.to_str().is_some_and(|name| name.starts_with("file:sqlx-in-memory-") || name == ":memory:")
 }
 
 fn postgres(setting: &'static str, url: &str, tls: DatabaseTls) -> Result<Target, OpenError> {
@@ -428,4 +426,96 @@ fn understood(url: &str) -> (String, Vec<String>) {
     let kept: Vec<_> = known.into_iter().filter(|parameter| name(parameter) != "channel_binding").collect();
     let url = if kept.is_empty() { address.to_owned() } else { format!("{address}?{}", kept.join("&")) };
     (url, ignored.into_iter().map(name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> DatabaseSettings {
+        DatabaseSettings {
+            url: url.to_owned(),
+            migration_url: None,
+            max_connections: 10,
+            tls: DatabaseTls::Verified,
+            migrate_on_start: false,
+        }
+    }
+
+    fn options(url: &str, tls: DatabaseTls) -> PgConnectOptions {
+        match target("DATABASE_URL", url, tls) {
+            Ok(Target::Postgres(options)) => *options,
+            _ => panic!("{url} is an address of PostgreSQL"),
+        }
+    }
+
+    #[test]
+    fn remote_hosts_are_verified_whatever_sslmode_says() {
+        for url in [
+            "postgresql://u:p@ep-x.eu-central-1.aws.neon.tech/tasks?sslmode=require&channel_binding=require",
+            "postgres://u:p@db.example.com/tasks?sslmode=disable",
+            "postgres://u:p@localhost/tasks?host=db.example.com",
+            "postgres://u:p@localhost/tasks?hostaddr=192.0.2.1",
+            "postgres://u:p@localhost.example.com/tasks",
+            "postgres://u:p@192.168.0.7/tasks",
+            "postgres://u:p@[2001:db8::1]/tasks",
+        ] {
+            assert!(matches!(options(url, DatabaseTls::Verified).get_ssl_mode(), PgSslMode::VerifyFull), "{url}");
+        }
+    }
+
+    #[test]
+    fn on_the_same_machine_and_with_tls_off_sslmode_decides() {
+        for url in [
+            "postgres://u:p@localhost/tasks?sslmode=disable",
+            "postgres://u:p@LOCALHOST/tasks?sslmode=disable",
+            "postgres://u:p@127.0.0.2/tasks?sslmode=disable",
+            "postgres://u:p@[::1]/tasks?sslmode=disable",
+            "postgres://u:p@%2Fvar%2Frun%2Fpostgresql/tasks?sslmode=disable",
+            "postgres:///tasks?host=/var/run/postgresql&sslmode=disable",
+        ] {
+            assert!(matches!(options(url, DatabaseTls::Verified).get_ssl_mode(), PgSslMode::Disable), "{url}");
+        }
+        let remote = options("postgres://u:p@db.example.com/tasks?sslmode=disable", DatabaseTls::Off);
+        assert!(matches!(remote.get_ssl_mode(), PgSslMode::Disable));
+        assert_eq!(options("postgres://u:p@[::1]/tasks", DatabaseTls::Verified).get_host(), "::1");
+    }
+
+    #[test]
+    fn channel_binding_is_absorbed_and_unknown_parameters_are_named_without_their_values() {
+        let (url, ignored) = understood("postgres://u@h/d?channel_binding=require&sslmode=require&pgbouncer=s3cret");
+        assert_eq!(url, "postgres://u@h/d?sslmode=require");
+        assert_eq!(ignored, ["pgbouncer"]);
+        assert_eq!(understood("postgres://u@h/d?channel_binding=require").0, "postgres://u@h/d");
+        assert_eq!(understood("postgres://u@h/d"), ("postgres://u@h/d".to_owned(), vec![]));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named_and_its_value_is_not() {
+        for url in [
+            "mysql://u:s3cret@h/d",
+            "s3cret",
+            "postgres:s3cret",
+            "postgres://u:s3cret@h:99999/d",
+            "postgres://u:s3 cret@[h/d",
+            "postgres://u:p@h/d?sslmode=s3cret",
+            "sqlite://x?mode=s3cret",
+        ] {
+            let error = Database::open(&settings(url)).expect_err(url);
+            let text = format!("{error} {error:?}");
+            assert!(error.to_string().contains("DATABASE_URL") && !text.contains("s3"), "{text}");
+        }
+        let mixed = DatabaseSettings {
+            migration_url: Some("sqlite::memory:".to_owned()),
+            ..settings("postgres://u:p@localhost/d")
+        };
+        assert!(matches!(Database::open(&mixed), Err(OpenError::Kinds)));
+    }
+
+    #[test]
+    fn nothing_that_can_be_printed_holds_the_password() {
+        let settings = settings("postgres://u:s3cret@localhost/d");
+        let database = Database::open(&settings).expect("the settings are right");
+        assert!(!format!("{settings:?} {database:?}").contains("s3cret"));
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use poem::{Endpoint, PathPattern, Request, Response};
+use poem::{Endpoint, Request, Response};
 use tasks_api::{Error, Route};
 use uuid::Uuid;
 

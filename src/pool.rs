@@ -345,6 +345,8 @@ impl Pool {
             };
             if leaves_connection_sound(&error) {
                 lease.end();
+            } else if matches!(error, sqlx::Error::WorkerCrashed) {
+                lease.link = None;
             }
             let again = first && lease.reused && is_of_the_past(&error, twice);
             drop(lease);
@@ -466,16 +468,13 @@ fn is_outage_of_driver(error: &sqlx::Error) -> bool {
     let Some(database) = error.as_database_error() else {
         return matches!(error, Io(_) | Tls(_) | Protocol(_) | PoolTimedOut | PoolClosed | WorkerCrashed);
     };
-    let code = database.code().unwrap_or_default();
-    if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-        // The primary result code is the low byte: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
-        return matches!(code.parse().map(|code: i32| code & 0xff), Ok(5 | 6 | 8 | 10 | 13 | 14));
-    }
-    match code.as_ref() {
+    match database.code().unwrap_or_default().as_ref() {
         // Read-only (a failover), serialization, deadlock, lock and statement timeouts, an I/O error of the server.
         "25006" | "40001" | "40P01" | "55P03" | "57014" | "58030" => true,
         "XX000" => is_neon(database.message()),
-        code => ["08", "53", "57P"].iter().any(|class| code.starts_with(class)),
+        state if state.len() == 5 => ["08", "53", "57P"].iter().any(|class| state.starts_with(class)),
+        // SQLite's codes are shorter. The low byte is the primary one: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
+        sqlite => matches!(sqlite.parse().map(|code: i32| code & 0xff), Ok(5 | 6 | 8 | 10 | 13 | 14)),
     }
 }
 
@@ -484,4 +483,103 @@ fn is_neon(message: &str) -> bool {
     ["[NEON", "compute node", "ontrol plane", "endpoint", "quota", "too many connections", "pageserver"]
         .iter()
         .any(|text| message.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error as StdError;
+
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+    use crate::database::classify;
+
+    /// What a database answers: a code and a message.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0} {1} DETAIL: Failing row contains (s3cret)")]
+    struct Said(&'static str, &'static str);
+
+    impl DatabaseError for Said {
+        fn message(&self) -> &str {
+            self.1
+        }
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+        fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    fn said(code: &'static str, message: &'static str) -> sqlx::Error {
+        sqlx::Error::Database(Box::new(Said(code, message)))
+    }
+
+    fn query_error(error: sqlx::Error) -> DbErr {
+        DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
+    }
+
+    #[test]
+    fn an_outage_is_unavailable_and_anything_else_a_bug() {
+        let outages = [
+            ("08006", ""), ("25006", ""), ("40001", ""), ("40P01", ""), ("53100", ""), ("53300", ""), ("55P03", ""),
+            ("57014", ""), ("57P01", ""), ("57P02", ""), ("57P03", ""), ("58030", ""),
+            ("XX000", "Couldn't connect to compute node"), ("XX000", "[NEON_SMGR] could not read"),
+            ("5", "database is locked"), ("6", ""), ("8", ""), ("10", ""), ("13", ""), ("14", ""), ("261", ""), ("517", ""),
+            ("1546", ""), ("8458", ""),
+        ];
+        for (code, message) in outages {
+            let error = classify(query_error(said(code, message)));
+            assert!(matches!(error, tasks_api::Error::Unavailable(_)), "{code}");
+        }
+        for code in ["22021", "23503", "23505", "23514", "0A000", "42P01", "42501", "XX000", "XX001", "1", "275", "1555"] {
+            let error = classify(query_error(said(code, "text")));
+            assert!(matches!(error, tasks_api::Error::Internal(_)), "{code}");
+        }
+        let io = || sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
+        assert!(is_outage(&query_error(io())));
+        assert!(is_outage(&unreachable(said("28P01", "password authentication failed"))));
+        assert!(is_outage(&DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)));
+        assert!(!is_outage(&DbErr::RecordNotInserted));
+    }
+
+    #[test]
+    fn the_cause_has_message_and_code_but_no_row_and_no_value() {
+        let text = |error| classify(error).to_string();
+        assert_eq!(text(query_error(said("23514", "check failed"))), "check failed (code 23514)");
+        assert_eq!(text(query_error(said("22P02", "bad input: s3cret"))), "a value was refused (code 22P02)");
+        let decode = sqlx::Error::ColumnDecode { index: "3".to_owned(), source: "s3cret".into() };
+        assert_eq!(text(query_error(decode)), "column 3 cannot be decoded");
+        assert!(!text(unreachable(sqlx::Error::Configuration("s3cret".into()))).contains("s3cret"));
+        assert!(!text(DbErr::Type("s3cret".to_owned())).contains("s3cret"));
+    }
+
+    #[test]
+    fn only_a_refused_statement_leaves_the_connection_sound() {
+        for code in ["22021", "23505", "40001", "42P01", "55P03", "57014"] {
+            assert!(leaves_connection_sound(&said(code, "")), "{code}");
+        }
+        for code in ["0A000", "25006", "57P01", "08006", "XX000", "53300"] {
+            assert!(!leaves_connection_sound(&said(code, "")), "{code}");
+        }
+        assert!(!leaves_connection_sound(&sqlx::Error::Io(std::io::ErrorKind::BrokenPipe.into())));
+    }
+
+    #[test]
+    fn a_lost_connection_repeats_only_what_may_run_twice() {
+        let io = sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
+        assert!(is_of_the_past(&io, true) && !is_of_the_past(&io, false));
+        assert!(is_of_the_past(&said("57P01", ""), false) && is_of_the_past(&said("0A000", ""), false));
+        assert!(!is_of_the_past(&said("23505", ""), true));
+    }
 }

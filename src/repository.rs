@@ -9,9 +9,9 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait, SqlErr,
 };
-use tasks_api::error::Error;
-use tasks_api::owner::Owner;
-use tasks_api::task::{PageRequest, Task, TaskId, Timestamp, Title};
+use tasks_api::Error;
+use tasks_api::Owner;
+use tasks_api::{PageRequest, Task, TaskId, Timestamp, Title};
 
 use crate::database::{Database, classify};
 use crate::model::tasks::Column;

@@ -59,7 +59,7 @@ impl TaskService for Tasks {
     async fn create(&self, owner: &Owner, new: NewTask) -> Result<Task, Error> {
         // Version 7 of one process never goes back: the order of ids is the order of creation.
         let id = TaskId(Uuid::now_v7());
-        self.repository.insert(owner, id, new.title, now()).await
+        self.repository.insert(owner, id, &new.title, now()).await
     }
 
     async fn get(&self, owner: &Owner, id: TaskId) -> Result<Task, Error> {

@@ -17,6 +17,7 @@ use poem_openapi::{ApiResponse, Enum, Object};
 use serde::Serialize;
 
 use crate::body::write_json;
+use crate::header::{Challenge, NoStore, RetryAfter};
 
 /// The cause of an error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -93,7 +94,7 @@ pub struct Fault {
 
 /// A place outside the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "lowercase")]
+#[oai(rename = "ParameterLocation", rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Location {
     /// The query.
@@ -469,12 +470,12 @@ impl<S: Statuses> From<Refusal<S>> for poem::Error {
 
 impl<S: Statuses> ApiResponse for Refusal<S> {
     fn meta() -> MetaResponses {
-        let header = |name: &str, description: &str| MetaHeader {
+        let header = |name: &str, description: &str, schema| MetaHeader {
             name: name.to_owned(),
             description: Some(description.to_owned()),
             required: true,
             deprecated: false,
-            schema: String::schema_ref(),
+            schema,
         };
         let responses = S::STATUSES.iter().map(|&(status, description)| MetaResponse {
             description,
@@ -485,13 +486,13 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
                 schema: Problem::schema_ref(),
             }],
             headers: [
-                (401, "WWW-Authenticate", "`Bearer`, with the error when a token was sent (RFC 6750 §3)."),
-                (503, "Retry-After", "After how many seconds to try again."),
-                (status, "Cache-Control", "A problem is not kept by caches."),
+                (status, header("Cache-Control", "A problem is not kept by caches.", NoStore::schema_ref())),
+                (401, header("WWW-Authenticate", "How to authenticate; with the error when a token was sent.", Challenge::schema_ref())),
+                (503, header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())),
             ]
             .into_iter()
-            .filter(|(on, ..)| *on == status)
-            .map(|(_, name, description)| header(name, description))
+            .filter(|(on, _)| *on == status)
+            .map(|(_, header)| header)
             .collect(),
         });
         MetaResponses { responses: responses.collect() }

@@ -114,6 +114,44 @@ impl ToHeader for ByToken {
     }
 }
 
+/// `X-Request-Id`: what names a request in an answer and in the log.
+pub(crate) struct RequestId;
+
+impl RequestId {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^[!-~]{1,128}$".to_owned()),
+            example: Some(json!("019c13be-7bd1-7e24-8a1f-3c6d9b025a1f")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+/// `Retry-After`: seconds (RFC 9110 §10.2.3).
+pub(crate) struct RetryAfter;
+
+impl RetryAfter {
+    fn schema() -> MetaSchema {
+        MetaSchema { minimum: Some(1.0), example: Some(json!(2)), ..MetaSchema::new("integer") }
+    }
+}
+
+/// `WWW-Authenticate`: a challenge (RFC 6750 §3).
+pub(crate) struct Challenge;
+
+impl Challenge {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^Bearer ".to_owned()),
+            example: Some(json!("Bearer realm=\"tasks-api\"")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
 schema_type!(ETag);
 schema_type!(Location);
 schema_type!(ByToken);
+schema_type!(RequestId);
+schema_type!(RetryAfter);
+schema_type!(Challenge);

@@ -67,6 +67,10 @@ impl Endpoint for Routes {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
+        // The router takes an empty segment for a parameter, where the contract has no path.
+        if request.uri().path().contains("//") {
+            return Err(Error::PathNotFound.into());
+        }
         let info = |pattern: Option<&PathPattern>| pattern.and_then(|p| self.operations.get(&*p.0));
         match self.inner.call(request).await {
             Ok(mut response) => {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::body::{Body, Json, RequestObject};
 use crate::error::{Error, Fault, Location, Refusal, Statuses};
-use crate::header::{ByToken, ETag, Location as TaskLocation, NoStore, Private};
+use crate::header::{ByToken, ETag, Location as TaskLocation, NoStore, Private, RequestId};
 use crate::owner::Caller;
 use crate::service::TaskService;
 use crate::task::{
@@ -29,7 +29,7 @@ enum Tag {
 
 #[OpenApi(response_header(
     name = "X-Request-Id",
-    ty = "String",
+    ty = "RequestId",
     description = "The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too."
 ))]
 impl<S: TaskService> TaskRouter<S> {
@@ -48,6 +48,7 @@ impl<S: TaskService> TaskRouter<S> {
         &self,
         caller: Caller,
         /// Whose tasks: the token's `sub`, or `me`.
+        #[oai(example = "me")]
         user_id: Path<UserId>,
         /// How many tasks a page has at most.
         #[oai(default)]
@@ -79,6 +80,7 @@ impl<S: TaskService> TaskRouter<S> {
         &self,
         caller: Caller,
         /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
         user_id: Path<UserId>,
         body: Body<NewTask>,
     ) -> Result<CreatedAnswer, Refusal<OnCreate>> {
@@ -99,6 +101,7 @@ impl<S: TaskService> TaskRouter<S> {
         &self,
         caller: Caller,
         /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
@@ -121,6 +124,7 @@ impl<S: TaskService> TaskRouter<S> {
         &self,
         caller: Caller,
         /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
@@ -144,6 +148,7 @@ impl<S: TaskService> TaskRouter<S> {
         &self,
         caller: Caller,
         /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
@@ -167,6 +172,7 @@ impl<S: TaskService> TaskRouter<S> {
         &self,
         caller: Caller,
         /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
@@ -190,6 +196,7 @@ impl<S: TaskService> TaskRouter<S> {
         &self,
         caller: Caller,
         /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
@@ -224,6 +231,11 @@ impl RequestObject for TaskCompletion {
     fn absent() -> Option<Self> {
         Some(Self::default())
     }
+}
+
+/// The user whom "Try it out" starts from: whoever the token says.
+fn me() -> UserId {
+    UserId::from_stored("me".to_owned())
 }
 
 /// Puts a list's parameters together; a cursor must be of the same filter.

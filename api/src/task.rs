@@ -252,7 +252,7 @@ impl UserId {
             min_length: Some(1),
             max_length: Some(Self::MAX_CHARS),
             pattern: Some(r"^[^\u0000-\u001F\u007F-\u009F]+$".to_owned()),
-            example: Some(json!("me")),
+            example: Some(json!("alice")),
             ..MetaSchema::new("string")
         }
     }

@@ -176,7 +176,7 @@ async fn bodies_over_64_kib_are_413(server: Server) {
     let padded = |bytes: usize| format!(r#"{{"title":"x"{}}}"#, " ".repeat(bytes - 13));
     alice.on(Method::POST, "").text(padded(64 * 1024)).send().await.data(201);
     alice.on(Method::POST, "").text(padded(64 * 1024 + 1)).send().await.problem(413, "body-too-large");
-    let pieces = std::iter::repeat_n(Ok::<_, std::io::Error>(vec![b' '; 1024]), 100);
+    let pieces = (0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024]));
     let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
     alice.on(Method::POST, "").text(stream).send().await.problem(413, "body-too-large");
     assert_eq!(alice.all().await.len(), 1);

@@ -67,7 +67,7 @@ impl Server {
     /// A good token of this user.
     #[expect(clippy::unused_self, reason = "a token is the server's")]
     pub(crate) fn token(&self, name: &str) -> String {
-        let (secret, user) = (Secret::new(SECRET.to_owned()).unwrap(), name.parse::<UserId>().unwrap());
+        let (secret, user) = (Secret::new(SECRET.into()).unwrap(), name.parse::<UserId>().unwrap());
         token::mint(&secret, &user, Duration::from_secs(3600), None, None).unwrap()
     }
 }

@@ -12,7 +12,7 @@ on_each_engine!(each_refusal_has_its_code_and_challenge, the_header_must_be_one_
 
 async fn each_refusal_has_its_code_and_challenge(server: Server) {
     let good = server.token("alice");
-    let other = Secret::new("another secret that is long enough".to_owned()).unwrap();
+    let other = Secret::new(b"another secret that is long enough".to_vec()).unwrap();
     let alice: UserId = "alice".parse().unwrap();
     let hour = Duration::from_secs(3600);
     let (header, rest) = good.split_once('.').unwrap();

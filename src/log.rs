@@ -1,0 +1,28 @@
+//! The log: one line an event on standard output, for people on a terminal and as JSON elsewhere.
+
+use std::io::{IsTerminal, stdout};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogFormat;
+
+/// Starts the log; the first call counts.
+pub fn start(filter: EnvFilter, format: LogFormat) {
+    let is_text = match format {
+        LogFormat::Auto => stdout().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    // A second start, in a test, changes nothing.
+    let _ = if is_text {
+        lines.with_ansi(stdout().is_terminal()).try_init()
+    } else {
+        lines.json().with_current_span(false).with_span_list(false).try_init()
+    };
+    // A request's panic is answered 500; here its place is told, in one line.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a panic");
+    }));
+}

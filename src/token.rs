@@ -1,0 +1,861 @@
+//! From a bearer token to the user it stands for.
+//!
+//! A token is a JSON Web Token (RFC 7519) in compact form (RFC 7515 §3.1). The router hands it to [`Verifier`] through
+//! [`Authenticate`]; nothing after it sees the token again. Only the subject is kept: the other claims may hold a whole
+//! user record, and neither they nor the token appear in an error or in the log.
+//!
+//! The checks, in this order, each with its own [`TokenFault`]:
+//!
+//! | check | fault |
+//! | --- | --- |
+//! | at most 8 KiB; three parts, each base64url as RFC 7515 §2 writes it: no padding, white space or stray bits | `Malformed` |
+//! | header and payload are JSON objects in which no member that is read stands twice (RFC 7515 §4, RFC 7519 §4) | `Malformed` |
+//! | `alg` is the key's algorithm, letter for letter | `Algorithm` |
+//! | no `crit`: no extension is understood here (RFC 7515 §4.1.11) | `Malformed` |
+//! | `typ`, where present, is `JWT` or `at+jwt` (RFC 9068 §2.1), in any case, also behind `application/` (RFC 7515 §4.1.9): a token of another kind is not for us (RFC 8725 §3.11) | `Malformed` |
+//! | the signature | `Signature` |
+//! | `exp` is a number and has not passed (RFC 7519 §4.1.4) | `Claims`, `Expired` |
+//! | `nbf`, where present, is a number and has come (§4.1.5) | `Claims`, `NotYetValid` |
+//! | `iss`, where an issuer is configured, is that text (§4.1.1) | `Issuer` |
+//! | `aud`, where an audience is configured, is that text or a list of texts with it (§4.1.3) | `Audience` |
+//! | `sub` is a user id and not `me` (§4.1.2) | `Claims` |
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::future::{Future, ready};
+use std::io::{self, ErrorKind, Write as _};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::crypto::{self, aws_lc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use tasks_api::{Authenticate, Error, TokenFault, UserId};
+
+/// The longest token that is read, in bytes.
+const MAX_BYTES: usize = 8 * 1024;
+
+/// The latest `exp`, in seconds since 1970: the end of the year 9999. What is later was written in milliseconds, and
+/// would in effect never expire.
+const MAX_EXP: f64 = 253_402_300_799.0;
+
+/// A secret that signs and verifies tokens with HS256: at least 32 bytes (RFC 7518 §3.2).
+#[derive(Clone)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// The fewest bytes of a secret: as many as the hash has.
+    pub const MIN_BYTES: usize = 32;
+
+    /// The secret of these bytes; `None` when they are fewer than [`Self::MIN_BYTES`].
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        (bytes.len() >= Self::MIN_BYTES).then_some(Self(bytes))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What a token must say beside its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// The one issuer that is trusted; with `None`, `iss` is not looked at.
+    pub issuer: Option<String>,
+    /// The name that `aud` must hold; with `None`, `aud` is not looked at.
+    pub audience: Option<String>,
+    /// By how much the issuer's clock and ours may differ.
+    pub leeway: Duration,
+}
+
+/// Verifies tokens; about 3 µs each.
+pub struct Verifier {
+    keys: KeySource,
+    expected: Expected,
+}
+
+/// Where the key of a token comes from. A published key set is to be its second variant: it too names the algorithm
+/// itself and never lets the token choose.
+enum KeySource {
+    /// One secret, shared with the issuer.
+    Shared(DecodingKey),
+}
+
+impl KeySource {
+    /// The key for a token with this header, and the one algorithm that the key is for.
+    fn key(&self, header: &Head<'_>) -> Result<(&DecodingKey, Algorithm), TokenFault> {
+        match self {
+            Self::Shared(key) if header.alg.is("HS256") => Ok((key, Algorithm::HS256)),
+            Self::Shared(_) => Err(TokenFault::Algorithm),
+        }
+    }
+}
+
+impl Verifier {
+    /// A verifier of tokens that are signed with a shared secret (HS256).
+    #[must_use]
+    pub fn shared(secret: &Secret, expected: Expected) -> Self {
+        install_cryptography();
+        Self { keys: KeySource::Shared(DecodingKey::from_secret(&secret.0)), expected }
+    }
+
+    /// The user whom the token stands for.
+    ///
+    /// # Errors
+    /// The first check of the module's list that fails.
+    pub fn verify(&self, token: &str) -> Result<UserId, TokenFault> {
+        self.verify_at(token, now().as_secs_f64())
+    }
+
+    /// As [`Self::verify`], at a time in seconds since 1970.
+    fn verify_at(&self, token: &str, now: f64) -> Result<UserId, TokenFault> {
+        if token.len() > MAX_BYTES {
+            return Err(TokenFault::Malformed);
+        }
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        let (head, payload) = message.split_once('.').ok_or(TokenFault::Malformed)?;
+        let (head, payload) = (decode(head)?, decode(payload)?);
+        decode(signature)?;
+        let head: Head = parse(&head)?;
+        let claims: Claims = parse(&payload)?;
+
+        let (key, algorithm) = self.keys.key(&head)?;
+        if head.crit.is_present() || !head.is_ours() {
+            return Err(TokenFault::Malformed);
+        }
+        match crypto::verify(signature, message.as_bytes(), key, algorithm) {
+            Ok(true) => self.judge(&claims, now),
+            _ => Err(TokenFault::Signature),
+        }
+    }
+
+    /// The subject of claims whose signature is good.
+    fn judge(&self, claims: &Claims<'_>, now: f64) -> Result<UserId, TokenFault> {
+        let leeway = self.expected.leeway.as_secs_f64();
+        match claims.exp {
+            Member::Number(exp) if exp > MAX_EXP => return Err(TokenFault::Claims),
+            Member::Number(exp) if now >= exp + leeway => return Err(TokenFault::Expired),
+            Member::Number(_) => {}
+            _ => return Err(TokenFault::Claims),
+        }
+        match claims.nbf {
+            Member::Number(nbf) if now + leeway < nbf => return Err(TokenFault::NotYetValid),
+            Member::Number(_) | Member::Absent => {}
+            _ => return Err(TokenFault::Claims),
+        }
+        if self.expected.issuer.as_ref().is_some_and(|issuer| !claims.iss.is(issuer)) {
+            return Err(TokenFault::Issuer);
+        }
+        if self.expected.audience.as_ref().is_some_and(|audience| !claims.aud.names(audience)) {
+            return Err(TokenFault::Audience);
+        }
+        match &claims.sub {
+            Member::Text(sub) => subject(sub).ok_or(TokenFault::Claims),
+            _ => Err(TokenFault::Claims),
+        }
+    }
+}
+
+impl Authenticate for Verifier {
+    fn authenticate<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>> {
+        Box::pin(ready(self.verify(token).map_err(Error::from)))
+    }
+}
+
+/// The user of this subject, if it can be one: a user id, but not `me`. In a path `me` means the caller, whoever that
+/// is; a user of that name could not be told from it.
+#[must_use]
+pub fn subject(text: &str) -> Option<UserId> {
+    if text == "me" { None } else { text.parse().ok() }
+}
+
+/// The bytes of one part of a token. Each byte sequence has exactly one spelling.
+fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Malformed)
+}
+
+/// A JSON object. Text is checked as a whole: inside members that are skipped, the parser would not look at it.
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, TokenFault> {
+    let text = str::from_utf8(json).map_err(|_| TokenFault::Malformed)?;
+    let object: Object<T> = serde_json::from_str(text).map_err(|_| TokenFault::Malformed)?;
+    Ok(object.0)
+}
+
+/// The header (JOSE, RFC 7515 §4), as far as it is looked at.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head<'a> {
+    #[serde(borrow)]
+    alg: Member<'a>,
+    #[serde(borrow)]
+    typ: Member<'a>,
+    #[serde(borrow)]
+    crit: Member<'a>,
+}
+
+impl Head<'_> {
+    /// Whether the token is of a kind that stands for a user.
+    fn is_ours(&self) -> bool {
+        match &self.typ {
+            Member::Absent => true,
+            Member::Text(typ) => ["JWT", "at+jwt", "application/jwt", "application/at+jwt"]
+                .iter()
+                .any(|ours| typ.eq_ignore_ascii_case(ours)),
+            _ => false,
+        }
+    }
+}
+
+/// The claims, as far as they are looked at.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Claims<'a> {
+    exp: Member<'a>,
+    nbf: Member<'a>,
+    #[serde(borrow)]
+    iss: Member<'a>,
+    #[serde(borrow)]
+    aud: Member<'a>,
+    #[serde(borrow)]
+    sub: Member<'a>,
+}
+
+/// What a member holds. Reading takes every type, so that claims are judged after the signature and not while parsing.
+#[derive(Default)]
+enum Member<'a> {
+    #[default]
+    Absent,
+    Text(Cow<'a, str>),
+    Number(f64),
+    Texts(Vec<Cow<'a, str>>),
+    Other,
+}
+
+impl Member<'_> {
+    fn is_present(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    /// Whether it is this text.
+    fn is(&self, text: &str) -> bool {
+        matches!(self, Self::Text(own) if own == text)
+    }
+
+    /// Whether it is this text or a list of texts with it.
+    fn names(&self, text: &str) -> bool {
+        self.is(text) || matches!(self, Self::Texts(list) if list.iter().any(|own| own == text))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Member<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Member::Text(text.into()))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Member::Text(text.to_owned().into()))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(Member::Number(number))
+            }
+            #[expect(clippy::cast_precision_loss, reason = "seconds are exact far beyond the year 9999")]
+            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(Member::Number(number as f64))
+            }
+            #[expect(clippy::cast_precision_loss, reason = "seconds are exact far beyond the year 9999")]
+            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(Member::Number(number as f64))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Member::Other)
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Member::Other)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut texts = Some(Vec::new());
+                while let Some(item) = list.next_element()? {
+                    match (item, &mut texts) {
+                        (Member::Text(text), Some(texts)) => texts.push(text),
+                        _ => texts = None,
+                    }
+                }
+                Ok(texts.map_or(Member::Other, Member::Texts))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Member::Other)
+            }
+        }
+
+        from.deserialize_any(Any)
+    }
+}
+
+/// `T` from a JSON object only: a derived reader takes an array as well, member by member.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        from.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// Why a token cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// `me` means the caller, whoever that is: no verifier takes it.
+    #[error("a token cannot stand for `me`, which means the caller")]
+    Subject,
+    /// It would expire after the year 9999.
+    #[error("a token must expire before the year 10000")]
+    Lifetime,
+    /// The cryptography failed.
+    #[error("the token could not be signed")]
+    Signing(#[source] jsonwebtoken::errors::Error),
+}
+
+/// A token (HS256) for `sub` that is good from now for `ttl`, in whole seconds: for development and tests, where no
+/// issuer is at hand.
+///
+/// # Errors
+/// Where no [`Verifier`] would take the token, or it cannot be signed.
+pub fn mint(
+    secret: &Secret,
+    sub: &UserId,
+    ttl: Duration,
+    issuer: Option<&str>,
+    audience: Option<&str>,
+) -> Result<String, MintError> {
+    #[derive(Serialize)]
+    struct Claims<'a> {
+        sub: &'a str,
+        iat: u64,
+        exp: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        iss: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        aud: Option<&'a str>,
+    }
+
+    install_cryptography();
+    let sub = subject(sub.as_str()).ok_or(MintError::Subject)?;
+    let iat = Duration::from_secs(now().as_secs());
+    let exp = iat.checked_add(ttl).filter(|exp| exp.as_secs_f64() <= MAX_EXP).ok_or(MintError::Lifetime)?;
+    let claims = Claims { sub: sub.as_str(), iat: iat.as_secs(), exp: exp.as_secs(), iss: issuer, aud: audience };
+    let key = EncodingKey::from_secret(&secret.0);
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(MintError::Signing)
+}
+
+/// Why there is no development key.
+#[derive(Debug, thiserror::Error)]
+pub enum DevelopmentKeyError {
+    /// The file can be neither read nor made.
+    #[error("the development key {} cannot be read or made: {}", .0.display(), .1)]
+    File(PathBuf, io::Error),
+    /// The file holds something else.
+    #[error("the development key {} is not 64 hexadecimal digits; delete it, and a new one is made", .0.display())]
+    Content(PathBuf),
+}
+
+/// The key of the development mode: 32 random bytes, which the file at `path` holds as 64 hexadecimal digits. Made on
+/// first use, readable by its owner only (0600, its directory 0700), and kept, so that tokens outlive a restart.
+///
+/// # Errors
+/// When the file can be neither read nor made, or holds something else. The error names the file, never its content.
+pub fn development_key(path: &Path) -> Result<Secret, DevelopmentKeyError> {
+    let read = || fs::read_to_string(path);
+    let text = match read() {
+        Err(error) if error.kind() == ErrorKind::NotFound => make_key(path).and_then(|()| read()),
+        outcome => outcome,
+    };
+    let text = text.map_err(|error| DevelopmentKeyError::File(path.to_owned(), error))?;
+    from_hex(text.trim_ascii_end()).ok_or_else(|| DevelopmentKeyError::Content(path.to_owned()))
+}
+
+/// Puts a new key at `path`, unless another process was faster. The file is written beside its place and then linked
+/// into it: nobody ever reads half a key, and all who start at once agree on one.
+fn make_key(path: &Path) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(directory)?;
+    }
+    let draft = path.with_extension(to_hex(&random::<8>()?));
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create_new(true).open(&draft)?;
+    let published = file
+        .write_all(to_hex(&random::<{ Secret::MIN_BYTES }>()?).as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft)?;
+    match published {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Random bytes, fit for keys.
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    Ok(bytes)
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The secret of exactly 64 hexadecimal digits.
+fn from_hex(hex: &str) -> Option<Secret> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, []) = hex.as_bytes().as_chunks() else { return None };
+    let bytes = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect::<Option<Vec<_>>>()?;
+    if bytes.len() == Secret::MIN_BYTES { Secret::new(bytes) } else { None }
+}
+
+/// Chooses the cryptography of tokens for the whole process; again and again is harmless, and another choice made
+/// earlier stays.
+fn install_cryptography() {
+    let _ = aws_lc::DEFAULT_PROVIDER.install_default();
+}
+
+/// The time since 1970; zero on a clock that stands before that.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod tests {
+    use std::iter;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::TokenFault::{
+        Algorithm as WrongAlgorithm, Audience, Claims, Expired, Issuer, Malformed, NotYetValid, Signature,
+    };
+    use super::*;
+
+    /// What the tests take for the present.
+    const NOW: u64 = 1_900_000_000;
+    const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
+    const GOOD: &str = r#"{"sub":"alice","exp":1900000060}"#;
+
+    fn secret() -> Secret {
+        Secret::new(vec![7; 32]).unwrap()
+    }
+
+    fn verifier(issuer: Option<&str>, audience: Option<&str>) -> Verifier {
+        let expected = Expected {
+            issuer: issuer.map(str::to_owned),
+            audience: audience.map(str::to_owned),
+            leeway: Duration::from_secs(15),
+        };
+        Verifier::shared(&secret(), expected)
+    }
+
+    fn encode(part: impl AsRef<[u8]>) -> String {
+        URL_SAFE_NO_PAD.encode(part)
+    }
+
+    /// A signature over whatever stands in front of it.
+    fn sign(message: &str) -> String {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret().0);
+        format!("{message}.{}", encode(aws_lc_rs::hmac::sign(&key, message.as_bytes())))
+    }
+
+    fn token(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
+        sign(&format!("{}.{}", encode(header), encode(payload)))
+    }
+
+    fn verify(token: &str) -> Result<String, TokenFault> {
+        let user = verifier(None, None).verify_at(token, f64::from(u32::try_from(NOW).unwrap()));
+        user.map(|user| user.as_str().to_owned())
+    }
+
+    /// What becomes of a payload under a good header and signature.
+    fn claims(payload: &str) -> Result<String, TokenFault> {
+        verify(&token(HEADER, payload))
+    }
+
+    /// What becomes of a header over a good payload, under a good signature.
+    fn header(header: &str) -> Result<String, TokenFault> {
+        verify(&token(header, GOOD))
+    }
+
+    #[test]
+    fn a_good_token_stands_for_its_subject() {
+        assert_eq!(verify(&token(HEADER, GOOD)).unwrap(), "alice");
+        assert_eq!(claims(r#" { "exp" : 1900000060 , "x" : {"sub":[1]} , "\u0073ub" : "\u00e9" } "#).unwrap(), "é");
+    }
+
+    #[test]
+    fn a_minted_token_verifies() {
+        let (iss, aud) = (Some("https://issuer"), Some("tasks"));
+        let user = |text: &str| text.parse::<UserId>().unwrap();
+        let hour = Duration::from_hours(1);
+        let token = mint(&secret(), &user("auth0|é "), hour, iss, aud).unwrap();
+        assert_eq!(verifier(iss, aud).verify(&token).unwrap().as_str(), "auth0|é ");
+        assert_eq!(verifier(None, None).verify(&token).unwrap().as_str(), "auth0|é ");
+        assert_eq!(verifier(iss, Some("other")).verify(&token), Err(Audience));
+        let plain = mint(&secret(), &user("bob"), hour, None, None).unwrap();
+        assert_eq!(verifier(None, None).verify(&plain).unwrap().as_str(), "bob");
+        assert_eq!(verifier(iss, None).verify(&plain), Err(Issuer));
+        assert!(matches!(mint(&secret(), &user("me"), hour, None, None), Err(MintError::Subject)));
+        assert!(matches!(mint(&secret(), &user("bob"), Duration::MAX, None, None), Err(MintError::Lifetime)));
+    }
+
+    #[test]
+    fn more_than_8_kib_are_not_read() {
+        let of = |filler: usize| {
+            let filler = "x".repeat(filler);
+            token(HEADER, format!(r#"{{"sub":"alice","exp":1900000060,"x":"{filler}"}}"#))
+        };
+        let longest = (0..MAX_BYTES).rev().map(of).find(|token| token.len() <= MAX_BYTES).unwrap();
+        assert!(longest.len() > MAX_BYTES - 2);
+        assert!(verify(&longest).is_ok());
+        assert_eq!(verify(&format!("{longest}AA")), Err(Malformed));
+        assert_eq!(verify(&of(MAX_BYTES)), Err(Malformed));
+    }
+
+    #[test]
+    fn a_token_has_three_parts() {
+        let good = token(HEADER, GOOD);
+        let (message, signature) = good.rsplit_once('.').unwrap();
+        for wrong in ["", ".", "..", "...", message, &format!(".{good}"), &format!("{good}."), &format!("a.{good}.b")] {
+            assert_eq!(verify(wrong), Err(Malformed), "{wrong}");
+        }
+        assert_eq!(verify(&format!("{message}.")), Err(Signature));
+        assert_eq!(verify(&format!("{}..{signature}", encode(HEADER))), Err(Malformed));
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        // 'a' ends a header of one more byte than a multiple of three, so that stray bits are possible.
+        for header in [HEADER, r#"{"alg":"HS256"}  "#, r#"{"alg":"HS256"} "#] {
+            let (head, payload) = (encode(header), encode(GOOD));
+            assert!(verify(&sign(&format!("{head}.{payload}"))).is_ok());
+            for end in ["=", "==", " ", "\n", "+", "/", "%3D", "é"] {
+                assert_eq!(verify(&sign(&format!("{head}{end}.{payload}"))), Err(Malformed), "{end:?}");
+                assert_eq!(verify(&sign(&format!("{head}.{payload}{end}"))), Err(Malformed), "{end:?}");
+                assert_eq!(verify(&(sign(&format!("{head}.{payload}")) + end)), Err(Malformed), "{end:?}");
+            }
+        }
+        let head = encode(r#"{"alg":"HS256"} "#);
+        assert!(head.ends_with('A'), "the last digit has four stray bits");
+        assert_eq!(verify(&sign(&format!("{}B.{}", &head[..head.len() - 1], encode(GOOD)))), Err(Malformed));
+        let good = token(HEADER, GOOD);
+        let next = char::from(good.as_bytes()[good.len() - 1] + 1);
+        assert_eq!(verify(&format!("{}{next}", &good[..good.len() - 1])), Err(Malformed));
+        // The bytes 0xFB 0xFF are `-_8` here and `+/8` in plain base64.
+        let text = token(HEADER, "{\"exp\":1900000060,\"sub\":\"\u{7fb}\u{7ff}>>>???\"}");
+        assert!(verify(&text).is_ok());
+        assert!(text.contains(['-', '_']));
+        let (message, _) = text.rsplit_once('.').unwrap();
+        assert_eq!(verify(&sign(&message.replace('-', "+").replace('_', "/"))), Err(Malformed));
+    }
+
+    #[test]
+    fn header_and_payload_are_json_objects() {
+        for wrong in
+            ["", " ", "null", "1", "\"HS256\"", "[]", r#"["HS256"]"#, "{", r#"{"alg":"HS256"}x"#, r#"{"alg":"HS256",}"#]
+        {
+            assert_eq!(header(wrong), Err(Malformed), "{wrong}");
+        }
+        for wrong in
+            ["", "null", r#"[1900000060,null,null,null,"alice"]"#, "{}{}", "{'sub':'alice'}", r#"{"sub":"\ud800"}"#]
+        {
+            assert_eq!(claims(wrong), Err(Malformed), "{wrong}");
+        }
+        let mut latin = br#"{"sub":"alice","exp":1900000060,"name":"caf?"}"#.to_vec();
+        let place = latin.len() - 3;
+        latin[place] = 0xe9;
+        assert_eq!(verify(&token(HEADER, latin)), Err(Malformed));
+        let deep = "[".repeat(1000) + &"]".repeat(1000);
+        assert_eq!(claims(&format!(r#"{{"sub":"alice","exp":1900000060,"aud":{deep}}}"#)), Err(Malformed));
+    }
+
+    #[test]
+    fn no_member_stands_twice() {
+        for twice in [
+            r#""alg":"HS256","alg":"HS256""#,
+            r#""alg":"HS256","typ":"JWT","typ":"JWT""#,
+            r#""alg":"none","\u0061lg":"HS256""#,
+        ] {
+            assert_eq!(header(&format!("{{{twice}}}")), Err(Malformed), "{twice}");
+        }
+        for twice in [
+            r#""sub":"bob""#,
+            r#""exp":1900000060"#,
+            r#""s\u0075b":"bob""#,
+            r#""aud":1,"aud":1"#,
+            r#""nbf":1,"nbf":1"#,
+            r#""iss":"","iss":null"#,
+        ] {
+            let payload = format!(r#"{{"sub":"alice","exp":1900000060,{twice}}}"#);
+            assert_eq!(claims(&payload), Err(Malformed), "{twice}");
+        }
+    }
+
+    #[test]
+    fn only_the_keys_own_algorithm_is_taken() {
+        for alg in [
+            "none",
+            "None",
+            "NONE",
+            "nOnE",
+            "",
+            "hs256",
+            "HS256 ",
+            "HS384",
+            "HS512",
+            "RS256",
+            "ES256",
+            "EdDSA",
+            "HS256\\u0000",
+        ] {
+            let text = format!(r#"{{"alg":"{alg}"}}"#);
+            assert_eq!(header(&text), Err(WrongAlgorithm), "{alg}");
+            let unsigned = format!("{}.{}.", encode(&text), encode(GOOD));
+            assert_eq!(verify(&unsigned), Err(WrongAlgorithm), "{alg}");
+        }
+        for text in ["{}", r#"{"alg":null}"#, r#"{"alg":256}"#, r#"{"alg":["HS256"]}"#, r#"{"ALG":"HS256"}"#] {
+            assert_eq!(header(text), Err(WrongAlgorithm), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_critical_extension_is_refused() {
+        for crit in [r#"["b64"]"#, r#"["exp"]"#, "[]", "null", "\"\"", "{}"] {
+            assert_eq!(header(&format!(r#"{{"alg":"HS256","b64":true,"crit":{crit}}}"#)), Err(Malformed), "{crit}");
+        }
+    }
+
+    #[test]
+    fn only_a_jwt_or_an_access_token_is_taken() {
+        for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
+            assert!(header(&format!(r#"{{"alg":"HS256","typ":"{typ}"}}"#)).is_ok(), "{typ}");
+        }
+        for typ in
+            ["\"\"", "\"JOSE\"", "\"id+jwt\"", "\"logout+jwt\"", "\"text/jwt\"", "\"JWT \"", "null", "1", "[\"JWT\"]"]
+        {
+            assert_eq!(header(&format!(r#"{{"alg":"HS256","typ":{typ}}}"#)), Err(Malformed), "{typ}");
+        }
+    }
+
+    #[test]
+    fn the_signature_comes_before_the_claims() {
+        let good = token(HEADER, GOOD);
+        let (_, foreign) = good.rsplit_once('.').unwrap();
+        for payload in [r#"{"sub":"bob","exp":1900000060}"#, r#"{"sub":"bob","exp":1}"#, r#"{"sub":1}"#, "{}"] {
+            let forged = format!("{}.{}.{foreign}", encode(HEADER), encode(payload));
+            assert_eq!(verify(&forged), Err(Signature), "{payload}");
+        }
+        let other = Verifier::shared(
+            &Secret::new(vec![8; 32]).unwrap(),
+            Expected { issuer: None, audience: None, leeway: Duration::ZERO },
+        );
+        assert_eq!(other.verify(&good), Err(Signature));
+        let (message, signature) = good.rsplit_once('.').unwrap();
+        let bytes = decode(signature).unwrap();
+        for wrong in [&bytes[..31], &bytes[..16], &[bytes.as_slice(), &[0]].concat()] {
+            assert_eq!(verify(&format!("{message}.{}", encode(wrong))), Err(Signature));
+        }
+    }
+
+    #[test]
+    fn a_token_expires_after_the_leeway() {
+        let exp = |exp: &str| claims(&format!(r#"{{"sub":"alice","exp":{exp}}}"#));
+        for good in ["1900000000", "1899999986", "1899999985.5", "1.9e9", "19e8", "253402300799"] {
+            assert!(exp(good).is_ok(), "{good}");
+        }
+        for past in ["1899999985", "1899999984.9", "0", "-0.0", "-1", "-1e300", "-9223372036854775808"] {
+            assert_eq!(exp(past), Err(Expired), "{past}");
+        }
+        for wrong in
+            ["null", "true", "\"1900000060\"", "[1900000060]", "{}", "1900000060000", "1e300", "18446744073709551616"]
+        {
+            assert_eq!(exp(wrong), Err(Claims), "{wrong}");
+        }
+        for wrong in ["1e400", "01900000060", "NaN", "Infinity", "+1900000060"] {
+            assert_eq!(exp(wrong), Err(Malformed), "{wrong}");
+        }
+        assert_eq!(claims(r#"{"sub":"alice"}"#), Err(Claims));
+    }
+
+    #[test]
+    fn a_token_is_not_good_before_its_time() {
+        let nbf = |nbf: &str| claims(&format!(r#"{{"sub":"alice","exp":1900000060,"nbf":{nbf}}}"#));
+        for good in ["1900000000", "1900000015", "1900000014.9", "0", "-1"] {
+            assert!(nbf(good).is_ok(), "{good}");
+        }
+        for early in ["1900000016", "1900000015.5", "1900000000000", "1e300"] {
+            assert_eq!(nbf(early), Err(NotYetValid), "{early}");
+        }
+        for wrong in ["null", "\"0\"", "[]", "false"] {
+            assert_eq!(nbf(wrong), Err(Claims), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn issuer_and_audience_are_checked_when_configured() {
+        let check = |issuer, audience, more: &str| {
+            let token = token(HEADER, format!(r#"{{"sub":"alice","exp":1900000060{more}}}"#));
+            verifier(issuer, audience).verify_at(&token, 1.9e9).map(|_| ())
+        };
+        let none = check(None, None, r#","iss":["a"],"aud":7"#);
+        assert_eq!(none, Ok(()));
+        assert_eq!(check(Some("a"), None, r#","iss":"a""#), Ok(()));
+        for wrong in
+            ["", r#","iss":"A""#, r#","iss":"a/""#, r#","iss":["a"]"#, r#","iss":null"#, r#","iss":"""#, r#","iss":1"#]
+        {
+            assert_eq!(check(Some("a"), None, wrong), Err(Issuer), "{wrong}");
+        }
+        for good in [r#","aud":"b""#, r#","aud":["b"]"#, r#","aud":["a","b"]"#, r#","aud":["b","b"]"#] {
+            assert_eq!(check(None, Some("b"), good), Ok(()), "{good}");
+        }
+        for wrong in [
+            "",
+            r#","aud":"a""#,
+            r#","aud":[]"#,
+            r#","aud":["a"]"#,
+            r#","aud":["b",1]"#,
+            r#","aud":[null,"b"]"#,
+            r#","aud":[["b"]]"#,
+            r#","aud":{"b":"b"}"#,
+            r#","aud":null"#,
+        ] {
+            assert_eq!(check(None, Some("b"), wrong), Err(Audience), "{wrong}");
+        }
+        assert_eq!(check(Some("a"), Some("b"), r#","aud":"c","iss":"c""#), Err(Issuer));
+    }
+
+    #[test]
+    fn the_subject_is_a_user_id() {
+        let sub = |sub: &str| claims(&format!(r#"{{"exp":1900000060,"sub":{sub}}}"#));
+        let text = |text: &str| sub(&format!("\"{text}\""));
+        for good in ["alice", "alice ", "Me", "auth0|1", "me ", " ", "é", "e\u{301}", &"ä".repeat(255)] {
+            assert_eq!(text(good).unwrap(), good);
+        }
+        assert_ne!(text("alice"), text("alice "));
+        for wrong in ["", "me", r"m\u0065", r"a\u0000", r"\u0000", r"a\n", r"\u007f", "\u{85}", &"ä".repeat(256)] {
+            assert_eq!(text(wrong), Err(Claims), "{wrong:?}");
+        }
+        for wrong in ["null", "1", "[\"alice\"]", "{}", "true"] {
+            assert_eq!(sub(wrong), Err(Claims), "{wrong}");
+        }
+        assert_eq!(claims(r#"{"exp":1900000060}"#), Err(Claims));
+    }
+
+    #[test]
+    fn no_changed_token_is_taken() {
+        let good = token(HEADER, r#"{"sub":"alice","exp":1900000060,"iat":1899999999,"name":"Alice"}"#);
+        assert!(verify(&good).is_ok());
+        // Knuth's linear congruential generator: the same changes in every run.
+        let mut random = iter::successors(Some(1_u64), |state| {
+            Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
+        })
+        .map(|state| usize::try_from(state >> 33).unwrap());
+        let mut tried = 0;
+        while tried < 10_000 {
+            let mut bytes = good.clone().into_bytes();
+            let place = random.next().unwrap() % bytes.len();
+            let byte = u8::try_from(random.next().unwrap() % 128).unwrap();
+            if bytes[place] != byte {
+                bytes[place] = byte;
+                tried += 1;
+                assert!(verify(str::from_utf8(&bytes).unwrap()).is_err(), "byte {place} as {byte}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_has_32_bytes_and_is_not_shown() {
+        assert!(Secret::new(vec![b'x'; 31]).is_none());
+        assert_eq!(format!("{:?}", Secret::new(vec![b'x'; 32]).unwrap()), "Secret(…)");
+    }
+
+    #[test]
+    fn the_development_key_is_made_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data").join("dev-key");
+        let barrier = Barrier::new(8);
+        let keys: Vec<_> = thread::scope(|scope| {
+            let start = || {
+                barrier.wait();
+                development_key(&path).unwrap().0
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+        assert_eq!(keys[0].len(), 32);
+        assert_eq!(development_key(&path).unwrap().0, keys[0]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), to_hex(&keys[0]));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no drafts stay");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        }
+        let other = directory.path().join("other");
+        assert_ne!(development_key(&other).unwrap().0, keys[0]);
+    }
+
+    #[test]
+    fn a_spoilt_development_key_is_an_error_that_does_not_show_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dev-key");
+        let digits = "0123456789abcdef".repeat(4);
+        fs::write(&path, format!("{}\n", digits.to_uppercase())).unwrap();
+        assert_eq!(to_hex(&development_key(&path).unwrap().0), digits);
+        for content in ["", "canary", &digits[1..], &digits[2..], &format!("{digits}00"), &digits.replace('0', "+")] {
+            fs::write(&path, content).unwrap();
+            let text = development_key(&path).unwrap_err().to_string();
+            assert!(text.contains("the development key") && text.contains("dev-key"), "{text}");
+            assert!(content.is_empty() || !text.contains(content), "{text}");
+        }
+        let text = development_key(directory.path()).unwrap_err().to_string();
+        assert!(text.contains("the development key"), "{text}");
+    }
+}
