@@ -301,9 +301,7 @@ impl From<&DbErr> for StorageError {
                     "every connection is in use; DATABASE_MAX_CONNECTIONS says how many there are".to_owned()
                 }
                 DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => "the server is stopping".to_owned(),
-                DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => {
-                    "a value cannot be converted".to_owned()
-                }
+                DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } => "a value cannot be converted".to_owned(),
                 other => other.to_string(),
             },
         })
@@ -384,10 +382,8 @@ fn postgres(setting: &'static str, url: &str, tls: DatabaseTls) -> Result<Target
 fn is_remote(options: &PgConnectOptions) -> bool {
     let host = options.get_host();
     let is_socket = options.get_socket().is_some() || host.starts_with('/');
-    let is_loopback = host.parse().map_or_else(
-        |_| host.eq_ignore_ascii_case("localhost"),
-        |address: IpAddr| address.is_loopback(),
-    );
+    let is_loopback =
+        host.parse().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address: IpAddr| address.is_loopback());
     !is_socket && !is_loopback
 }
 

@@ -112,17 +112,14 @@ pub enum Cors {
 
 /// What a page may send.
 const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-const ALLOW_HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, Content-Type, X-Request-Id");
+const ALLOW_HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, X-Request-Id");
 /// What a page may read.
-const EXPOSE_HEADERS: HeaderValue =
-    HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Allow");
+const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Allow");
 /// For how many seconds a browser need not ask again: two hours, the most that browsers keep.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
 fn is_preflight(request: &Request) -> bool {
-    request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 impl Cors {

@@ -25,7 +25,7 @@ use crate::database::{Database, OpenError, PrepareError};
 use crate::http::Edge;
 use crate::repository::Repository;
 use crate::service::Tasks;
-use crate::token::Verifier;
+use crate::token::{Secret, Verifier};
 
 /// A server whose settings are good and whose database is prepared, or away.
 pub struct Server {
@@ -46,12 +46,12 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Opens the database and sees to its schema. A database that is away does not stop the start: requests are
+    /// Opens the database and sees to its schema; `secret` is what tokens are signed with. A database that is away does not stop the start: requests are
     /// answered 503 until it is back.
     ///
     /// # Errors
     /// When the database's settings are unusable, or its schema is behind and may not be changed.
-    pub async fn open(settings: Settings) -> Result<Self, StartError> {
+    pub async fn open(settings: Settings, secret: &Secret) -> Result<Self, StartError> {
         let database = Database::open(&settings.database)?;
         match database.prepare().await {
             Err(PrepareError::Away(cause)) => {
@@ -59,7 +59,7 @@ impl Server {
             }
             prepared => prepared?,
         }
-        let verifier = settings.identity.verifier();
+        let verifier = Verifier::shared(secret, settings.identity.expected.clone());
         Ok(Self { database, verifier, settings })
     }
 
@@ -67,11 +67,7 @@ impl Server {
     ///
     /// # Errors
     /// When the listener fails.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        stop: impl Future<Output = ()>,
-    ) -> std::io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let Self { database, verifier, settings } = self;
         let tasks = Tasks::new(Repository::new(database.clone()));
         let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier));
@@ -83,12 +79,4 @@ impl Server {
         database.close(Duration::from_secs(1)).await;
         served
     }
-}
-
-/// Brings a database's schema up to date; the names of the migrations that were applied.
-///
-/// # Errors
-/// When the settings are unusable, or the database is away or refuses.
-pub async fn migrate_up(settings: &database::DatabaseSettings) -> Result<Vec<String>, StartError> {
-    Ok(Database::open(settings)?.migrate_up().await?)
 }

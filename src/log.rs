@@ -4,16 +4,16 @@ use std::io::{IsTerminal, stdout};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::LogFormat;
+use crate::config::{Log, LogFormat};
 
 /// Starts the log; the first call counts.
-pub fn start(filter: EnvFilter, format: LogFormat) {
-    let is_text = match format {
+pub fn start(log: &Log) {
+    let is_text = match log.format {
         LogFormat::Auto => stdout().is_terminal(),
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&log.filter));
     // A second start, in a test, changes nothing.
     let _ = if is_text {
         lines.with_ansi(stdout().is_terminal()).try_init()

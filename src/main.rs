@@ -1,11 +1,139 @@
-//! temporary
+//! The program: reads the settings and does what it was started for.
+
+use std::error::Error;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Identity, Invocation, Keys, Migration, Settings};
+use tasks_server::database::{Database, DatabaseSettings};
+use tasks_server::token::{Secret, development_key, mint};
+use tasks_server::{Server, log};
+use tokio::net::TcpListener;
+
+/// Costs less CPU a request than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-#[tokio::main]
-async fn main() {
-    let settings = tasks_server::config::Settings::from_variables(|n| std::env::var(n).ok()).unwrap();
-    tasks_server::log::start(tracing_subscriber::EnvFilter::new("info"), tasks_server::config::LogFormat::Json);
-    if std::env::args().nth(1).as_deref() == Some("migrate") { tasks_server::migrate_up(&settings.database).await.unwrap(); return; }
-    let l = tokio::net::TcpListener::bind(&settings.listen).await.unwrap();
-    tasks_server::Server::open(settings).await.unwrap().serve(l, async { let _ = tokio::signal::ctrl_c().await; }).await.unwrap();
+
+fn main() -> ExitCode {
+    let Invocation { log, command } = match config::load() {
+        Ok(invocation) => invocation,
+        Err(stop) => return stop.report(),
+    };
+    log::start(&log);
+    let done = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(run(command)));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody left to tell that nobody listens.
+            let _ = writeln!(std::io::stderr(), "tasks-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Box<dyn Error>> {
+    match command {
+        Command::Serve(settings) => serve(*settings).await,
+        Command::Migrate(migration, database) => migrate(migration, &database).await,
+        Command::Token { sub, ttl, identity } => {
+            let secret = secret(&identity)?;
+            let expected = &identity.expected;
+            let token = mint(&secret, &sub, ttl, expected.issuer.as_deref(), expected.audience.as_deref())?;
+            Ok(writeln!(std::io::stdout(), "{token}")?)
+        }
+    }
+}
+
+/// What the server's tokens are signed with.
+fn secret(identity: &Identity) -> Result<Secret, Box<dyn Error>> {
+    Ok(match &identity.keys {
+        Keys::Shared { secret, .. } => secret.clone(),
+        Keys::Development => development_key(Path::new(DEVELOPMENT_KEY))?,
+    })
+}
+
+async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
+    let listener =
+        TcpListener::bind(settings.listen).await.map_err(|error| format!("LISTEN cannot be listened on: {error}"))?;
+    let (secret, stop) = (secret(&settings.identity)?, stop()?);
+    let banner = banner(listener.local_addr()?, &settings, &secret)?;
+    let server = Server::open(settings, &secret).await?;
+    // On standard error: the log, on standard output, never holds a token.
+    let _ = std::io::stderr().write_all(banner.as_bytes());
+    Ok(server.serve(listener, stop).await?)
+}
+
+/// Where the server is and, in development mode, a token for it.
+fn banner(address: SocketAddr, settings: &Settings, secret: &Secret) -> Result<String, Box<dyn Error>> {
+    // A page cannot be opened at the address that means all of them.
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => format!("localhost:{}", address.port()),
+        _ => address.to_string(),
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let database = if settings.database.url.starts_with("sqlite") { "SQLite, in a file" } else { "PostgreSQL" };
+    let (keys, token) = match settings.identity.keys {
+        Keys::Shared { variable, .. } => (format!("HS256, by {variable}"), String::new()),
+        Keys::Development => {
+            let expected = &settings.identity.expected;
+            let day = Duration::from_hours(24);
+            let (issuer, audience) = (expected.issuer.as_deref(), expected.audience.as_deref());
+            let token = mint(secret, &"developer".parse()?, day, issuer, audience)?;
+            let text =
+                format!("\nDevelopment mode. A token for today (others: tasks-server token --sub alice):\n\n{token}\n");
+            (format!("HS256, by the development key {DEVELOPMENT_KEY}"), text)
+        }
+    };
+    Ok(format!(
+        "tasks-server {version}\n\
+         \x20 Swagger UI  http://{host}/docs\n\
+         \x20 contract    http://{host}/openapi.json\n\
+         \x20 tasks       http://{host}/api/me/tasks\n\
+         \x20 database    {database}\n\
+         \x20 tokens      {keys}\n\
+         {token}\n\
+         Ready. Ctrl-C ends it.\n"
+    ))
+}
+
+/// Done when the process is asked to end: SIGTERM, as platforms do, or Ctrl-C.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+async fn migrate(migration: Migration, settings: &DatabaseSettings) -> Result<(), Box<dyn Error>> {
+    let database = Database::open(settings)?;
+    let mut out = std::io::stdout();
+    match migration {
+        Migration::Up => match database.migrate_up().await?.as_slice() {
+            [] => writeln!(out, "the schema is up to date")?,
+            names => names.iter().try_for_each(|name| writeln!(out, "applied    {name}"))?,
+        },
+        Migration::Down => match database.migrate_down().await? {
+            None => writeln!(out, "there is nothing to take back")?,
+            Some(name) => writeln!(out, "taken back {name}")?,
+        },
+        Migration::Status => {
+            let history = database.migrate_status().await?;
+            for (state, names) in
+                [("applied", history.applied), ("pending", history.pending), ("unknown", history.unknown)]
+            {
+                names.iter().try_for_each(|name| writeln!(out, "{state:<10} {name}"))?;
+            }
+        }
+    }
+    Ok(())
 }

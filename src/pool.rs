@@ -17,17 +17,15 @@ use std::time::{Duration, Instant};
 
 use sea_orm::prelude::async_trait;
 use sea_orm::{
-    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult,
-    RuntimeErr, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
+    SqlxPostgresConnector, SqlxSqliteConnector, Statement,
 };
 use sea_query_sqlx::SqlxValues;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{
-    ConnectOptions, Connection, IntoArguments, PgConnection, Postgres, Sqlite, SqliteConnection,
-};
+use sqlx::{ConnectOptions, Connection, IntoArguments, PgConnection, Postgres, Sqlite, SqliteConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -61,14 +59,12 @@ impl Target {
             PoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE)
         }
         match self {
-            Self::Postgres(options) => one()
-                .connect_with(options.as_ref().clone())
-                .await
-                .map(SqlxPostgresConnector::from_sqlx_postgres_pool),
-            Self::Sqlite(options) => one()
-                .connect_with(options.as_ref().clone())
-                .await
-                .map(SqlxSqliteConnector::from_sqlx_sqlite_pool),
+            Self::Postgres(options) => {
+                one().connect_with(options.as_ref().clone()).await.map(SqlxPostgresConnector::from_sqlx_postgres_pool)
+            }
+            Self::Sqlite(options) => {
+                one().connect_with(options.as_ref().clone()).await.map(SqlxSqliteConnector::from_sqlx_sqlite_pool)
+            }
         }
         .map_err(unreachable)
     }
@@ -244,9 +240,7 @@ impl Pool {
         let since = Instant::now();
         let mut resting = self.resting();
         resting.push(Resting { link, born, since });
-        let is_stale = |oldest: &Resting| {
-            matches!(oldest.link, Link::Postgres(_)) && since - oldest.since > MAX_REST
-        };
+        let is_stale = |oldest: &Resting| matches!(oldest.link, Link::Postgres(_)) && since - oldest.since > MAX_REST;
         let stale = if resting.first().is_some_and(is_stale) { Some(resting.remove(0)) } else { None };
         drop(resting);
         drop(stale);
@@ -532,17 +526,38 @@ mod tests {
     #[test]
     fn an_outage_is_unavailable_and_anything_else_a_bug() {
         let outages = [
-            ("08006", ""), ("25006", ""), ("40001", ""), ("40P01", ""), ("53100", ""), ("53300", ""), ("55P03", ""),
-            ("57014", ""), ("57P01", ""), ("57P02", ""), ("57P03", ""), ("58030", ""),
-            ("XX000", "Couldn't connect to compute node"), ("XX000", "[NEON_SMGR] could not read"),
-            ("5", "database is locked"), ("6", ""), ("8", ""), ("10", ""), ("13", ""), ("14", ""), ("261", ""), ("517", ""),
-            ("1546", ""), ("8458", ""),
+            ("08006", ""),
+            ("25006", ""),
+            ("40001", ""),
+            ("40P01", ""),
+            ("53100", ""),
+            ("53300", ""),
+            ("55P03", ""),
+            ("57014", ""),
+            ("57P01", ""),
+            ("57P02", ""),
+            ("57P03", ""),
+            ("58030", ""),
+            ("XX000", "Couldn't connect to compute node"),
+            ("XX000", "[NEON_SMGR] could not read"),
+            ("5", "database is locked"),
+            ("6", ""),
+            ("8", ""),
+            ("10", ""),
+            ("13", ""),
+            ("14", ""),
+            ("261", ""),
+            ("517", ""),
+            ("1546", ""),
+            ("8458", ""),
         ];
         for (code, message) in outages {
             let error = classify(query_error(said(code, message)));
             assert!(matches!(error, tasks_api::Error::Unavailable(_)), "{code}");
         }
-        for code in ["22021", "23503", "23505", "23514", "0A000", "42P01", "42501", "XX000", "XX001", "1", "275", "1555"] {
+        for code in
+            ["22021", "23503", "23505", "23514", "0A000", "42P01", "42501", "XX000", "XX001", "1", "275", "1555"]
+        {
             let error = classify(query_error(said(code, "text")));
             assert!(matches!(error, tasks_api::Error::Internal(_)), "{code}");
         }

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, Func, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, SqlErr,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    SqlErr,
 };
 use tasks_api::Error;
 use tasks_api::Owner;
@@ -82,13 +82,7 @@ impl Repository {
     ///
     /// The user's row is added only when the database misses it, so that all but a user's first task are one
     /// statement. `id` must be new: a task that has it already is the one that an earlier try of this call made.
-    pub async fn insert(
-        &self,
-        owner: &Owner,
-        id: TaskId,
-        title: &Title,
-        now: Timestamp,
-    ) -> Result<Task, Error> {
+    pub async fn insert(&self, owner: &Owner, id: TaskId, title: &Title, now: Timestamp) -> Result<Task, Error> {
         let db = self.database.connection().await?;
         let insert = || {
             tasks::Entity::insert(tasks::ActiveModel {
@@ -119,10 +113,7 @@ impl Repository {
     }
 
     async fn add_user(&self, db: &Pool, owner: &Owner, now: Timestamp) -> Result<(), DbErr> {
-        let user = users::ActiveModel {
-            id: Set(owner.id().as_str().to_owned()),
-            created_at: Set(now.to_utc()),
-        };
+        let user = users::ActiveModel { id: Set(owner.id().as_str().to_owned()), created_at: Set(now.to_utc()) };
         users::Entity::insert(user)
             .on_conflict(OnConflict::column(users::Column::Id).do_nothing().to_owned())
             .exec_without_returning(db)

@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use tasks_api::{
-    Cursor, Error, NewTask, Nullable, Owner, PageMeta, PageRequest, Task, TaskId, TaskPage,
-    TaskPatch, TaskService, TaskUpdate, Timestamp,
+    Cursor, Error, NewTask, Nullable, Owner, PageMeta, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskService,
+    TaskUpdate, Timestamp,
 };
 use uuid::Uuid;
 
@@ -42,17 +42,12 @@ impl TaskService for Tasks {
         let has_more = data.len() > limit;
         data.truncate(limit);
         let last = data.last().filter(|_| has_more);
-        let next_cursor =
-            last.map(|task| Cursor { after: task.id, is_completed: page.is_completed });
+        let next_cursor = last.map(|task| Cursor { after: task.id, is_completed: page.is_completed });
         let total = match page.include_total {
             true => Some(self.repository.count(owner, page.is_completed).await?),
             false => None,
         };
-        let meta = PageMeta {
-            limit: page.limit,
-            next_cursor: Nullable(next_cursor),
-            total: Nullable(total),
-        };
+        let meta = PageMeta { limit: page.limit, next_cursor: Nullable(next_cursor), total: Nullable(total) };
         Ok(TaskPage { data, meta })
     }
 
@@ -67,8 +62,7 @@ impl TaskService for Tasks {
     }
 
     async fn update(&self, owner: &Owner, id: TaskId, update: TaskUpdate) -> Result<Task, Error> {
-        let change =
-            Change { title: Some(update.title), is_completed: Some(update.is_completed) };
+        let change = Change { title: Some(update.title), is_completed: Some(update.is_completed) };
         self.change(owner, id, change).await
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use poem::error::ReadBodyError;
+use futures_util::StreamExt;
 use poem::http::header;
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::Payload;
@@ -66,14 +66,7 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = match body.take()?.into_bytes_limit(MAX_BYTES).await {
-            Ok(bytes) => bytes,
-            Err(ReadBodyError::PayloadTooLarge) => {
-                return Err(Error::BodyTooLarge(MAX_BYTES).into());
-            }
-            // The client stopped sending: nobody is left to read the answer.
-            Err(_) => return Err(Error::MalformedJson("the body ended early".to_owned()).into()),
-        };
+        let bytes = read(body.take()?, MAX_BYTES).await?;
         if bytes.is_empty()
             && let Some(absent) = T::absent()
         {
@@ -84,6 +77,27 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
         }
         Ok(Self(parse(&bytes)?))
     }
+}
+
+/// The whole body, when it has at most `limit` bytes.
+///
+/// Of a longer one a little more is read and thrown away: most clients read the answer only after they have sent all,
+/// and a connection that is closed under them would be all they see.
+async fn read(body: poem::Body, limit: usize) -> Result<Vec<u8>, Error> {
+    const PATIENCE: usize = 1024 * 1024;
+    let mut pieces = std::pin::pin!(body.into_bytes_stream());
+    let (mut bytes, mut count) = (Vec::new(), 0);
+    while let Some(piece) = pieces.next().await {
+        // The client stopped sending: nobody is left to read the answer.
+        let piece = piece.map_err(|_| Error::MalformedJson("the body ended early".to_owned()))?;
+        count += piece.len();
+        if count <= limit {
+            bytes.extend_from_slice(&piece);
+        } else if count > PATIENCE {
+            break;
+        }
+    }
+    if count > limit { Err(Error::BodyTooLarge(limit)) } else { Ok(bytes) }
 }
 
 /// Whether the request says that its body is JSON; parameters of the media type do not matter (RFC 8259 §11).
@@ -134,8 +148,7 @@ fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
     }
     if let Some((pointer, error)) = fault {
         let text = error.to_string();
-        if let Some(name) = text.strip_prefix("duplicate field `").and_then(|t| t.split('`').next())
-        {
+        if let Some(name) = text.strip_prefix("duplicate field `").and_then(|t| t.split('`').next()) {
             faults.push(Fault::body(format!("/{name}"), "is sent twice; send it once"));
         } else if !text.starts_with("missing field") && !text.starts_with("unknown field") {
             faults.push(Fault::body(pointer, in_our_words(&text)));

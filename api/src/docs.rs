@@ -67,12 +67,10 @@ static DOCUMENT_JSON: LazyLock<Page> =
     LazyLock::new(|| Page::new("application/json", openapi::JSON.as_bytes(), TEXT_POLICY));
 static DOCUMENT_YAML: LazyLock<Page> =
     LazyLock::new(|| Page::new("application/yaml", openapi::YAML.as_bytes(), TEXT_POLICY));
-static STYLE: LazyLock<Page> = LazyLock::new(|| {
-    Page::new("text/css; charset=utf-8", element(&bundle(), "style").as_bytes(), UI_POLICY)
-});
-static SCRIPT: LazyLock<Page> = LazyLock::new(|| {
-    Page::new("text/javascript; charset=utf-8", element(&bundle(), "script").as_bytes(), UI_POLICY)
-});
+static STYLE: LazyLock<Page> =
+    LazyLock::new(|| Page::new("text/css; charset=utf-8", element(&bundle(), "style").as_bytes(), UI_POLICY));
+static SCRIPT: LazyLock<Page> =
+    LazyLock::new(|| Page::new("text/javascript; charset=utf-8", element(&bundle(), "script").as_bytes(), UI_POLICY));
 static START: LazyLock<Page> = LazyLock::new(|| {
     Page::new(
         "text/javascript; charset=utf-8",
@@ -176,10 +174,7 @@ fn problem(request: &Request) -> Result<Response, Error> {
 }
 
 fn to_docs() -> Response {
-    Response::builder()
-        .status(StatusCode::PERMANENT_REDIRECT)
-        .header(header::LOCATION, "/docs")
-        .finish()
+    Response::builder().status(StatusCode::PERMANENT_REDIRECT).header(header::LOCATION, "/docs").finish()
 }
 
 /// Swagger UI as the crate ships it: one page with its style and its script inside.
@@ -212,10 +207,8 @@ impl Page {
         let etag = format!("\"{}{}\"", self.hash, if gzip { "-gz" } else { "" });
         // A request that names the content's hash may keep the answer for good.
         let pinned = request.uri().query() == Some(&format!("v={}", self.hash));
-        let mut response = Response::builder()
-            .header(header::ETAG, &etag)
-            .header(header::VARY, "Accept-Encoding")
-            .header(
+        let mut response =
+            Response::builder().header(header::ETAG, &etag).header(header::VARY, "Accept-Encoding").header(
                 header::CACHE_CONTROL,
                 if pinned { "public, max-age=31536000, immutable" } else { "public, no-cache" },
             );

@@ -7,9 +7,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use poem::Response;
 use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
 use poem::http::{StatusCode, header};
-use poem::Response;
 use poem_openapi::error::{ParseParamError, ParsePathError};
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type;
@@ -112,17 +112,8 @@ impl Fault {
     }
 
     /// A fault in a parameter or header.
-    pub fn parameter(
-        location: Location,
-        name: impl Into<String>,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self {
-            pointer: None,
-            location: Some(location),
-            name: Some(name.into()),
-            detail: detail.into(),
-        }
+    pub fn parameter(location: Location, name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: None, location: Some(location), name: Some(name.into()), detail: detail.into() }
     }
 }
 
@@ -481,13 +472,17 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
             description,
             status: Some(status),
             status_range: None,
-            content: vec![MetaMediaType {
-                content_type: ProblemJson::MEDIA_TYPE,
-                schema: Problem::schema_ref(),
-            }],
+            content: vec![MetaMediaType { content_type: ProblemJson::MEDIA_TYPE, schema: Problem::schema_ref() }],
             headers: [
                 (status, header("Cache-Control", "A problem is not kept by caches.", NoStore::schema_ref())),
-                (401, header("WWW-Authenticate", "How to authenticate; with the error when a token was sent.", Challenge::schema_ref())),
+                (
+                    401,
+                    header(
+                        "WWW-Authenticate",
+                        "How to authenticate; with the error when a token was sent.",
+                        Challenge::schema_ref(),
+                    ),
+                ),
                 (503, header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())),
             ]
             .into_iter()

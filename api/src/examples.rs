@@ -10,8 +10,8 @@ use crate::error::{Error, Fault, Location, TokenFault};
 use crate::newtype::Nullable;
 use crate::router::{Health, HealthStatus};
 use crate::task::{
-    Cursor, Limit, NewTask, PageMeta, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPage,
-    TaskPatch, TaskUpdate, Timestamp, Title, UserId,
+    Cursor, Limit, NewTask, PageMeta, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPage, TaskPatch, TaskUpdate,
+    Timestamp, Title, UserId,
 };
 
 /// Where in an operation an example belongs.
@@ -32,25 +32,14 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
             (Status(200), "firstPage", value(page(vec![open(), completed()], true))),
             (Status(200), "empty", value(page(vec![], false))),
         ],
-        "createTask" => vec![
-            (Request, "task", value(create())),
-            (Status(201), "created", one(open())),
-        ],
+        "createTask" => vec![(Request, "task", value(create())), (Status(201), "created", one(open()))],
         "getTask" => vec![(Status(200), "open", one(open())), (Status(200), "completed", one(completed()))],
         "updateTask" => vec![
-            (
-                Request,
-                "everything",
-                value(TaskUpdate { title: title("Buy oat milk and bread"), is_completed: false }),
-            ),
+            (Request, "everything", value(TaskUpdate { title: title("Buy oat milk and bread"), is_completed: false })),
             (Status(200), "updated", one(renamed())),
         ],
         "patchTask" => vec![
-            (
-                Request,
-                "rename",
-                value(TaskPatch { title: Some(title("Buy oat milk and bread")), is_completed: None }),
-            ),
+            (Request, "rename", value(TaskPatch { title: Some(title("Buy oat milk and bread")), is_completed: None })),
             (Request, "complete", value(TaskPatch { title: None, is_completed: Some(true) })),
             (Status(200), "renamed", one(renamed())),
         ],
@@ -73,10 +62,7 @@ pub(crate) fn problems(status: &str, has_body: bool) -> Vec<(&'static str, Value
         "400" if has_body => vec![
             (
                 "invalidMember",
-                problem(Error::invalid(Fault::body(
-                    "/title",
-                    "must contain a character that is not white space",
-                ))),
+                problem(Error::invalid(Fault::body("/title", "must contain a character that is not white space"))),
             ),
             (
                 "malformedJson",
@@ -93,10 +79,9 @@ pub(crate) fn problems(status: &str, has_body: bool) -> Vec<(&'static str, Value
                 "is unknown here; send only parameters of the operation",
             ))),
         )],
-        "401" => vec![
-            ("noToken", problem(TokenFault::Missing.into())),
-            ("expired", problem(TokenFault::Expired.into())),
-        ],
+        "401" => {
+            vec![("noToken", problem(TokenFault::Missing.into())), ("expired", problem(TokenFault::Expired.into()))]
+        }
         "403" => vec![("otherUser", problem(Error::Forbidden))],
         "404" => vec![("noSuchTask", problem(Error::TaskNotFound))],
         "413" => vec![("tooLarge", problem(Error::BodyTooLarge(MAX_BYTES)))],
@@ -152,12 +137,7 @@ fn open() -> Task {
 }
 
 fn renamed() -> Task {
-    Task {
-        title: title("Buy oat milk and bread"),
-        updated_at: at(START + 60_456),
-        version: 2,
-        ..open()
-    }
+    Task { title: title("Buy oat milk and bread"), updated_at: at(START + 60_456), version: 2, ..open() }
 }
 
 fn completed() -> Task {

@@ -74,10 +74,9 @@ pub(crate) struct RouteInfo {
 pub(crate) fn routes<T: OpenApi>() -> HashMap<String, RouteInfo> {
     let mut routes = HashMap::new();
     for path in T::meta().into_iter().flat_map(|api| api.paths) {
-        let info = routes.entry(route_of(&path.path)).or_insert_with(|| RouteInfo {
-            route: Route(path.path.as_str().into()),
-            methods: String::new(),
-        });
+        let info = routes
+            .entry(route_of(&path.path))
+            .or_insert_with(|| RouteInfo { route: Route(path.path.as_str().into()), methods: String::new() });
         for operation in path.operations {
             let method = operation.method.as_str();
             let names = if method == "GET" { "GET, HEAD" } else { method };

@@ -51,8 +51,7 @@ impl Location {
 impl From<&Task> for Location {
     fn from(task: &Task) -> Self {
         /// What stays as it is in a path segment (RFC 3986 §2.3).
-        const SEGMENT: &AsciiSet =
-            &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+        const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
         let user = utf8_percent_encode(task.user_id.as_str(), SEGMENT);
         let mut path = String::with_capacity(96);
         // Writing to a String cannot fail.
@@ -101,10 +100,7 @@ pub(crate) struct ByToken;
 impl ByToken {
     fn schema() -> MetaSchema {
         // A server that answers pages of other origins adds that it does.
-        MetaSchema {
-            pattern: Some("^Authorization(, Origin)?$".to_owned()),
-            ..MetaSchema::new("string")
-        }
+        MetaSchema { pattern: Some("^Authorization(, Origin)?$".to_owned()), ..MetaSchema::new("string") }
     }
 }
 

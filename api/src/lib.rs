@@ -30,8 +30,8 @@ pub use crate::newtype::{Invalid, Nullable};
 pub use crate::owner::{Authenticate, Caller, Owner};
 pub use crate::service::TaskService;
 pub use crate::task::{
-    Cursor, Limit, NewTask, PageMeta, PageRequest, Task, TaskEnvelope, TaskId, TaskPage, TaskPatch,
-    TaskUpdate, Timestamp, Title, UserId,
+    Cursor, Limit, NewTask, PageMeta, PageRequest, Task, TaskEnvelope, TaskId, TaskPage, TaskPatch, TaskUpdate,
+    Timestamp, Title, UserId,
 };
 
 use crate::docs::Pages;
@@ -85,14 +85,12 @@ impl Endpoint for Routes {
                 let info = info(pattern.as_ref());
                 let mut error = poem::Error::from(match Error::from_framework(error) {
                     // What is no operation is a page.
-                    Error::MethodNotAllowed(_) => Error::MethodNotAllowed(
-                        info.map_or("GET, HEAD", |info| &info.methods).to_owned(),
-                    ),
+                    Error::MethodNotAllowed(_) => {
+                        Error::MethodNotAllowed(info.map_or("GET, HEAD", |info| &info.methods).to_owned())
+                    }
                     error => error,
                 });
-                if let Some(route) =
-                    info.map(|info| info.route.clone()).or_else(|| page(pattern.as_ref()))
-                {
+                if let Some(route) = info.map(|info| info.route.clone()).or_else(|| page(pattern.as_ref())) {
                     error.set_data(route);
                 }
                 Err(error)

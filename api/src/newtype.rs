@@ -54,16 +54,12 @@ macro_rules! openapi_type {
         crate::newtype::schema_type!($type);
 
         impl poem_openapi::types::ParseFromJSON for $type {
-            fn parse_from_json(
-                value: Option<serde_json::Value>,
-            ) -> poem_openapi::types::ParseResult<Self> {
+            fn parse_from_json(value: Option<serde_json::Value>) -> poem_openapi::types::ParseResult<Self> {
                 match value {
                     Some(serde_json::Value::String(text)) => {
                         text.parse().map_err(poem_openapi::types::ParseError::custom)
                     }
-                    other => Err(poem_openapi::types::ParseError::expected_type(
-                        other.unwrap_or_default(),
-                    )),
+                    other => Err(poem_openapi::types::ParseError::expected_type(other.unwrap_or_default())),
                 }
             }
         }
@@ -113,9 +109,7 @@ impl<T: Type> Type for Nullable<T> {
     fn as_raw_value(&self) -> Option<&Self::RawValueType> {
         self.0.as_ref().and_then(Type::as_raw_value)
     }
-    fn raw_element_iter<'a>(
-        &'a self,
-    ) -> Box<dyn Iterator<Item = &'a Self::RawElementValueType> + 'a> {
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self::RawElementValueType> + 'a> {
         match &self.0 {
             Some(value) => value.raw_element_iter(),
             None => Box::new(std::iter::empty()),

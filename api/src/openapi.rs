@@ -22,8 +22,7 @@ pub static JSON: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The document as YAML.
-pub static YAML: LazyLock<String> =
-    LazyLock::new(|| serde_saphyr::to_string(&document()).unwrap_or_default());
+pub static YAML: LazyLock<String> = LazyLock::new(|| serde_saphyr::to_string(&document()).unwrap_or_default());
 
 /// The schema that nothing fits, until [`to_3_1`] writes it as `false`: [`MetaSchema`] cannot.
 pub(crate) fn never() -> MetaSchemaRef {
@@ -77,10 +76,7 @@ fn document() -> Value {
     document
 }
 
-fn response<'a>(
-    operation: &'a mut serde_json::Map<String, Value>,
-    status: &str,
-) -> Option<&'a mut Value> {
+fn response<'a>(operation: &'a mut serde_json::Map<String, Value>, status: &str) -> Option<&'a mut Value> {
     operation.get_mut("responses")?.get_mut(status)
 }
 

@@ -21,10 +21,7 @@ pub trait Authenticate: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::Unauthorized`] when the token does not verify, [`Error::Unavailable`] when that cannot be told now.
-    fn authenticate<'a>(
-        &'a self,
-        token: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>>;
+    fn authenticate<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>>;
 }
 
 /// The user of the request's token. In a signature it documents the operation's security requirement; the check itself
@@ -42,11 +39,7 @@ impl Caller {
     /// # Errors
     /// [`Error::Forbidden`] when the path names somebody else.
     pub fn owner_of(self, path: &UserId) -> Result<Owner, Error> {
-        if path.as_str() == "me" || *path == self.0 {
-            Ok(Owner(self.0))
-        } else {
-            Err(Error::Forbidden)
-        }
+        if path.as_str() == "me" || *path == self.0 { Ok(Owner(self.0)) } else { Err(Error::Forbidden) }
     }
 }
 

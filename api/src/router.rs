@@ -12,8 +12,8 @@ use crate::header::{ByToken, ETag, Location as TaskLocation, NoStore, Private, R
 use crate::owner::Caller;
 use crate::service::TaskService;
 use crate::task::{
-    Cursor, Flag, Limit, NewTask, PageRequest, Task, TaskCompletion, TaskEnvelope, TaskId,
-    TaskPage, TaskPatch, TaskUpdate, UserId,
+    Cursor, Flag, Limit, NewTask, PageRequest, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPage, TaskPatch,
+    TaskUpdate, UserId,
 };
 
 /// The operations, over whatever serves them.
@@ -37,12 +37,7 @@ impl<S: TaskService> TaskRouter<S> {
     ///
     /// Newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until it is null. Tasks
     /// that are created meanwhile appear on no later page, and none is listed twice or left out.
-    #[oai(
-        path = "/api/:user_id/tasks",
-        method = "get",
-        operation_id = "listTasks",
-        tag = "Tag::Tasks"
-    )]
+    #[oai(path = "/api/:user_id/tasks", method = "get", operation_id = "listTasks", tag = "Tag::Tasks")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter of the operation")]
     async fn list_tasks(
         &self,
@@ -70,12 +65,7 @@ impl<S: TaskService> TaskRouter<S> {
     /// Create a task
     ///
     /// The task is open and has version 1.
-    #[oai(
-        path = "/api/:user_id/tasks",
-        method = "post",
-        operation_id = "createTask",
-        tag = "Tag::Tasks"
-    )]
+    #[oai(path = "/api/:user_id/tasks", method = "post", operation_id = "createTask", tag = "Tag::Tasks")]
     async fn create_task(
         &self,
         caller: Caller,
@@ -91,12 +81,7 @@ impl<S: TaskService> TaskRouter<S> {
     }
 
     /// Get a task
-    #[oai(
-        path = "/api/:user_id/tasks/:id",
-        method = "get",
-        operation_id = "getTask",
-        tag = "Tag::Tasks"
-    )]
+    #[oai(path = "/api/:user_id/tasks/:id", method = "get", operation_id = "getTask", tag = "Tag::Tasks")]
     async fn get_task(
         &self,
         caller: Caller,
@@ -114,12 +99,7 @@ impl<S: TaskService> TaskRouter<S> {
     ///
     /// Sets every writable member; both are required. Never creates a task. A write that changes nothing keeps the
     /// task's version and times.
-    #[oai(
-        path = "/api/:user_id/tasks/:id",
-        method = "put",
-        operation_id = "updateTask",
-        tag = "Tag::Tasks"
-    )]
+    #[oai(path = "/api/:user_id/tasks/:id", method = "put", operation_id = "updateTask", tag = "Tag::Tasks")]
     async fn update_task(
         &self,
         caller: Caller,
@@ -138,12 +118,7 @@ impl<S: TaskService> TaskRouter<S> {
     ///
     /// Sets the members that are sent and leaves the others as they are. A write that changes nothing keeps the task's
     /// version and times.
-    #[oai(
-        path = "/api/:user_id/tasks/:id",
-        method = "patch",
-        operation_id = "patchTask",
-        tag = "Tag::Tasks"
-    )]
+    #[oai(path = "/api/:user_id/tasks/:id", method = "patch", operation_id = "patchTask", tag = "Tag::Tasks")]
     async fn patch_task(
         &self,
         caller: Caller,
@@ -186,12 +161,7 @@ impl<S: TaskService> TaskRouter<S> {
     /// Delete a task
     ///
     /// A second time it is no longer found.
-    #[oai(
-        path = "/api/:user_id/tasks/:id",
-        method = "delete",
-        operation_id = "deleteTask",
-        tag = "Tag::Tasks"
-    )]
+    #[oai(path = "/api/:user_id/tasks/:id", method = "delete", operation_id = "deleteTask", tag = "Tag::Tasks")]
     async fn delete_task(
         &self,
         caller: Caller,

@@ -16,37 +16,20 @@ use crate::task::{NewTask, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskU
 /// one task answer [`Error::TaskNotFound`] when the owner has no such task.
 pub trait TaskService: Send + Sync + 'static {
     /// A page of the owner's tasks, newest first.
-    fn list(
-        &self,
-        owner: &Owner,
-        page: PageRequest,
-    ) -> impl Future<Output = Result<TaskPage, Error>> + Send;
+    fn list(&self, owner: &Owner, page: PageRequest) -> impl Future<Output = Result<TaskPage, Error>> + Send;
 
     /// Creates a task, open and with version 1.
-    fn create(
-        &self,
-        owner: &Owner,
-        new: NewTask,
-    ) -> impl Future<Output = Result<Task, Error>> + Send;
+    fn create(&self, owner: &Owner, new: NewTask) -> impl Future<Output = Result<Task, Error>> + Send;
 
     /// The task with this id.
     fn get(&self, owner: &Owner, id: TaskId) -> impl Future<Output = Result<Task, Error>> + Send;
 
     /// Replaces every writable member. A write that changes nothing keeps version and times.
-    fn update(
-        &self,
-        owner: &Owner,
-        id: TaskId,
-        update: TaskUpdate,
-    ) -> impl Future<Output = Result<Task, Error>> + Send;
+    fn update(&self, owner: &Owner, id: TaskId, update: TaskUpdate)
+    -> impl Future<Output = Result<Task, Error>> + Send;
 
     /// Changes the members that were sent. A write that changes nothing keeps version and times.
-    fn patch(
-        &self,
-        owner: &Owner,
-        id: TaskId,
-        patch: TaskPatch,
-    ) -> impl Future<Output = Result<Task, Error>> + Send;
+    fn patch(&self, owner: &Owner, id: TaskId, patch: TaskPatch) -> impl Future<Output = Result<Task, Error>> + Send;
 
     /// Completes the task (`true`) or opens it again (`false`); never a toggle.
     fn complete(

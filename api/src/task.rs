@@ -38,8 +38,7 @@ pub struct Task {
 }
 
 /// The members of [`Task`] that the server alone sets: a body that sends one is refused by its name.
-pub(crate) const READ_ONLY: [&str; 6] =
-    ["id", "user_id", "completed_at", "created_at", "updated_at", "version"];
+pub(crate) const READ_ONLY: [&str; 6] = ["id", "user_id", "completed_at", "created_at", "updated_at", "version"];
 
 /// A new task.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
@@ -223,9 +222,8 @@ impl FromStr for TaskId {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         // The parser also takes braces, `urn:uuid:` and 32 digits without hyphens: those differ in length.
         let id = if text.len() == 36 { Uuid::try_parse(text).ok() } else { None };
-        id.map(Self).ok_or(Invalid(
-            "must be a UUID in its 36-character form, such as 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70",
-        ))
+        id.map(Self)
+            .ok_or(Invalid("must be a UUID in its 36-character form, such as 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70"))
     }
 }
 
@@ -296,11 +294,7 @@ impl Limit {
     pub const MAX: u8 = 100;
 
     fn schema() -> MetaSchema {
-        MetaSchema {
-            minimum: Some(1.0),
-            maximum: Some(f64::from(Self::MAX)),
-            ..MetaSchema::new("integer")
-        }
+        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(Self::MAX)), ..MetaSchema::new("integer") }
     }
 
     /// The number.
@@ -363,11 +357,7 @@ pub struct Cursor {
 
 impl Cursor {
     fn schema() -> MetaSchema {
-        MetaSchema {
-            min_length: Some(1),
-            max_length: Some(64),
-            ..MetaSchema::new("string")
-        }
+        MetaSchema { min_length: Some(1), max_length: Some(64), ..MetaSchema::new("string") }
     }
 }
 

@@ -8,10 +8,7 @@
 //! The walk follows the structure of the document and never searches by name. What stands inside `default`,
 //! `enum`, `example` or under a property's name is data, and data stays as it is. A second pass changes nothing.
 
-#![allow(
-    clippy::doc_markdown,
-    reason = "OpenAPI is the name of a standard, not of an item"
-)]
+#![allow(clippy::doc_markdown, reason = "OpenAPI is the name of a standard, not of an item")]
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -21,25 +18,14 @@ use serde_json::{Map, Number, Value};
 type Object = Map<String, Value>;
 
 /// The operations that a Path Item Object can hold.
-const METHODS: [&str; 8] = [
-    "get", "put", "post", "delete", "options", "head", "patch", "trace",
-];
+const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// Where poem-openapi's references point.
 const SCHEMAS: &str = "#/components/schemas/";
 
 /// What describes a schema without constraining the value.
-const ANNOTATIONS: [&str; 9] = [
-    "title",
-    "description",
-    "externalDocs",
-    "default",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "example",
-    "examples",
-];
+const ANNOTATIONS: [&str; 9] =
+    ["title", "description", "externalDocs", "default", "deprecated", "readOnly", "writeOnly", "example", "examples"];
 
 /// The words of header names that are not merely capitalised.
 const HEADER_WORDS: [&str; 29] = [
@@ -270,11 +256,7 @@ fn never(value: &mut Value) -> bool {
 /// JSON Schema `$ref` is a keyword like any other (core §8.2.3.1) and stands next to them. An annotation may
 /// differ, then the outer one is the later word; a constraint that differs is a second constraint and is kept.
 fn folded_reference(schema: &mut Object) {
-    let Some([target, others @ ..]) = schema
-        .get("allOf")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-    else {
+    let Some([target, others @ ..]) = schema.get("allOf").and_then(Value::as_array).map(Vec::as_slice) else {
         return;
     };
     let Some(reference) = reference(target) else {
@@ -283,9 +265,7 @@ fn folded_reference(schema: &mut Object) {
     let stated = |other: &Value| {
         other.as_object().is_some_and(|other| {
             other.iter().all(|(name, value)| {
-                schema
-                    .get(name)
-                    .is_some_and(|outer| outer == value || ANNOTATIONS.contains(&name.as_str()))
+                schema.get(name).is_some_and(|outer| outer == value || ANNOTATIONS.contains(&name.as_str()))
             })
         })
     };
@@ -360,16 +340,11 @@ fn union_type(schema: &mut Object) {
     let speaks_for_itself = |alternative: &Value| {
         alternative.as_object().is_some_and(|alternative| {
             alternative.is_empty()
-                || ["type", "$ref", "allOf", "anyOf", "oneOf"]
-                    .iter()
-                    .any(|name| alternative.contains_key(*name))
+                || ["type", "$ref", "allOf", "anyOf", "oneOf"].iter().any(|name| alternative.contains_key(*name))
         })
     };
-    let mut alternatives = ["anyOf", "oneOf"]
-        .iter()
-        .filter_map(|name| schema.get(*name)?.as_array())
-        .flatten()
-        .peekable();
+    let mut alternatives =
+        ["anyOf", "oneOf"].iter().filter_map(|name| schema.get(*name)?.as_array()).flatten().peekable();
     if is_type(schema, "object")
         && !schema.contains_key("discriminator")
         && !schema.contains_key("properties")
@@ -407,13 +382,7 @@ fn integer_bounds(schema: &mut Object) {
     if !is_type(schema, "integer") {
         return;
     }
-    for name in [
-        "multipleOf",
-        "maximum",
-        "exclusiveMaximum",
-        "minimum",
-        "exclusiveMinimum",
-    ] {
+    for name in ["multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"] {
         if let Some(Value::Number(bound)) = schema.get_mut(name)
             && bound.is_f64()
             && let Some(float) = bound.as_f64()
@@ -460,9 +429,7 @@ fn binary_body(value: &mut Value) {
 /// and no longer by a format.
 fn binary(schema: &mut Object) {
     if is_binary(schema) {
-        replace(schema, "format", "contentMediaType", |_| {
-            "application/octet-stream".into()
-        });
+        replace(schema, "format", "contentMediaType", |_| "application/octet-stream".into());
     }
 }
 
@@ -495,19 +462,12 @@ fn nullable(schema: &mut Object) {
     if schema.shift_remove("nullable") != Some(Value::Bool(true)) {
         return;
     }
-    if ["$ref", "allOf", "anyOf", "oneOf"]
-        .iter()
-        .any(|name| schema.contains_key(*name))
-    {
-        let (annotations, schema_alone): (Object, Object) = mem::take(schema)
-            .into_iter()
-            .partition(|(name, _)| ANNOTATIONS.contains(&name.as_str()));
+    if ["$ref", "allOf", "anyOf", "oneOf"].iter().any(|name| schema.contains_key(*name)) {
+        let (annotations, schema_alone): (Object, Object) =
+            mem::take(schema).into_iter().partition(|(name, _)| ANNOTATIONS.contains(&name.as_str()));
         let null = Object::from_iter([("type".into(), "null".into())]);
         *schema = annotations;
-        schema.insert(
-            "anyOf".into(),
-            vec![Value::from(schema_alone), null.into()].into(),
-        );
+        schema.insert("anyOf".into(), vec![Value::from(schema_alone), null.into()].into());
         return;
     }
     if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut)
@@ -589,11 +549,7 @@ fn field_example(field: &mut Object) {
     let Some(schema) = object(field, "schema") else {
         return;
     };
-    if let Some([value]) = schema
-        .get_mut("examples")
-        .and_then(Value::as_array_mut)
-        .map(Vec::as_mut_slice)
-    {
+    if let Some([value]) = schema.get_mut("examples").and_then(Value::as_array_mut).map(Vec::as_mut_slice) {
         let value = value.take();
         schema.shift_remove("examples");
         field.insert("example".into(), value);
@@ -619,10 +575,7 @@ fn serialization(field: &mut Object, location: &str, scalars: &BTreeSet<String>)
     if is_default {
         field.shift_remove("style");
     }
-    if field
-        .get("schema")
-        .is_some_and(|schema| is_scalar(schema, scalars))
-    {
+    if field.get("schema").is_some_and(|schema| is_scalar(schema, scalars)) {
         field.shift_remove("explode");
     }
     drop_default(field, "explode", explode);
@@ -634,12 +587,7 @@ fn serialization(field: &mut Object, location: &str, scalars: &BTreeSet<String>)
 /// `application/json`, for which JSON registers no charset (RFC 8259 §11).
 fn media_type_name(name: &str) -> String {
     name.split(';')
-        .filter(|part| {
-            !part
-                .trim_start()
-                .to_ascii_lowercase()
-                .starts_with("charset=")
-        })
+        .filter(|part| !part.trim_start().to_ascii_lowercase().starts_with("charset="))
         .collect::<Vec<_>>()
         .join(";")
 }
@@ -649,22 +597,15 @@ fn media_type_name(name: &str) -> String {
 /// Header names are case-insensitive (RFC 9110 §5.1). poem-openapi writes them in capitals, a few in lower case; a
 /// name in mixed case is somebody's choice and stays.
 fn header_name(name: &str) -> String {
-    let mixed = name.contains(|c: char| c.is_ascii_uppercase())
-        && name.contains(|c: char| c.is_ascii_lowercase());
+    let mixed = name.contains(|c: char| c.is_ascii_uppercase()) && name.contains(|c: char| c.is_ascii_lowercase());
     if mixed {
         return name.to_owned();
     }
-    name.split('-')
-        .map(header_word)
-        .collect::<Vec<_>>()
-        .join("-")
+    name.split('-').map(header_word).collect::<Vec<_>>().join("-")
 }
 
 fn header_word(word: &str) -> String {
-    if let Some(usual) = HEADER_WORDS
-        .iter()
-        .find(|usual| usual.eq_ignore_ascii_case(word))
-    {
+    if let Some(usual) = HEADER_WORDS.iter().find(|usual| usual.eq_ignore_ascii_case(word)) {
         return (*usual).to_owned();
     }
     let mut word = word.to_ascii_lowercase();
@@ -691,9 +632,7 @@ fn scalars(root: &Object) -> BTreeSet<String> {
 /// Whether the schema admits neither arrays nor objects.
 fn is_scalar(schema: &Value, scalars: &BTreeSet<String>) -> bool {
     let scalar = |name: &Value| {
-        name.as_str().is_some_and(|name| {
-            matches!(name, "string" | "number" | "integer" | "boolean" | "null")
-        })
+        name.as_str().is_some_and(|name| matches!(name, "string" | "number" | "integer" | "boolean" | "null"))
     };
     match schema.get("type") {
         Some(Value::Array(names)) => names.iter().all(scalar),
@@ -725,9 +664,7 @@ fn object<'a>(parent: &'a mut Object, name: &str) -> Option<&'a mut Object> {
 
 /// The values of a member that is a map.
 fn members<'a>(parent: &'a mut Object, name: &str) -> impl Iterator<Item = &'a mut Value> {
-    object(parent, name)
-        .into_iter()
-        .flat_map(Object::values_mut)
+    object(parent, name).into_iter().flat_map(Object::values_mut)
 }
 
 /// The objects among the values of a member that is a map.
@@ -737,11 +674,7 @@ fn objects<'a>(parent: &'a mut Object, name: &str) -> impl Iterator<Item = &'a m
 
 /// The values of a member that is a list.
 fn elements<'a>(parent: &'a mut Object, name: &str) -> impl Iterator<Item = &'a mut Value> {
-    parent
-        .get_mut(name)
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
+    parent.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn drop_default(object: &mut Object, name: &str, default: bool) {
@@ -768,13 +701,7 @@ fn replace(object: &mut Object, old: &str, new: &str, value: impl Fn(Value) -> V
     }
     *object = mem::take(object)
         .into_iter()
-        .map(|(name, member)| {
-            if name == old {
-                (new.to_owned(), value(member))
-            } else {
-                (name, member)
-            }
-        })
+        .map(|(name, member)| if name == old { (new.to_owned(), value(member)) } else { (name, member) })
         .collect();
 }
 
@@ -791,19 +718,12 @@ fn rename_keys(map: &mut Object, rename: impl Fn(&str) -> String) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        reason = "a test that fails may panic"
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
     #![allow(
         clippy::needless_pass_by_value,
         reason = "the arguments are literals, and a borrow of each only adds a sign"
     )]
-    #![allow(
-        clippy::unused_async,
-        reason = "poem-openapi wants operations to be async"
-    )]
+    #![allow(clippy::unused_async, reason = "poem-openapi wants operations to be async")]
 
     use poem_openapi::param::{Path, Query};
     use poem_openapi::payload::{Binary, Json};
@@ -820,8 +740,7 @@ mod tests {
     }
 
     fn component(schema: Value) -> Value {
-        document(json!({"components": {"schemas": {"S": schema}}}))["components"]["schemas"]["S"]
-            .take()
+        document(json!({"components": {"schemas": {"S": schema}}}))["components"]["schemas"]["S"].take()
     }
 
     fn operation(operation: Value) -> Value {
@@ -841,14 +760,11 @@ mod tests {
     }
 
     fn body_schema(media_type: &str, schema: Value) -> Value {
-        response(json!({"content": {media_type: {"schema": schema}}}))["content"][media_type]
-            ["schema"]
-            .take()
+        response(json!({"content": {media_type: {"schema": schema}}}))["content"][media_type]["schema"].take()
     }
 
     fn security_scheme(scheme: Value) -> Value {
-        document(json!({"components": {"securitySchemes": {"S": scheme}}}))["components"]["securitySchemes"]["S"]
-            .take()
+        document(json!({"components": {"securitySchemes": {"S": scheme}}}))["components"]["securitySchemes"]["S"].take()
     }
 
     #[test]
@@ -876,14 +792,12 @@ mod tests {
     #[test]
     fn license() {
         assert_eq!(
-            document(
-                json!({"info": {"license": {"name": "MIT", "identifier": "MIT", "url": "https://mit.example"}}})
-            )["info"]["license"],
+            document(json!({"info": {"license": {"name": "MIT", "identifier": "MIT", "url": "https://mit.example"}}}))
+                ["info"]["license"],
             json!({"name": "MIT", "identifier": "MIT"})
         );
         assert_eq!(
-            document(json!({"info": {"license": {"name": "MIT", "url": "https://mit.example"}}}))["info"]
-                ["license"],
+            document(json!({"info": {"license": {"name": "MIT", "url": "https://mit.example"}}}))["info"]["license"],
             json!({"name": "MIT", "url": "https://mit.example"})
         );
     }
@@ -894,10 +808,7 @@ mod tests {
             component(json!({"type": "string", "format": "uuid", "nullable": true})),
             json!({"type": ["string", "null"], "format": "uuid"})
         );
-        assert_eq!(
-            component(json!({"type": "string", "nullable": false})),
-            json!({"type": "string"})
-        );
+        assert_eq!(component(json!({"type": "string", "nullable": false})), json!({"type": "string"}));
         assert_eq!(component(json!({"nullable": true})), json!({}));
     }
 
@@ -907,10 +818,7 @@ mod tests {
             component(json!({"type": "string", "enum": ["a", "b"], "nullable": true})),
             json!({"type": ["string", "null"], "enum": ["a", "b", null]})
         );
-        assert_eq!(
-            component(json!({"enum": ["a", null], "nullable": true})),
-            json!({"enum": ["a", null]})
-        );
+        assert_eq!(component(json!({"enum": ["a", null], "nullable": true})), json!({"enum": ["a", null]}));
     }
 
     #[test]
@@ -989,10 +897,7 @@ mod tests {
             })),
             json!({"type": "number", "exclusiveMaximum": 1.5, "minimum": 0.5})
         );
-        assert_eq!(
-            component(json!({"type": "number", "exclusiveMinimum": true})),
-            json!({"type": "number"})
-        );
+        assert_eq!(component(json!({"type": "number", "exclusiveMinimum": true})), json!({"type": "number"}));
     }
 
     #[test]
@@ -1005,12 +910,8 @@ mod tests {
             bounded.to_string(),
             r#"{"type":["integer","null"],"minimum":-1,"maximum":4294967295,"multipleOf":1.5}"#
         );
-        let exclusive =
-            component(json!({"type": "integer", "minimum": 0.0, "exclusiveMinimum": true}));
-        assert_eq!(
-            exclusive.to_string(),
-            r#"{"type":"integer","exclusiveMinimum":0}"#
-        );
+        let exclusive = component(json!({"type": "integer", "minimum": 0.0, "exclusiveMinimum": true}));
+        assert_eq!(exclusive.to_string(), r#"{"type":"integer","exclusiveMinimum":0}"#);
         let number = component(json!({"type": "number", "minimum": 1.0}));
         assert_eq!(number.to_string(), r#"{"type":"number","minimum":1.0}"#);
     }
@@ -1018,9 +919,7 @@ mod tests {
     #[test]
     fn schema_example() {
         assert_eq!(
-            component(
-                json!({"type": "array", "items": {"type": "string", "example": "a"}, "example": ["a"]})
-            ),
+            component(json!({"type": "array", "items": {"type": "string", "example": "a"}, "example": ["a"]})),
             json!({"type": "array", "items": {"type": "string", "examples": ["a"]}, "examples": [["a"]]})
         );
     }
@@ -1028,9 +927,7 @@ mod tests {
     #[test]
     fn parameter_example() {
         assert_eq!(
-            parameter(
-                json!({"name": "p", "in": "query", "schema": {"type": "string", "example": "a"}})
-            ),
+            parameter(json!({"name": "p", "in": "query", "schema": {"type": "string", "example": "a"}})),
             json!({"name": "p", "in": "query", "schema": {"type": "string"}, "example": "a"})
         );
         let siblings = json!({"example": "a"});
@@ -1042,9 +939,7 @@ mod tests {
             json!({"name": "p", "in": "query", "schema": {"$ref": "#/components/schemas/T"}, "example": "a"})
         );
         assert_eq!(
-            parameter(
-                json!({"name": "p", "in": "query", "schema": {"example": "a"}, "example": "b"})
-            ),
+            parameter(json!({"name": "p", "in": "query", "schema": {"example": "a"}, "example": "b"})),
             json!({"name": "p", "in": "query", "schema": {"examples": ["a"]}, "example": "b"})
         );
     }
@@ -1098,10 +993,7 @@ mod tests {
             ("X-GitHub-Event", "X-GitHub-Event"),
         ];
         for (old, new) in cases {
-            assert_eq!(
-                response(json!({"headers": {old: {"schema": {}}}})),
-                json!({"headers": {new: {"schema": {}}}})
-            );
+            assert_eq!(response(json!({"headers": {old: {"schema": {}}}})), json!({"headers": {new: {"schema": {}}}}));
             assert_eq!(parameter(json!({"name": old, "in": "header"}))["name"], new);
             assert_eq!(parameter(json!({"name": old, "in": "query"}))["name"], old);
         }
@@ -1110,10 +1002,7 @@ mod tests {
     #[test]
     fn binary_body() {
         assert_eq!(
-            body_schema(
-                "image/png",
-                json!({"type": "string", "format": "binary", "description": "d"})
-            ),
+            body_schema("image/png", json!({"type": "string", "format": "binary", "description": "d"})),
             json!({"description": "d"})
         );
     }
@@ -1180,9 +1069,7 @@ mod tests {
     #[test]
     fn fixed_array() {
         assert_eq!(
-            component(
-                json!({"type": "array", "items": {"type": "string"}, "maxLength": 2, "minLength": 2})
-            ),
+            component(json!({"type": "array", "items": {"type": "string"}, "maxLength": 2, "minLength": 2})),
             json!({"type": "array", "items": {"type": "string"}, "maxItems": 2, "minItems": 2})
         );
         assert_eq!(
@@ -1255,21 +1142,15 @@ mod tests {
             json!({"name": "p", "in": "cookie", "schema": {}, "required": true, "deprecated": true, "explode": false})
         );
         assert_eq!(
-            parameter(
-                json!({"name": "p", "in": "query", "schema": {}, "explode": true, "style": "deepObject"})
-            ),
+            parameter(json!({"name": "p", "in": "query", "schema": {}, "explode": true, "style": "deepObject"})),
             json!({"name": "p", "in": "query", "schema": {}, "explode": true, "style": "deepObject"})
         );
         assert_eq!(
-            parameter(
-                json!({"name": "P", "in": "header", "schema": {"type": "array"}, "explode": true})
-            ),
+            parameter(json!({"name": "P", "in": "header", "schema": {"type": "array"}, "explode": true})),
             json!({"name": "P", "in": "header", "schema": {"type": "array"}, "explode": true})
         );
         assert_eq!(
-            parameter(
-                json!({"name": "P", "in": "header", "schema": {"type": "string"}, "explode": true})
-            ),
+            parameter(json!({"name": "P", "in": "header", "schema": {"type": "string"}, "explode": true})),
             json!({"name": "P", "in": "header", "schema": {"type": "string"}})
         );
     }
@@ -1330,28 +1211,20 @@ mod tests {
 
     #[test]
     fn empty_response() {
-        assert_eq!(
-            response(json!({"description": "", "headers": {}, "content": {}})),
-            json!({"description": ""})
-        );
+        assert_eq!(response(json!({"description": "", "headers": {}, "content": {}})), json!({"description": ""}));
     }
 
     #[test]
     fn connect() {
-        assert_eq!(
-            document(json!({"paths": {"/": {"connect": {}, "get": {}}}}))["paths"],
-            json!({"/": {"get": {}}})
-        );
+        assert_eq!(document(json!({"paths": {"/": {"connect": {}, "get": {}}}}))["paths"], json!({"/": {"get": {}}}));
     }
 
     #[test]
     fn webhooks() {
         assert_eq!(
-            document(
-                json!({"webhooks": {"w": {"post": {"deprecated": false, "responses": {"200": {
-                    "content": {"text/plain": {"schema": {"type": "string", "nullable": true}}},
-                }}}}}})
-            )["webhooks"],
+            document(json!({"webhooks": {"w": {"post": {"deprecated": false, "responses": {"200": {
+                "content": {"text/plain": {"schema": {"type": "string", "nullable": true}}},
+            }}}}}}))["webhooks"],
             json!({"w": {"post": {"responses": {"200": {
                 "content": {"text/plain": {"schema": {"type": ["string", "null"]}}},
             }}}}})
@@ -1413,16 +1286,9 @@ mod tests {
         });
         let schema = json!({"default": data, "enum": [data, data], "examples": [data]});
         assert_eq!(component(schema.clone()), schema);
-        assert_eq!(
-            component(json!({"example": data})),
-            json!({"examples": [data]})
-        );
-        assert_eq!(
-            parameter(json!({"name": "p", "in": "query", "example": data}))["example"],
-            data
-        );
-        let extension =
-            json!({"x-code-samples": [data], "responses": {"200": {"description": "nullable"}}});
+        assert_eq!(component(json!({"example": data})), json!({"examples": [data]}));
+        assert_eq!(parameter(json!({"name": "p", "in": "query", "example": data}))["example"], data);
+        let extension = json!({"x-code-samples": [data], "responses": {"200": {"description": "nullable"}}});
         assert_eq!(operation(extension.clone()), extension);
     }
 
@@ -1473,11 +1339,7 @@ mod tests {
     }
 
     #[derive(Object)]
-    struct Page<
-        T: poem_openapi::types::Type
-            + poem_openapi::types::ParseFromJSON
-            + poem_openapi::types::ToJSON,
-    > {
+    struct Page<T: poem_openapi::types::Type + poem_openapi::types::ParseFromJSON + poem_openapi::types::ToJSON> {
         items: Vec<T>,
     }
 

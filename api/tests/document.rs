@@ -96,7 +96,8 @@ fn request_bodies_are_closed_and_answers_are_whole() {
 
 /// Texts around every edge of the rules.
 fn corpus() -> Vec<String> {
-    let mut corpus: Vec<String> = (0..=0x3100).chain([0xFEFF, 0xFFFD, 0x1_F600, 0x10_FFFF])
+    let mut corpus: Vec<String> = (0..=0x3100)
+        .chain([0xFEFF, 0xFFFD, 0x1_F600, 0x10_FFFF])
         .filter_map(char::from_u32)
         .flat_map(|c| [c.to_string(), format!("a{c}"), format!("{c} ")])
         .collect();

@@ -33,7 +33,8 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn new(base: &str, user: &str, token: Option<String>) -> Self {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let tasks = format!("/api/{}/tasks", percent_encoding::utf8_percent_encode(user, percent_encoding::NON_ALPHANUMERIC));
+        let tasks =
+            format!("/api/{}/tasks", percent_encoding::utf8_percent_encode(user, percent_encoding::NON_ALPHANUMERIC));
         Self { http, base: base.to_owned(), token, tasks }
     }
 

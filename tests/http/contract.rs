@@ -44,10 +44,7 @@ impl Contract {
         let validator = |schema: &Value| {
             let mut schema = schema.clone();
             schema["components"] = components.clone();
-            jsonschema::options()
-                .should_validate_formats(true)
-                .build(&schema)
-                .expect("a schema of JSON Schema 2020-12")
+            jsonschema::options().should_validate_formats(true).build(&schema).expect("a schema of JSON Schema 2020-12")
         };
         let mut operations = Vec::new();
         for (path, item) in document["paths"].as_object().expect("paths") {
@@ -57,9 +54,7 @@ impl Contract {
                     let bodies = response["content"].as_object().into_iter().flatten();
                     let headers = response["headers"].as_object().into_iter().flatten();
                     let promise = Promise {
-                        bodies: bodies
-                            .map(|(media, content)| (media.clone(), validator(&content["schema"])))
-                            .collect(),
+                        bodies: bodies.map(|(media, content)| (media.clone(), validator(&content["schema"]))).collect(),
                         headers: headers
                             .map(|(name, header)| {
                                 let schema = &header["schema"];

@@ -19,8 +19,20 @@ on_each_engine!(
 async fn unknown_paths_are_404_before_any_token(server: Server) {
     let nobody = server.nobody();
     let paths = [
-        "/api", "/api/", "/api/alice", "/api/alice/tasks/", "/api/alice/tasks/x/y", "/api//tasks", "/API/alice/tasks",
-        "/nothing", "/api/alice/tasks/x/complete/", "/docs/nothing", "/problems/nothing", "/.env", "//", "/livez/",
+        "/api",
+        "/api/",
+        "/api/alice",
+        "/api/alice/tasks/",
+        "/api/alice/tasks/x/y",
+        "/api//tasks",
+        "/API/alice/tasks",
+        "/nothing",
+        "/api/alice/tasks/x/complete/",
+        "/docs/nothing",
+        "/problems/nothing",
+        "/.env",
+        "//",
+        "/livez/",
         "/api/alice/tasks/%2e%2e",
     ];
     for path in paths {

@@ -43,7 +43,9 @@ async fn titles_that_break_the_rule_are_refused_by_name(server: Server) {
     for title in refused {
         let calls = [
             alice.on(Method::POST, "").text(format!(r#"{{"title":{title}}}"#)),
-            alice.on(Method::PUT, &format!("/{}", id(&task))).text(format!(r#"{{"title":{title},"is_completed":true}}"#)),
+            alice
+                .on(Method::PUT, &format!("/{}", id(&task)))
+                .text(format!(r#"{{"title":{title},"is_completed":true}}"#)),
             alice.on(Method::PATCH, &format!("/{}", id(&task))).text(format!(r#"{{"title":{title}}}"#)),
         ];
         for call in calls {
@@ -138,8 +140,18 @@ async fn bodies_that_are_no_json_object_are_refused(server: Server) {
             assert_eq!(answer.pointers(), [""], "{body}");
         }
     }
-    let malformed =
-        ["", " ", "{", "{]", r#"{"title"}"#, r#"{"title":"x"}}"#, r#"{"title":"x"} x"#, "{'title':'x'}", "\u{FEFF}{}", "NaN"];
+    let malformed = [
+        "",
+        " ",
+        "{",
+        "{]",
+        r#"{"title"}"#,
+        r#"{"title":"x"}}"#,
+        r#"{"title":"x"} x"#,
+        "{'title':'x'}",
+        "\u{FEFF}{}",
+        "NaN",
+    ];
     for body in malformed {
         alice.on(Method::POST, "").text(body).send().await.problem(400, "malformed-json");
     }
@@ -238,11 +250,7 @@ async fn ids_in_other_spellings_are_refused(server: Server) {
         "x".repeat(5000),
     ];
     for spelling in spellings {
-        for (method, below) in [
-            (Method::GET, ""),
-            (Method::DELETE, ""),
-            (Method::PATCH, "/complete"),
-        ] {
+        for (method, below) in [(Method::GET, ""), (Method::DELETE, ""), (Method::PATCH, "/complete")] {
             let answer = alice.on(method, &format!("/{spelling}{below}")).send().await;
             assert_eq!(answer.parameters(), [("path".to_owned(), "id".to_owned())], "{spelling}");
         }

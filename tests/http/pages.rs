@@ -38,8 +38,7 @@ async fn swagger_ui_comes_whole_from_this_server(server: Server) {
     assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
     let html = String::from_utf8(ui.body).unwrap();
     assert!(!html.contains("http"), "nothing from another host");
-    let links: Vec<&str> =
-        html.split('"').filter(|text| text.starts_with("/docs/")).collect();
+    let links: Vec<&str> = html.split('"').filter(|text| text.starts_with("/docs/")).collect();
     assert_eq!(links.len(), 3);
     for link in links {
         let asset = page(&server, link).await;

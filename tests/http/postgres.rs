@@ -57,7 +57,9 @@ impl Cluster {
     fn start(programs: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("tasks-pg-").tempdir().unwrap().keep();
         let mut initdb = Command::new(programs.join("initdb"));
-        initdb.args(["-A", "trust", "-U", "tasks", "-E", "UTF8", "--no-locale", "--no-sync", "-D"]).arg(folder.join("data"));
+        initdb
+            .args(["-A", "trust", "-U", "tasks", "-E", "UTF8", "--no-locale", "--no-sync", "-D"])
+            .arg(folder.join("data"));
         // Ends the server and takes the folder away once the tests' end of the pipe closes, however they ended.
         let script = r#""$0"/postgres -D "$1"/data -k "$1" -h '' -c fsync=off -c max_connections=400 \
             -c shared_buffers=32MB -c log_min_messages=fatal & server=$!

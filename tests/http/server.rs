@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tasks_api::UserId;
 use tasks_server::Server as App;
-use tasks_server::config::{Secret, Settings};
-use tasks_server::token;
+use tasks_server::config::{Command, Settings, parse};
+use tasks_server::database::Database;
+use tasks_server::token::{Secret, mint};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -40,7 +41,7 @@ impl Server {
     pub(crate) async fn start(url: &str, folder: Option<TempDir>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = App::open(settings(url)).await.unwrap();
+        let app = App::open(settings(url), &secret()).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
@@ -67,8 +68,7 @@ impl Server {
     /// A good token of this user.
     #[expect(clippy::unused_self, reason = "a token is the server's")]
     pub(crate) fn token(&self, name: &str) -> String {
-        let (secret, user) = (Secret::new(SECRET.into()).unwrap(), name.parse::<UserId>().unwrap());
-        token::mint(&secret, &user, Duration::from_secs(3600), None, None).unwrap()
+        mint(&secret(), &name.parse::<UserId>().unwrap(), Duration::from_secs(3600), None, None).unwrap()
     }
 }
 
@@ -81,10 +81,17 @@ pub(crate) fn settings(url: &str) -> Settings {
         "DATABASE_MAX_CONNECTIONS" => Some("5".to_owned()),
         _ => None,
     };
-    Settings::from_variables(variables).unwrap()
+    match parse(["tasks-server"], variables).unwrap().command {
+        Command::Serve(settings) => *settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn secret() -> Secret {
+    Secret::new(SECRET.into()).unwrap()
 }
 
 /// Brings the database at this URL to the current schema.
 pub(crate) async fn migrate(url: &str) {
-    tasks_server::migrate_up(&settings(url).database).await.unwrap();
+    Database::open(&settings(url).database).unwrap().migrate_up().await.unwrap();
 }

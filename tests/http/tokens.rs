@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use tasks_api::UserId;
-use tasks_server::config::Secret;
+use tasks_server::token::{Secret, mint};
 
 use crate::server::{SECRET, Server};
 
@@ -23,13 +23,16 @@ async fn each_refusal_has_its_code_and_challenge(server: Server) {
         (format!("{header}.{header}.{}", "A".repeat(9000)), "token-malformed"),
         (format!("{}.{rest}", "eyJhbGciOiJub25lIn0"), "token-algorithm"),
         (format!("{}.{rest}", "eyJhbGciOiJIUzUxMiJ9"), "token-algorithm"),
-        (tasks_server::token::mint(&other, &alice, hour, None, None).unwrap(), "token-signature"),
+        (mint(&other, &alice, hour, None, None).unwrap(), "token-signature"),
     ];
     for (token, code) in table {
         let answer = server.with_token(&token).to(Method::GET, "/api/me/tasks").send().await;
         let problem = answer.problem(401, code).to_string();
         let challenge = answer.header("www-authenticate");
-        assert!(challenge.starts_with(r#"Bearer realm="tasks-api", error="invalid_token", error_description=""#), "{challenge}");
+        assert!(
+            challenge.starts_with(r#"Bearer realm="tasks-api", error="invalid_token", error_description=""#),
+            "{challenge}"
+        );
         assert!(!problem.contains(&token) || token == "x", "a problem never repeats the token");
     }
     assert_eq!(server.with_token(&good).to(Method::GET, "/api/me/tasks").send().await.status, 200);
