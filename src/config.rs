@@ -654,7 +654,6 @@ fn migration(matches: &ArgMatches) -> Result<Migration, Stop> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

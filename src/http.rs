@@ -53,10 +53,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             Some(cors) => {
                 let origin = cors.allowed_origin(request.headers());
                 let mut response = match &origin {
-                    Some(_) if is_preflight(&request) => cors.preflight(),
+                    Some(_) if is_preflight(&request) => Cors::preflight(),
                     _ => self.answer(request, text).await,
                 };
-                cors.complete(response.headers_mut(), origin);
+                Cors::complete(response.headers_mut(), origin);
                 response
             }
         };
@@ -134,7 +134,7 @@ impl Cors {
     }
 
     /// The answer to the question that a browser asks before a call.
-    fn preflight(&self) -> Response {
+    fn preflight() -> Response {
         Response::builder()
             .status(StatusCode::NO_CONTENT)
             .header(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS)
@@ -144,7 +144,7 @@ impl Cors {
     }
 
     /// Adds to an answer what a page needs to read it.
-    fn complete(&self, headers: &mut HeaderMap, origin: Option<HeaderValue>) {
+    fn complete(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = origin {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -2,8 +2,7 @@
 //!
 //! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
 
-use tasks_api::Task;
-use tasks_api::{TaskId, Title, UserId};
+use tasks_api::{Task, TaskId, Title, UserId};
 
 /// The users that own tasks. The sign-in system owns people; this mirrors their ids so that tasks have a parent.
 pub mod users {

@@ -4,14 +4,12 @@
 use std::fmt::Write as _;
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, Func, OnConflict};
+use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    SqlErr,
+    SqlErr, Statement,
 };
-use tasks_api::Error;
-use tasks_api::Owner;
-use tasks_api::{PageRequest, Task, TaskId, Timestamp, Title};
+use tasks_api::{Error, Owner, PageRequest, Task, TaskId, Timestamp, Title};
 
 use crate::database::{Database, classify};
 use crate::model::tasks::Column;
@@ -36,6 +34,19 @@ pub struct Change {
     /// Whether the task shall be completed.
     pub is_completed: Option<bool>,
 }
+
+/// One statement for every change, in what both databases understand: a member that is not sent is null here, and keeps
+/// its value. Every expression reads the row as it was before. `updated_at` never steps back, although the clocks of two
+/// servers may differ.
+const CHANGE: &str = "\
+    UPDATE tasks SET \
+        title = COALESCE($3, title), \
+        is_completed = COALESCE($4, is_completed), \
+        completed_at = CASE WHEN COALESCE($4, is_completed) THEN COALESCE(completed_at, $5) END, \
+        updated_at = CASE WHEN updated_at < $5 AND (title <> $3 OR is_completed <> $4) THEN $5 ELSE updated_at END, \
+        version = CASE WHEN title <> $3 OR is_completed <> $4 THEN version + 1 ELSE version END \
+    WHERE user_id = $1 AND id = $2 \
+    RETURNING user_id, id, title, is_completed, completed_at, created_at, updated_at, version";
 
 #[expect(clippy::missing_errors_doc, reason = "the same for all, said at the type")]
 impl Repository {
@@ -131,53 +142,28 @@ impl Repository {
     /// Changes a task and answers it as it is then; `None` when the owner has no such task.
     ///
     /// What a change does not alter stays: its version, its `updated_at` and the `completed_at` of its first
-    /// completion. `updated_at` never steps back, although the clocks of two servers may differ: SQLite has no
-    /// `GREATEST`, so a `CASE` sees to it.
+    /// completion.
     pub async fn change(
         &self,
         owner: &Owner,
-        id: TaskId,
+        TaskId(id): TaskId,
         change: Change,
         now: Timestamp,
     ) -> Result<Option<Task>, Error> {
         if change == Change::default() {
-            return self.find(owner, id).await;
+            return self.find(owner, TaskId(id)).await;
         }
         let db = self.database.connection().await?;
-        let mut alters = Condition::any();
-        let mut update = tasks::Entity::update_many();
-        if let Some(title) = &change.title {
-            alters = alters.add(Column::Title.ne(title.as_str()));
-            update = update.col_expr(Column::Title, Expr::val(title.as_str()));
-        }
-        if let Some(is_completed) = change.is_completed {
-            let completed_at = if is_completed {
-                Func::coalesce([Expr::col(Column::CompletedAt), Expr::val(now.to_utc())]).into()
-            } else {
-                Expr::cust("NULL")
-            };
-            alters = alters.add(Column::IsCompleted.ne(is_completed));
-            update = update
-                .col_expr(Column::IsCompleted, Expr::val(is_completed))
-                .col_expr(Column::CompletedAt, completed_at);
-        }
-        let is_later = Condition::all().add(alters.clone()).add(Column::UpdatedAt.lt(now.to_utc()));
-        let rows = update
-            .col_expr(
-                Column::UpdatedAt,
-                Expr::case(is_later, now.to_utc()).finally(Expr::col(Column::UpdatedAt)).into(),
-            )
-            .col_expr(
-                Column::Version,
-                Expr::case(alters, Expr::col(Column::Version).add(Expr::cust("1")))
-                    .finally(Expr::col(Column::Version))
-                    .into(),
-            )
-            .filter(key(owner, id))
-            .exec_with_returning(db)
-            .await
-            .map_err(classify)?;
-        Ok(rows.into_iter().next().map(Into::into))
+        let values = [
+            owner.id().as_str().into(),
+            id.into(),
+            change.title.map(String::from).into(),
+            change.is_completed.into(),
+            now.to_utc().into(),
+        ];
+        let statement = Statement::from_sql_and_values(db.get_database_backend(), CHANGE, values);
+        let row = tasks::Entity::find().from_raw_sql(statement).one(db).await.map_err(classify)?;
+        Ok(row.map(Into::into))
     }
 
     /// Deletes a task; false when the owner has no such task.

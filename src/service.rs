@@ -43,10 +43,8 @@ impl TaskService for Tasks {
         data.truncate(limit);
         let last = data.last().filter(|_| has_more);
         let next_cursor = last.map(|task| Cursor { after: task.id, is_completed: page.is_completed });
-        let total = match page.include_total {
-            true => Some(self.repository.count(owner, page.is_completed).await?),
-            false => None,
-        };
+        let total =
+            if page.include_total { Some(self.repository.count(owner, page.is_completed).await?) } else { None };
         let meta = PageMeta { limit: page.limit, next_cursor: Nullable(next_cursor), total: Nullable(total) };
         Ok(TaskPage { data, meta })
     }

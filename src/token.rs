@@ -464,7 +464,6 @@ fn now() -> Duration {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod tests {
     use std::iter;
     use std::sync::Barrier;

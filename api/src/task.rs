@@ -184,6 +184,12 @@ impl Title {
     }
 }
 
+impl From<Title> for String {
+    fn from(title: Title) -> Self {
+        title.0
+    }
+}
+
 impl FromStr for Title {
     type Err = Invalid;
 

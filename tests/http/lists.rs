@@ -136,7 +136,7 @@ async fn a_thousand_tasks_are_walked_while_others_are_created(server: Server) {
         let (tasks, meta) = page(&alice, &format!("?limit=37{cursor}")).await;
         for task in &tasks {
             assert!(id(task) < last.as_str(), "newest first, over all pages");
-            last = id(task).to_owned();
+            id(task).clone_into(&mut last);
             assert!(seen.insert(last.clone()), "listed twice");
         }
         match meta["next_cursor"].as_str() {

@@ -10,7 +10,6 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
-#![expect(clippy::needless_pass_by_value, reason = "a test owns its server, which ends with it")]
 
 /// Runs each of these tests once on every engine, as `sqlite::name` and `postgres::name`.
 macro_rules! on_each_engine {

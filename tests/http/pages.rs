@@ -22,9 +22,9 @@ async fn page(server: &Server, path: &str) -> Answer {
 }
 
 async fn the_served_document_is_the_committed_one(server: Server) {
-    let served = page(&server, "/openapi.json").await;
-    assert_eq!(served.header("content-type"), "application/json");
-    assert_eq!(served.json(), CONTRACT.document);
+    let document = page(&server, "/openapi.json").await;
+    assert_eq!(document.header("content-type"), "application/json");
+    assert_eq!(document.json(), CONTRACT.document);
     let yaml = page(&server, "/openapi.yaml").await;
     let text = String::from_utf8(yaml.body).unwrap();
     assert!(text.starts_with("openapi: 3.1.0") || text.starts_with("openapi: \"3.1.0\""), "{}", &text[..40]);

@@ -68,7 +68,7 @@ impl Server {
     /// A good token of this user.
     #[expect(clippy::unused_self, reason = "a token is the server's")]
     pub(crate) fn token(&self, name: &str) -> String {
-        mint(&secret(), &name.parse::<UserId>().unwrap(), Duration::from_secs(3600), None, None).unwrap()
+        mint(&secret(), &name.parse::<UserId>().unwrap(), Duration::from_hours(1), None, None).unwrap()
     }
 }
 

@@ -14,7 +14,7 @@ async fn each_refusal_has_its_code_and_challenge(server: Server) {
     let good = server.token("alice");
     let other = Secret::new(b"another secret that is long enough".to_vec()).unwrap();
     let alice: UserId = "alice".parse().unwrap();
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let (header, rest) = good.split_once('.').unwrap();
     let table = [
         ("x".to_owned(), "token-malformed"),
