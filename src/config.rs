@@ -1,7 +1,7 @@
 //! Settings: flags, environment and a `.env` file, in this order of precedence.
 //!
 //! [`load`] runs before anything else and either gives a typed [`Invocation`] or the [`Stop`] that ends the process.
-//! Each [`Setting`] of the table below is a flag, a variable, a line of `--help` and a sentence about what is expected.
+//! Each setting of the table below is a flag, a variable, a line of `--help` and a sentence about what is expected.
 //! A value that is not as expected stops the start and is never shown: it may be a secret, or one in the wrong place.
 //! That is why flags reach us as plain text and are read here, and not by the argument parser, which repeats in its
 //! messages what it was given.

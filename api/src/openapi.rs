@@ -42,6 +42,7 @@ pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
 fn document() -> Value {
     let spec = service(TaskRouter(Arc::<Nobody>::default())).spec();
     let mut document = to_3_1(serde_json::from_str(&spec).unwrap_or_default());
+    order_tags(&mut document);
     let operations = document
         .get_mut("paths")
         .and_then(Value::as_object_mut)
@@ -74,6 +75,22 @@ fn document() -> Value {
         }
     }
     document
+}
+
+/// Lists the tags in the order in which the operations first use them; poem-openapi sorts them by name.
+fn order_tags(document: &mut Value) {
+    let used: Vec<Value> = document
+        .get("paths")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|paths| paths.values().filter_map(Value::as_object))
+        .flat_map(|item| item.values().filter_map(|operation| operation.get("tags")?.as_array()))
+        .flatten()
+        .cloned()
+        .collect();
+    if let Some(tags) = document.get_mut("tags").and_then(Value::as_array_mut) {
+        tags.sort_by_key(|tag| used.iter().position(|name| Some(name) == tag.get("name")));
+    }
 }
 
 fn response<'a>(operation: &'a mut serde_json::Map<String, Value>, status: &str) -> Option<&'a mut Value> {
