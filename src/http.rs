@@ -152,3 +152,46 @@ impl Cors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use poem::endpoint::make;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The problem that the edge makes of what `inner` does.
+    async fn problem_of<F>(inner: fn(Request) -> F) -> (Response, Value)
+    where
+        F: Future<Output = poem::Result<Response>> + Send + 'static,
+    {
+        let edge = Edge::new(make(inner), Duration::from_millis(50), None);
+        let mut response = edge.call(Request::builder().header("x-request-id", "seven").finish()).await.unwrap();
+        let body = response.take_body().into_vec().await.unwrap();
+        (response, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_problem_that_tells_nothing_of_its_cause() {
+        let (response, problem) = problem_of(|_| async { panic!("a password") }).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.header("x-request-id"), Some("seven"));
+        assert_eq!((&problem["code"], &problem["request_id"]), (&"internal-error".into(), &"seven".into()));
+        assert!(!problem.to_string().contains("password"));
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_a_503_problem_that_says_when_to_come_back() {
+        let (response, problem) = problem_of(|_| std::future::pending()).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.header("retry-after"), Some("2"));
+        assert_eq!(problem["code"], "unavailable");
+    }
+
+    #[tokio::test]
+    async fn the_cause_of_an_internal_error_stays_inside() {
+        let (_, problem) = problem_of(|_| async { Err(Error::internal("a password").into()) }).await;
+        assert_eq!(problem["code"], "internal-error");
+        assert!(!problem.to_string().contains("password"));
+    }
+}
