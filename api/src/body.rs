@@ -1,29 +1,24 @@
-//! JSON in and out: the one extractor of request bodies, and the one payload of answers.
+//! JSON in: the one extractor of request bodies.
 //!
-//! poem-openapi's own `Json` gives no pointers, takes numbers for strings and the last of duplicate members, and writes
-//! through an intermediate tree. [`Body`] reads with serde and says where a body is wrong; [`Json`] writes straight into
-//! the answer's buffer. Both keep the schemas of the types that they carry.
+//! poem-openapi's own `Json` gives no pointers, and takes numbers for strings and the last of duplicate members. [`Body`]
+//! reads with serde, says where a body is wrong, and keeps the schema of the type that it carries.
 
 use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
 use poem::http::header;
-use poem::{IntoResponse, Request, RequestBody, Response};
-use poem_openapi::payload::Payload;
-use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry};
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::error::{Error, Fault};
-use crate::openapi::never;
+use crate::json::JSON;
+use crate::newtype::never;
 use crate::task::READ_ONLY;
-
-/// The media type of bodies and answers.
-const JSON: &str = "application/json";
 
 /// The longest body that an operation reads, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -191,37 +186,4 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 
 fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
-}
-
-/// The JSON body of an answer.
-pub(crate) struct Json<T>(pub(crate) T);
-
-impl<T: Type> Payload for Json<T> {
-    const CONTENT_TYPE: &'static str = JSON;
-
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-impl<T: Serialize + Send> IntoResponse for Json<T> {
-    fn into_response(self) -> Response {
-        Response::builder().content_type(JSON).body(write_json(&self.0))
-    }
-}
-
-/// JSON text. Our answers hold texts, numbers and named members only, which cannot fail to be written.
-pub(crate) fn write_json<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut text = Vec::with_capacity(512);
-    match serde_json::to_writer(&mut text, value) {
-        Ok(()) => text,
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written as JSON");
-            Vec::new()
-        }
-    }
 }

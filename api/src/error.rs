@@ -16,8 +16,8 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Enum, Object};
 use serde::Serialize;
 
-use crate::body::write_json;
 use crate::header::{Challenge, NoStore, RetryAfter};
+use crate::json::write_json;
 
 /// The cause of an error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::body::MAX_BYTES;
 use crate::error::{Error, Fault, Location, TokenFault};
+use crate::health::{Health, HealthStatus};
 use crate::newtype::Nullable;
-use crate::router::{Health, HealthStatus};
 use crate::task::{
     Cursor, Limit, NewTask, PageMeta, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPage, TaskPatch, TaskUpdate,
     Timestamp, Title, UserId,

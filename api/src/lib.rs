@@ -11,6 +11,8 @@ mod error;
 mod examples;
 mod guard;
 mod header;
+mod health;
+mod json;
 mod newtype;
 pub mod openapi;
 mod owner;
@@ -35,7 +37,7 @@ pub use crate::task::{
 };
 
 use crate::docs::Pages;
-use crate::guard::Guarded;
+use crate::guard::{Guarded, RouteInfo};
 use crate::router::TaskRouter;
 
 /// Everything that the contract serves: the operations and, outside the document, the pages about them.
@@ -60,7 +62,16 @@ pub struct Route(pub Arc<str>);
 /// All routes; says in our words what the framework refuses.
 struct Routes {
     inner: BoxEndpoint<'static>,
-    operations: HashMap<String, guard::RouteInfo>,
+    operations: HashMap<String, RouteInfo>,
+}
+
+impl Routes {
+    /// What there is at a pattern of poem's, and its route; what is no operation is a page.
+    fn at(&self, pattern: Option<&PathPattern>) -> (Option<&RouteInfo>, Option<Route>) {
+        let info = pattern.and_then(|pattern| self.operations.get(&*pattern.0));
+        let page = || pattern.map(|pattern| Route(pattern.0.clone()));
+        (info, info.map(|info| info.route.clone()).or_else(page))
+    }
 }
 
 impl Endpoint for Routes {
@@ -71,34 +82,26 @@ impl Endpoint for Routes {
         if request.uri().path().contains("//") {
             return Err(Error::PathNotFound.into());
         }
-        let info = |pattern: Option<&PathPattern>| pattern.and_then(|p| self.operations.get(&*p.0));
         match self.inner.call(request).await {
             Ok(mut response) => {
-                let pattern = response.data::<PathPattern>();
-                if let Some(route) = info(pattern).map(|info| info.route.clone()).or_else(|| page(pattern)) {
+                if let (_, Some(route)) = self.at(response.data()) {
                     response.set_data(route);
                 }
                 Ok(response)
             }
             Err(error) => {
-                let pattern = error.data::<PathPattern>().cloned();
-                let info = info(pattern.as_ref());
+                let (info, route) = self.at(error.data());
                 let mut error = poem::Error::from(match Error::from_framework(error) {
-                    // What is no operation is a page.
                     Error::MethodNotAllowed(_) => {
                         Error::MethodNotAllowed(info.map_or("GET, HEAD", |info| &info.methods).to_owned())
                     }
                     error => error,
                 });
-                if let Some(route) = info.map(|info| info.route.clone()).or_else(|| page(pattern.as_ref())) {
+                if let Some(route) = route {
                     error.set_data(route);
                 }
                 Err(error)
             }
         }
     }
-}
-
-fn page(pattern: Option<&PathPattern>) -> Option<Route> {
-    pattern.map(|pattern| Route(pattern.0.clone()))
 }

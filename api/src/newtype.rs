@@ -79,6 +79,11 @@ macro_rules! openapi_type {
 }
 pub(crate) use openapi_type;
 
+/// The schema that nothing fits, until [`to_3_1`](crate::upgrade::to_3_1) writes it as `false`: [`MetaSchema`] cannot.
+pub(crate) fn never() -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(MetaSchema::new("never")))
+}
+
 /// A member that is always present and may be `null`.
 ///
 /// poem-openapi documents an `Option` as a member that may be missing, which would be untrue of our answers.

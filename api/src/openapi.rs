@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::{LicenseObject, OpenApiService};
 use serde_json::{Value, json};
 
@@ -23,11 +22,6 @@ pub static JSON: LazyLock<String> = LazyLock::new(|| {
 
 /// The document as YAML.
 pub static YAML: LazyLock<String> = LazyLock::new(|| serde_saphyr::to_string(&document()).unwrap_or_default());
-
-/// The schema that nothing fits, until [`to_3_1`] writes it as `false`: [`MetaSchema`] cannot.
-pub(crate) fn never() -> MetaSchemaRef {
-    MetaSchemaRef::Inline(Box::new(MetaSchema::new("never")))
-}
 
 /// The service of poem-openapi, for its routes or for its document.
 pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {

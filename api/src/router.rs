@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use poem_openapi::param::{Path, Query};
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi, Tags};
-use serde::Serialize;
+use poem_openapi::{ApiResponse, OpenApi, Tags};
 
-use crate::body::{Body, Json, RequestObject};
+use crate::body::{Body, RequestObject};
 use crate::error::{Error, Fault, Location, Refusal, Statuses};
 use crate::header::{ByToken, ETag, Location as TaskLocation, NoStore, Private, RequestId};
+use crate::health::{Health, HealthStatus};
+use crate::json::Json;
 use crate::owner::Caller;
 use crate::service::TaskService;
 use crate::task::{
@@ -300,22 +301,6 @@ enum DeletedAnswer {
         #[oai(header = "Vary")]
         ByToken,
     ),
-}
-
-/// How the server is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Object, Serialize)]
-pub(crate) struct Health {
-    /// Always `ok`; a server that is not well answers with a problem.
-    pub(crate) status: HealthStatus,
-}
-
-/// How the server is, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum HealthStatus {
-    /// All is well.
-    Ok,
 }
 
 #[derive(ApiResponse)]
