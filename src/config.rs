@@ -514,8 +514,14 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
     }
 
     fn database(&self) -> Result<DatabaseSettings, Stop> {
+        let migration_url = self.optional(&DATABASE_URL_UNPOOLED, database_url)?;
         let url = match self.optional(&DATABASE_URL, database_url)? {
             Some(url) => url,
+            None if migration_url.is_some() => {
+                return Err(Stop::new(format!(
+                    "{DATABASE_URL} must be set where {DATABASE_URL_UNPOOLED} is: both name the same database"
+                )));
+            }
             None if self.is_private()? => EMBEDDED_DATABASE.to_owned(),
             None => {
                 return Err(Stop::new(format!(
@@ -526,7 +532,7 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
             }
         };
         Ok(DatabaseSettings {
-            migration_url: self.optional(&DATABASE_URL_UNPOOLED, database_url)?,
+            migration_url,
             max_connections: self.required(&DATABASE_MAX_CONNECTIONS, |text| number(text, 1..=1000))?,
             tls: self.required(&DATABASE_TLS, |text| match text {
                 "verified" => Some(DatabaseTls::Verified),

@@ -19,7 +19,7 @@ use tasks_migration::History;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
-use crate::pool::{Pool, Target, driver_error, is_outage};
+use crate::pool::{Pool, Target, driver_error, is_misfit, is_outage};
 
 /// How many statements a connection keeps prepared. A list's page sizes are texts of their own, so it is ample.
 const PREPARED: usize = 256;
@@ -284,7 +284,9 @@ impl From<&DbErr> for StorageError {
         Self(match driver_error(error) {
             Some(Database(said)) => {
                 let code = said.code().unwrap_or_default();
-                if code.len() == 5 && code.starts_with("22") {
+                if is_misfit(&**said) {
+                    format!("{} (code {code}): the schema is behind, run `tasks-server migrate up`", said.message())
+                } else if code.len() == 5 && code.starts_with("22") {
                     format!("a value was refused (code {code})")
                 } else {
                     format!("{} (code {code})", said.message())
@@ -342,7 +344,11 @@ fn sqlite_connections(url: &str, options: &SqliteConnectOptions) -> Result<u32, 
         return Ok(1);
     }
     if let Some(directory) = options.get_filename().parent() {
-        std::fs::create_dir_all(directory).map_err(OpenError::Directory)?;
+        let mut builder = std::fs::DirBuilder::new();
+        // A new directory is its owner's alone: other accounts of the machine have no business with the tasks.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(directory).map_err(OpenError::Directory)?;
     }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(u32::try_from(processors).unwrap_or(u32::MAX).saturating_add(1))

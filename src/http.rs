@@ -34,7 +34,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             Ok(Ok(outcome)) => outcome,
             // The panic hook has logged where.
             Ok(Err(_panic)) => Err(Error::internal("a panic").into()),
-            Err(_elapsed) => Err(Error::Unavailable("the request took too long".into()).into()),
+            Err(_elapsed) => Err(Error::TimedOut.into()),
         };
         outcome.unwrap_or_else(|error| refuse(error, id))
     }
@@ -185,7 +185,7 @@ mod tests {
         let (response, problem) = problem_of(|_| std::future::pending()).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.header("retry-after"), Some("2"));
-        assert_eq!(problem["code"], "unavailable");
+        assert_eq!(problem["code"], "timed-out");
     }
 
     #[tokio::test]

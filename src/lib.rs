@@ -55,7 +55,7 @@ impl Server {
         let database = Database::open(&settings.database)?;
         match database.prepare().await {
             Err(PrepareError::Away(cause)) => {
-                tracing::warn!(%cause, "the database is away: requests are answered 503 until it is back");
+                tracing::warn!(%cause, "the database cannot be used: requests are answered 503 until it can");
             }
             prepared => prepared?,
         }

@@ -6,6 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// What PostgreSQL only remarks, such as that a table is there already, is no news.
+const QUIET: &str = "sqlx::postgres::notice=warn";
+
 /// Starts the log; the first call counts.
 pub fn start(log: &Log) {
     let is_text = match log.format {
@@ -13,7 +16,7 @@ pub fn start(log: &Log) {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&log.filter));
+    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(format!("{QUIET},{}", log.filter)));
     // A second start, in a test, changes nothing.
     let _ = if is_text {
         lines.with_ansi(stdout().is_terminal()).try_init()

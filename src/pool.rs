@@ -21,6 +21,7 @@ use sea_orm::{
     SqlxPostgresConnector, SqlxSqliteConnector, Statement,
 };
 use sea_query_sqlx::SqlxValues;
+use sqlx::error::DatabaseError;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::query::Query;
@@ -53,10 +54,15 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// One connection as SeaORM's own, for the migrations: they need its transactions.
+    /// One connection as SeaORM's own, for the migrations: they need its transactions. A first attempt without the
+    /// driver's pool tells why there is none, where the pool would only say that time ran out.
     pub(crate) async fn connect_once(&self) -> Result<DatabaseConnection, DbErr> {
         fn one<DB: sqlx::Database>() -> PoolOptions<DB> {
             PoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE)
+        }
+        match timeout(ACQUIRE, self.connect()).await {
+            Ok(connected) => drop(connected.map_err(unreachable)?),
+            Err(_) => return Err(conn("the database did not answer a new connection in time")),
         }
         match self {
             Self::Postgres(options) => {
@@ -162,8 +168,11 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         // SQLite's worker finishes or resets a statement that was given up, and there is no session to lose; a
         // database in memory, on the other hand, would be lost with its only connection.
-        if matches!(self.link, Some(Link::Sqlite(_))) {
-            self.end();
+        match self.link {
+            Some(Link::Sqlite(_)) => self.end(),
+            // Somebody waited in vain, so the database may be hanging: who wants to know had better ask.
+            Some(Link::Postgres(_)) => self.pool.note(Outcome::Unknown),
+            None => {}
         }
     }
 }
@@ -214,7 +223,8 @@ impl Pool {
 
     /// Asks the database for a sign of life.
     pub(crate) async fn ask(&self) -> Result<(), DbErr> {
-        self.query_one_raw(Statement::from_string(self.get_database_backend(), "SELECT 1")).await?;
+        let tasks = Statement::from_string(self.get_database_backend(), "SELECT 1 FROM tasks LIMIT 0");
+        self.query_one_raw(tasks).await?;
         Ok(())
     }
 
@@ -465,10 +475,20 @@ fn is_outage_of_driver(error: &sqlx::Error) -> bool {
     match database.code().unwrap_or_default().as_ref() {
         // Read-only (a failover), serialization, deadlock, lock and statement timeouts, an I/O error of the server.
         "25006" | "40001" | "40P01" | "55P03" | "57014" | "58030" => true,
+        _ if is_misfit(database) => true,
         "XX000" => is_neon(database.message()),
         state if state.len() == 5 => ["08", "53", "57P"].iter().any(|class| state.starts_with(class)),
         // SQLite's codes are shorter. The low byte is the primary one: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
         sqlite => matches!(sqlite.parse().map(|code: i32| code & 0xff), Ok(5 | 6 | 8 | 10 | 13 | 14)),
+    }
+}
+
+/// Whether the schema was taken back, or replaced, under the server: a table or column is missing.
+pub(crate) fn is_misfit(error: &dyn DatabaseError) -> bool {
+    match error.code().unwrap_or_default().as_ref() {
+        "42P01" | "42703" => true,
+        "1" => ["no such table", "no such column"].iter().any(|text| error.message().starts_with(text)),
+        _ => false,
     }
 }
 
@@ -538,6 +558,9 @@ mod tests {
             ("57P02", ""),
             ("57P03", ""),
             ("58030", ""),
+            ("42P01", "relation \"tasks\" does not exist"),
+            ("42703", "column does not exist"),
+            ("1", "no such table: tasks"),
             ("XX000", "Couldn't connect to compute node"),
             ("XX000", "[NEON_SMGR] could not read"),
             ("5", "database is locked"),
@@ -555,9 +578,7 @@ mod tests {
             let error = classify(query_error(said(code, message)));
             assert!(matches!(error, tasks_api::Error::Unavailable(_)), "{code}");
         }
-        for code in
-            ["22021", "23503", "23505", "23514", "0A000", "42P01", "42501", "XX000", "XX001", "1", "275", "1555"]
-        {
+        for code in ["22021", "23503", "23505", "23514", "0A000", "42501", "XX000", "XX001", "1", "275", "1555"] {
             let error = classify(query_error(said(code, "text")));
             assert!(matches!(error, tasks_api::Error::Internal(_)), "{code}");
         }

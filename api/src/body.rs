@@ -61,7 +61,9 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = read(body.take()?, MAX_BYTES).await?;
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let bytes = read(body.take()?, length, MAX_BYTES).await?;
         if bytes.is_empty()
             && let Some(absent) = T::absent()
         {
@@ -78,8 +80,11 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
 ///
 /// Of a longer one a little more is read and thrown away: most clients read the answer only after they have sent all,
 /// and a connection that is closed under them would be all they see.
-async fn read(body: poem::Body, limit: usize) -> Result<Vec<u8>, Error> {
+async fn read(body: poem::Body, length: Option<usize>, limit: usize) -> Result<Vec<u8>, Error> {
     const PATIENCE: usize = 1024 * 1024;
+    if length.is_some_and(|length| length > PATIENCE) {
+        return Err(Error::BodyTooLarge(limit));
+    }
     let mut pieces = std::pin::pin!(body.into_bytes_stream());
     let (mut bytes, mut count) = (Vec::new(), 0);
     while let Some(piece) = pieces.next().await {
@@ -95,8 +100,12 @@ async fn read(body: poem::Body, limit: usize) -> Result<Vec<u8>, Error> {
     if count > limit { Err(Error::BodyTooLarge(limit)) } else { Ok(bytes) }
 }
 
-/// Whether the request says that its body is JSON; parameters of the media type do not matter (RFC 8259 §11).
+/// Whether the request says that its body is JSON; parameters of the media type do not matter (RFC 8259 §11). What is
+/// compressed is not: nothing here inflates it (RFC 9110 §8.4).
 fn is_json(request: &Request) -> bool {
+    if request.headers().contains_key(header::CONTENT_ENCODING) {
+        return false;
+    }
     let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let media_type = value.as_bytes().split(|&b| b == b';').next().unwrap_or_default();
@@ -133,7 +142,7 @@ fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
     for name in required.iter().filter(|name| !sent.contains(*name)) {
         faults.push(Fault::body(format!("/{name}"), "is required"));
     }
-    for name in sent.iter().filter(|name| !known.contains(*name)) {
+    for name in sent.iter().filter(|name| !known.contains(*name)).take(Error::MAX_FAULTS) {
         let detail = if READ_ONLY.contains(name) {
             "is set by the server; leave it out".to_owned()
         } else {
@@ -149,6 +158,7 @@ fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
             faults.push(Fault::body(pointer, in_our_words(&text)));
         }
     }
+    faults.truncate(Error::MAX_FAULTS);
     Err(Error::Invalid(faults))
 }
 
@@ -168,6 +178,7 @@ fn malformed(error: &serde_json::Error) -> Error {
 fn in_our_words(text: &str) -> String {
     let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
     match text.split_once(", expected ") {
+        Some(("invalid type: null", expected)) => format!("must be {expected}, not null"),
         Some((_, expected)) => format!("must be {expected}"),
         None => text.to_owned(),
     }

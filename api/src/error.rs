@@ -43,6 +43,8 @@ pub enum Error {
     BodyTooLarge(usize),
     /// 415: the body is of a media type that the operation does not read.
     UnsupportedMediaType,
+    /// 503: the time for the request is over, and whether its work was done is not known.
+    TimedOut,
     /// 503: the work cannot be done now; worth another try in a while.
     Unavailable(Cause),
     /// 500: a bug.
@@ -243,6 +245,9 @@ problem_codes! {
     /// A bug of the server.
     InternalError = "internal-error", INTERNAL_SERVER_ERROR, "The server failed",
         "This is a bug of the server. Its log has the cause under the problem's request_id.";
+    /// The request took too long.
+    TimedOut = "timed-out", SERVICE_UNAVAILABLE, "The request took too long",
+        "The server gave the request up. A write may have been carried out all the same: look before you repeat it.";
     /// The server cannot work now.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The service is unavailable",
         "The database is away, asleep or busy. Try again after the seconds that the header Retry-After says.";
@@ -252,6 +257,9 @@ problem_codes! {
 const RETRY_AFTER: &str = "2";
 
 impl Error {
+    /// The most faults that one answer lists: a request with thousands must not cost thousands.
+    pub(crate) const MAX_FAULTS: usize = 20;
+
     /// A bug, with its cause.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
@@ -276,6 +284,7 @@ impl Error {
             Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,
             Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
             Self::UnsupportedMediaType => ProblemCode::UnsupportedMediaType,
+            Self::TimedOut => ProblemCode::TimedOut,
             Self::Unavailable(_) => ProblemCode::Unavailable,
             Self::Internal(_) => ProblemCode::InternalError,
         }
@@ -323,7 +332,7 @@ impl Error {
         let header = match self {
             Self::Unauthorized(fault) => Some((header::WWW_AUTHENTICATE, fault.challenge())),
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, allow)),
-            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER.to_owned())),
+            Self::TimedOut | Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER.to_owned())),
             _ => None,
         };
         if let Some((name, Ok(value))) = header.map(|(name, value)| (name, value.try_into())) {

@@ -87,7 +87,10 @@ pub(crate) fn problems(status: &str, has_body: bool) -> Vec<(&'static str, Value
         "413" => vec![("tooLarge", problem(Error::BodyTooLarge(MAX_BYTES)))],
         "415" => vec![("notJson", problem(Error::UnsupportedMediaType))],
         "500" => vec![("bug", problem(Error::internal("an example")))],
-        "503" => vec![("databaseAway", problem(Error::Unavailable("an example".into())))],
+        "503" => vec![
+            ("databaseAway", problem(Error::Unavailable("an example".into()))),
+            ("timedOut", problem(Error::TimedOut)),
+        ],
         _ => vec![],
     }
 }

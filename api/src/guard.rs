@@ -4,7 +4,7 @@
 //! Which operations want a token and which parameters they know is read from the metadata that the document is made of,
 //! so the two cannot differ.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
@@ -157,22 +157,23 @@ fn check_query(query: &str, known: &[String]) -> Result<(), Error> {
     if query.is_empty() {
         return Ok(());
     }
-    let mut seen: Vec<String> = Vec::new();
-    let mut faults: Vec<Fault> = Vec::new();
+    let (mut seen, mut refused, mut faults) = (HashSet::new(), HashSet::new(), Vec::new());
     for (name, _) in form_urlencoded::parse(query.as_bytes()) {
         let detail = if !known.iter().any(|k| *k == name) {
             match known {
                 [] => "is unknown here; the operation takes no query".to_owned(),
                 _ => format!("is unknown here; the parameters are {}", known.join(", ")),
             }
-        } else if seen.iter().any(|s| *s == name) {
-            "is sent twice; send it once".to_owned()
-        } else {
-            seen.push(name.into_owned());
+        } else if seen.insert(name.clone()) {
             continue;
+        } else {
+            "is sent twice; send it once".to_owned()
         };
-        if !faults.iter().any(|fault| fault.name.as_deref() == Some(&name)) {
+        if refused.insert(name.clone()) {
             faults.push(Fault::parameter(Location::Query, name, detail));
+        }
+        if faults.len() == Error::MAX_FAULTS {
+            break;
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }

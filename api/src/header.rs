@@ -52,7 +52,9 @@ impl From<&Task> for Location {
     fn from(task: &Task) -> Self {
         /// What stays as it is in a path segment (RFC 3986 §2.3).
         const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-        let user = utf8_percent_encode(task.user_id.as_str(), SEGMENT);
+        // A URL cannot name these two: dots are resolved before a request is sent (RFC 3986 §5.2.4).
+        let user = if matches!(task.user_id.as_str(), "." | "..") { "me" } else { task.user_id.as_str() };
+        let user = utf8_percent_encode(user, SEGMENT);
         let mut path = String::with_capacity(96);
         // Writing to a String cannot fail.
         let _ = write!(path, "/api/{user}/tasks/{}", task.id);

@@ -85,7 +85,7 @@ impl<'a> ApiExtractor<'a> for Caller {
                 ty: "http",
                 description: Some(
                     "A JSON Web Token (RFC 7519) in the `Authorization` header: `Bearer <token>`. Its `sub` is the \
-                     user whose tasks it opens.",
+                     user whose tasks it opens. Paste the token alone here, without `Bearer`.",
                 ),
                 name: None,
                 key_in: None,

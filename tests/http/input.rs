@@ -19,6 +19,7 @@ on_each_engine!(
     bodies_over_64_kib_are_413,
     parameters_out_of_their_limits_are_named,
     unknown_and_repeated_parameters_are_refused,
+    thousands_of_faults_are_told_in_few_words,
     ids_in_other_spellings_are_refused,
     users_in_odd_spellings_are_refused_or_other_people,
     cursors_that_the_server_did_not_make_are_refused,
@@ -177,6 +178,8 @@ async fn bodies_of_other_types_are_415(server: Server) {
         answer.problem(415, "unsupported-media-type");
     }
     alice.on(Method::POST, "").body(body).send().await.problem(415, "unsupported-media-type");
+    let labelled = alice.on(Method::POST, "").text(body).header("content-encoding", "gzip");
+    labelled.send().await.problem(415, "unsupported-media-type");
     for media in ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json;x=y"] {
         alice.on(Method::POST, "").header("content-type", media).body(body).send().await.data(201);
     }
@@ -228,6 +231,20 @@ async fn unknown_and_repeated_parameters_are_refused(server: Server) {
     assert_eq!(answer.parameters(), [query("x")]);
     assert_eq!(alice.to(Method::GET, "/livez?x=1").send().await.parameters(), [query("x")]);
     assert_eq!(alice.all().await, [task]);
+}
+
+async fn thousands_of_faults_are_told_in_few_words(server: Server) {
+    let alice = server.user("alice");
+    let query = (0..10_000).map(|n: u32| n.to_string()).collect::<Vec<_>>().join("&");
+    for answer in [
+        alice.list(&format!("?{query}")).await,
+        server.nobody().to(Method::GET, &format!("/livez?{query}")).send().await,
+        alice.post((0..5000).map(|n| (n.to_string(), Value::Null)).collect()).await,
+    ] {
+        let problem = answer.problem(400, "invalid-request");
+        assert_eq!(problem["errors"].as_array().unwrap().len(), 20);
+        assert!(answer.body.len() < 4096);
+    }
 }
 
 async fn ids_in_other_spellings_are_refused(server: Server) {

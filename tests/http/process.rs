@@ -174,6 +174,37 @@ async fn a_database_whose_schema_is_behind_names_the_command() {
     assert!(!run(folder.path(), &[], &database).status.success());
 }
 
+#[tokio::test]
+async fn a_schema_that_falls_behind_a_running_server_is_503_and_the_log_names_the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut databases = vec![("DATABASE_URL", "sqlite://tasks.db".to_owned())];
+    databases.extend(postgres::database().await.map(|url| ("DATABASE_URL", url)));
+    for (name, url) in &databases {
+        let database = [(*name, url.as_str())];
+        let server = Running::start(folder.path(), &database);
+        let alice = server.client("me", server.token.clone());
+        alice.create("x").await;
+        assert!(run(folder.path(), &["migrate", "down"], &database).status.success());
+        alice.list("").await.problem(503, "unavailable");
+        alice.to(Method::GET, "/readyz").send().await.problem(503, "unavailable");
+        assert!(run(folder.path(), &["migrate", "up"], &database).status.success());
+        assert_eq!(alice.to(Method::GET, "/readyz").send().await.status, 200);
+        alice.create("y").await;
+        assert!(server.stop().contains("tasks-server migrate up"));
+    }
+}
+
+#[test]
+fn a_direct_connection_alone_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let direct = [("DATABASE_URL_UNPOOLED", "postgresql://direct/tasks")];
+    for arguments in [["migrate", "up"].as_slice(), &["migrate", "status"], &[]] {
+        let output = run(folder.path(), arguments, &direct);
+        assert!(!output.status.success());
+        assert!(text(&output).contains("DATABASE_URL (--database-url) must be set"), "{}", text(&output));
+    }
+}
+
 #[test]
 fn a_bad_setting_stops_the_start_and_is_named_without_its_value() {
     let folder = tempfile::tempdir().unwrap();

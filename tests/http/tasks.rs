@@ -11,6 +11,7 @@ on_each_engine!(
     a_task_is_stored_exactly_as_sent,
     creating_twice_makes_two_tasks,
     creating_through_me_answers_the_canonical_location,
+    users_whom_no_url_can_name_are_me_in_a_location,
     what_was_created_is_got_as_it_was_answered,
     getting_an_absent_task_is_404,
     an_update_replaces_every_member,
@@ -87,6 +88,16 @@ async fn creating_through_me_answers_the_canonical_location(server: Server) {
     assert_eq!(location, format!("/api/auth0%7Ca%2Fb%3Fc%3Dd%20e%26%C3%A9%25/tasks/{}", id(&task)));
     assert_eq!(caller.to(Method::GET, location).send().await.data(200), task);
     assert_eq!(caller.all().await, [task]);
+}
+
+async fn users_whom_no_url_can_name_are_me_in_a_location(server: Server) {
+    for dots in [".", ".."] {
+        let caller = server.user(dots);
+        let answer = caller.to(Method::POST, "/api/me/tasks").json(&json!({ "title": "mine" })).send().await;
+        let task = answer.data(201);
+        assert_eq!(answer.header("location"), format!("/api/me/tasks/{}", id(&task)));
+        assert_eq!(caller.to(Method::GET, answer.header("location")).send().await.data(200), task);
+    }
 }
 
 async fn what_was_created_is_got_as_it_was_answered(server: Server) {
