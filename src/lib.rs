@@ -46,8 +46,8 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Opens the database and sees to its schema; `secret` is what tokens are signed with. A database that is away does not stop the start: requests are
-    /// answered 503 until it is back.
+    /// Opens the database and sees to its schema; `secret` is what tokens are signed with. A database that is away does
+    /// not stop the start: requests are answered 503 until it is back.
     ///
     /// # Errors
     /// When the database's settings are unusable, or its schema is behind and may not be changed.

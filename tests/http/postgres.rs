@@ -1,5 +1,6 @@
 //! A private PostgreSQL cluster for one run of the tests: on a socket of its own, gone when the run ends.
 
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use tokio::sync::OnceCell;
 static CLUSTER: LazyLock<Option<Cluster>> = LazyLock::new(|| {
     let Some(programs) = programs() else {
         assert!(std::env::var("REQUIRE_POSTGRES").is_err(), "REQUIRE_POSTGRES is set and no PostgreSQL was found");
-        println!("PostgreSQL was not found (postgres, initdb): its tests are left out");
+        // Not by println, which is only shown for tests that fail.
+        let _ = writeln!(std::io::stderr(), "PostgreSQL was not found (postgres, initdb): its tests are left out");
         return None;
     };
     Some(Cluster::start(&programs))
