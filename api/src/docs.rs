@@ -15,7 +15,6 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::{HeaderMap, Method, StatusCode, header};
-
 use poem::{EndpointExt, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};

@@ -87,7 +87,7 @@ pub struct Fault {
     #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
     #[oai(rename = "in")]
     pub location: Option<Location>,
-    /// The name of the parameter or header.
+    /// The name of the parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What to change.
@@ -103,8 +103,6 @@ pub enum Location {
     Query,
     /// The path.
     Path,
-    /// A header.
-    Header,
 }
 
 impl Fault {
@@ -113,7 +111,7 @@ impl Fault {
         Self { pointer: Some(pointer.into()), location: None, name: None, detail: detail.into() }
     }
 
-    /// A fault in a parameter or header.
+    /// A fault in a parameter.
     pub fn parameter(location: Location, name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: None, location: Some(location), name: Some(name.into()), detail: detail.into() }
     }
@@ -298,7 +296,11 @@ impl Error {
             Self::MalformedJson(_) => "The body is not valid JSON; see errors.".to_owned(),
             Self::Invalid(faults) => match faults.as_slice() {
                 [fault] => fault.to_string(),
-                _ => format!("{} parts of the request must be changed; see errors.", faults.len()),
+                // The list ends there, whether or not the faults do.
+                faults if faults.len() == Self::MAX_FAULTS => {
+                    format!("At least {} parts of the request must be changed; see errors.", faults.len())
+                }
+                faults => format!("{} parts of the request must be changed; see errors.", faults.len()),
             },
             Self::MethodNotAllowed(allow) => format!("The path knows {allow}."),
             Self::BodyTooLarge(limit) => format!("The body must have at most {limit} bytes."),
@@ -417,7 +419,6 @@ impl fmt::Display for Fault {
                 let place = match place {
                     Location::Query => "query parameter",
                     Location::Path => "path parameter",
-                    Location::Header => "header",
                 };
                 write!(f, "The {place} {name} {}.", self.detail)
             }
