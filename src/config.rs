@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read, Write as _};
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -21,12 +21,15 @@ use std::{env, fs};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches};
 use poem::http::HeaderValue;
+use reqwest::Url;
 use tasks_api::UserId;
 use tracing_subscriber::EnvFilter;
 
 use crate::database::{DatabaseSettings, DatabaseTls};
 use crate::http::Cors;
-use crate::token::{Expected, Secret, subject};
+use crate::key_set::Pace;
+use crate::secret::Secret;
+use crate::token::{Expected, subject};
 
 /// Where the key of the development mode is kept, relative to the working directory.
 pub const DEVELOPMENT_KEY: &str = "data/dev-key";
@@ -111,8 +114,40 @@ pub enum Keys {
         /// The variable that gave it, or whose flag did: for the log.
         variable: &'static str,
     },
+    /// A key of the set that the issuer publishes.
+    Published {
+        /// Where: `https`, or `http` on loopback.
+        url: Url,
+        /// When it is fetched.
+        pace: Pace,
+        /// Whether a secret is given too, under Better Auth's name, which goes unused: for the log.
+        ignores_secret: bool,
+    },
     /// The key of the development mode, [`DEVELOPMENT_KEY`]. Only ever on a loopback address.
     Development,
+}
+
+impl Keys {
+    /// How somebody at Swagger UI gets a token, in Markdown.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Development => {
+                "**To get one here** (development mode): `tasks-server token --sub alice`, in the folder where the \
+                 server runs; or copy the one that it printed when it started."
+            }
+            Self::Shared { .. } => {
+                "**To get one here**: sign in to the application that shares its secret with this server, and take the \
+                 JSON Web Token (HS256) that it sends; or, where the secret is at hand, `tasks-server token --sub \
+                 alice`."
+            }
+            Self::Published { .. } => {
+                "**To get one here**: sign in to the sign-in system whose keys this server trusts, and ask it for a \
+                 JSON Web Token. With Better Auth that is `GET /api/auth/token` or `authClient.token()`, not the \
+                 session cookie; with others the access token."
+            }
+        }
+    }
 }
 
 /// How to log.
@@ -298,6 +333,11 @@ settings! {
     BETTER_AUTH_SECRET "better-auth-secret" Some("BETTER_AUTH_SECRET"), "SECRET" "",
         "have at least 32 bytes; `openssl rand -hex 32` makes one that has",
         "The same under Better Auth's name; JWT_SECRET wins";
+    JWKS_URL "jwks-url" Some("JWKS_URL"), "URL" "",
+        "be an https:// address without user name, password or fragment; http:// is taken on loopback only. It goes \
+         without JWT_SECRET",
+        "Where the issuer publishes its keys (EdDSA, ES256, ES384, RS256 to RS512, PS256 to PS512), such as\n\
+         https://auth.example.com/api/auth/jwks. In place of JWT_SECRET; BETTER_AUTH_SECRET yields to it";
     JWT_ISSUER "jwt-issuer" Some("JWT_ISSUER"), "TEXT" "",
         "not be empty or hold control characters",
         "The issuer that tokens must name (iss). When not given, it is not checked";
@@ -330,7 +370,7 @@ const DATABASE: Group =
     ("Database", &[DATABASE_URL, DATABASE_URL_UNPOOLED, DATABASE_MAX_CONNECTIONS, DATABASE_TLS, MIGRATE_ON_START]);
 /// What of it migrations need.
 const SCHEMA: Group = ("Database", &[DATABASE_URL, DATABASE_URL_UNPOOLED, DATABASE_TLS]);
-const IDENTITY: Group = ("Tokens", &[JWT_SECRET, BETTER_AUTH_SECRET, JWT_ISSUER, JWT_AUDIENCE, JWT_LEEWAY]);
+const IDENTITY: Group = ("Tokens", &[JWT_SECRET, BETTER_AUTH_SECRET, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, JWT_LEEWAY]);
 const LOG: Group = ("Log", &[RUST_LOG, LOG_FORMAT]);
 const ALL: [Group; 4] = [EDGE, DATABASE, IDENTITY, LOG];
 
@@ -445,7 +485,7 @@ fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Resu
         "token" => Command::Token {
             sub: given.required(&SUB, subject)?,
             ttl: given.required(&TTL, ttl)?,
-            identity: given.identity()?,
+            identity: given.signing_identity()?,
         },
         _ => Command::Serve(Box::new(given.settings()?)),
     };
@@ -549,18 +589,28 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
             let secret = self.optional(&setting, |text| Secret::new(text.into()))?;
             Ok(secret.zip(setting.variable).map(|(secret, variable)| Keys::Shared { secret, variable }))
         };
-        let keys = match shared(JWT_SECRET)? {
-            Some(keys) => Some(keys),
-            None => shared(BETTER_AUTH_SECRET)?,
+        let keys = match (self.optional(&JWKS_URL, jwks_url)?, shared(JWT_SECRET)?) {
+            (Some(_), Some(_)) => {
+                return Err(Stop::new(format!(
+                    "{JWKS_URL} and {JWT_SECRET} are both set: tokens are signed either with a key that the issuer \
+                     publishes or with a shared secret. Unset one",
+                )));
+            }
+            (Some(url), None) => {
+                let ignores_secret = self.optional(&BETTER_AUTH_SECRET, |_| Some(()))?.is_some();
+                Some(Keys::Published { url, pace: Pace::default(), ignores_secret })
+            }
+            (None, Some(keys)) => Some(keys),
+            (None, None) => shared(BETTER_AUTH_SECRET)?,
         };
         let keys = match keys {
             Some(keys) => keys,
             None if self.is_private()? => Keys::Development,
             None => {
                 return Err(Stop::new(format!(
-                    "{JWT_SECRET} must be set where {LISTEN} is not a loopback address: the secret, of at least 32 \
-                     bytes, that the issuer signs tokens with. Without one the server runs in development mode, on a \
-                     loopback address only",
+                    "{JWKS_URL} or {JWT_SECRET} must be set where {LISTEN} is not a loopback address: where the issuer \
+                     of tokens publishes its keys, or the secret, of at least 32 bytes, that it signs them with. \
+                     Without either the server runs in development mode, on a loopback address only",
                 )));
             }
         };
@@ -570,6 +620,18 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
             leeway: self.seconds(&JWT_LEEWAY, 0..=300)?,
         };
         Ok(Identity { keys, expected })
+    }
+
+    /// As [`Self::identity`], where tokens can be made.
+    fn signing_identity(&self) -> Result<Identity, Stop> {
+        let identity = self.identity()?;
+        match identity.keys {
+            Keys::Shared { .. } | Keys::Development => Ok(identity),
+            Keys::Published { .. } => Err(Stop::new(format!(
+                "where {JWKS_URL} is set, only the issuer can make tokens: sign in there. For tokens of one's own, start \
+                 server and command without it",
+            ))),
+        }
     }
 
     fn log(&self) -> Result<Log, Stop> {
@@ -610,6 +672,19 @@ fn line(text: &str) -> Option<String> {
 fn database_url(text: &str) -> Option<String> {
     let is_known = ["postgresql://", "postgres://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
     line(text).filter(|_| is_known)
+}
+
+/// An address that keys may come from: nobody on the way to it can change them.
+fn jwks_url(text: &str) -> Option<Url> {
+    let url = Url::parse(&line(text)?).ok()?;
+    let host = url.host_str()?;
+    let is_loopback = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => host == "localhost",
+    };
+    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (is_safe && is_plain).then_some(url)
 }
 
 fn cors(text: &str) -> Option<Cors> {
@@ -683,7 +758,8 @@ mod tests {
 
     /// What a public listener needs, without this variable and what outranks it.
     fn beside(variable: &str) -> Vec<(&'static str, &'static str)> {
-        let outranks = |name| name == variable || (name == "JWT_SECRET" && variable == "BETTER_AUTH_SECRET");
+        let outranks =
+            |name| name == variable || (name == "JWT_SECRET" && ["BETTER_AUTH_SECRET", "JWKS_URL"].contains(&variable));
         PUBLIC.into_iter().filter(|(name, _)| !outranks(*name)).collect()
     }
 
@@ -803,10 +879,63 @@ mod tests {
     }
 
     #[test]
+    fn the_key_set_goes_before_better_auth_secret_and_not_with_jwt_secret() {
+        let jwks = ("JWKS_URL", "https://auth.example.com/api/auth/jwks");
+        let ignores = |variables: &[(&str, &str)]| match serve("", variables).unwrap().identity.keys {
+            Keys::Published { url, ignores_secret, .. } => {
+                assert_eq!(url.as_str(), jwks.1);
+                ignores_secret
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(!ignores(&[jwks]));
+        assert!(ignores(&[jwks, ("BETTER_AUTH_SECRET", KEY)]));
+        assert!(ignores(&[jwks, ("BETTER_AUTH_SECRET", "short")]));
+        assert!(!ignores(&[jwks, ("JWT_SECRET", ""), ("LISTEN", "0.0.0.0:1"), ("DATABASE_URL", "sqlite://x")]));
+        let both = stop("", &[jwks, ("JWT_SECRET", KEY)]);
+        assert!(both.contains("JWKS_URL (--jwks-url) and JWT_SECRET (--jwt-secret) are both set"), "{both}");
+        let token = run("token --sub alice", &[jwks]).unwrap_err().to_string();
+        assert!(token.contains("JWKS_URL"), "{token}");
+    }
+
+    #[test]
+    fn keys_come_from_where_nobody_can_change_them_on_the_way() {
+        for good in [
+            "https://auth.example.com/jwks",
+            "https://auth.example.com:8443/jwks?policy=a",
+            "http://localhost:3000/api/auth/jwks",
+            "http://127.0.0.1:3000/jwks",
+            "http://127.9.9.9/jwks",
+            "http://[::1]:3000/jwks",
+        ] {
+            assert!(with("JWKS_URL", good).is_ok(), "{good}");
+        }
+        for wrong in [
+            "canary",
+            "auth.example.com/canary",
+            "http://auth.example.com/canary",
+            "http://localhost.example.com/canary",
+            "http://128.0.0.1/canary",
+            "http://[::2]/canary",
+            "https:///",
+            "https://canary:x@auth.example.com/",
+            "https://canary@auth.example.com/",
+            "https://auth.example.com/#canary",
+            "file:///canary",
+            "data:application/json,canary",
+            "https://auth.example.com/\ncanary",
+        ] {
+            let stop = with("JWKS_URL", wrong).unwrap_err().to_string();
+            assert!(stop.contains("JWKS_URL (--jwks-url) must be") && !stop.contains("canary"), "{wrong}: {stop}");
+        }
+    }
+
+    #[test]
     fn the_key_is_jwt_secret_before_better_auth_secret() {
         let variable = |variables: &[(&str, &str)]| match serve("", variables).unwrap().identity.keys {
             Keys::Shared { variable, .. } => variable,
             Keys::Development => "none",
+            Keys::Published { .. } => "published",
         };
         assert_eq!(variable(&[("JWT_SECRET", KEY)]), "JWT_SECRET");
         assert_eq!(variable(&[("BETTER_AUTH_SECRET", KEY)]), "BETTER_AUTH_SECRET");

@@ -7,25 +7,30 @@
 pub mod config;
 pub mod database;
 pub mod http;
+mod key;
+pub mod key_set;
 pub mod log;
 pub mod model;
 mod pool;
 pub mod repository;
+pub mod secret;
 pub mod service;
 pub mod token;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use poem::listener::TcpAcceptor;
 use tokio::net::TcpListener;
 
-use crate::config::Settings;
+use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
 use crate::database::{Database, OpenError, PrepareError};
 use crate::http::Edge;
 use crate::repository::Repository;
+use crate::secret::{DevelopmentKeyError, development_key};
 use crate::service::Tasks;
-use crate::token::{Secret, Verifier};
+use crate::token::Verifier;
 
 /// A server whose settings are good and whose database is prepared, or away.
 pub struct Server {
@@ -43,15 +48,23 @@ pub enum StartError {
     /// The database's schema does not fit.
     #[error(transparent)]
     Schema(#[from] PrepareError),
+    /// There is no key of the development mode.
+    #[error(transparent)]
+    DevelopmentKey(#[from] DevelopmentKeyError),
+    /// Nothing can be fetched.
+    #[error("the system's cryptography or certificates cannot be used, so that nothing can be fetched from JWKS_URL")]
+    KeySet(#[source] reqwest::Error),
 }
 
 impl Server {
-    /// Opens the database and sees to its schema; `secret` is what tokens are signed with. A database that is away does
-    /// not stop the start: requests are answered 503 until it is back.
+    /// Opens the database, sees to its schema, and begins to fetch the issuer's keys. A database or an issuer that is
+    /// away does not stop the start: requests are answered 503 until it is back.
     ///
     /// # Errors
-    /// When the database's settings are unusable, or its schema is behind and may not be changed.
-    pub async fn open(settings: Settings, secret: &Secret) -> Result<Self, StartError> {
+    /// When the database's settings are unusable, its schema is behind and may not be changed, or there is no key for
+    /// tokens.
+    pub async fn open(settings: Settings) -> Result<Self, StartError> {
+        let verifier = verifier(&settings.identity)?;
         let database = Database::open(&settings.database)?;
         match database.prepare().await {
             Err(PrepareError::Away(cause)) => {
@@ -59,7 +72,6 @@ impl Server {
             }
             prepared => prepared?,
         }
-        let verifier = Verifier::shared(secret, settings.identity.expected.clone());
         Ok(Self { database, verifier, settings })
     }
 
@@ -70,7 +82,7 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let Self { database, verifier, settings } = self;
         let tasks = Tasks::new(Repository::new(database.clone()));
-        let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier));
+        let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier), settings.identity.keys.advice());
         let edge = Edge::new(routes, settings.request_timeout, settings.cors);
         let grace = settings.shutdown_grace;
         let served = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
@@ -79,4 +91,26 @@ impl Server {
         database.close(Duration::from_secs(1)).await;
         served
     }
+}
+
+/// What verifies the tokens of this identity.
+fn verifier(identity: &Identity) -> Result<Verifier, StartError> {
+    let expected = identity.expected.clone();
+    Ok(match &identity.keys {
+        Keys::Shared { secret, .. } => Verifier::shared(secret, expected),
+        Keys::Development => Verifier::shared(&development_key(Path::new(DEVELOPMENT_KEY))?, expected),
+        Keys::Published { url, pace, ignores_secret } => {
+            if *ignores_secret {
+                tracing::info!("JWKS_URL is set: BETTER_AUTH_SECRET is not used, and no token signed with it is taken");
+            }
+            for (is_set, name) in
+                [(expected.issuer.is_some(), "JWT_ISSUER"), (expected.audience.is_some(), "JWT_AUDIENCE")]
+            {
+                if !is_set {
+                    tracing::warn!("{name} is not set: tokens that the issuer made for others are taken too");
+                }
+            }
+            Verifier::published(url.clone(), pace.clone(), expected).map_err(StartError::KeySet)?
+        }
+    })
 }

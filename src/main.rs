@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Identity, Invocation, Keys, Migration, Settings};
+use tasks_api::UserId;
+use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Keys, Migration, Settings};
 use tasks_server::database::{Database, DatabaseSettings};
-use tasks_server::token::{Secret, development_key, mint};
+use tasks_server::secret::{MintError, Secret, development_key, mint};
+use tasks_server::token::Expected;
 use tasks_server::{Server, log};
 use tokio::net::TcpListener;
 
@@ -39,35 +41,33 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Serve(settings) => serve(*settings).await,
         Command::Migrate(migration, database) => migrate(migration, &database).await,
         Command::Token { sub, ttl, identity } => {
-            let secret = secret(&identity)?;
-            let expected = &identity.expected;
-            let token = mint(&secret, &sub, ttl, expected.issuer.as_deref(), expected.audience.as_deref())?;
+            let token = match &identity.keys {
+                Keys::Shared { secret, .. } => token(secret, &sub, ttl, &identity.expected)?,
+                _ => token(&development_key(Path::new(DEVELOPMENT_KEY))?, &sub, ttl, &identity.expected)?,
+            };
             Ok(writeln!(std::io::stdout(), "{token}")?)
         }
     }
 }
 
-/// What the server's tokens are signed with.
-fn secret(identity: &Identity) -> Result<Secret, Box<dyn Error>> {
-    Ok(match &identity.keys {
-        Keys::Shared { secret, .. } => secret.clone(),
-        Keys::Development => development_key(Path::new(DEVELOPMENT_KEY))?,
-    })
+/// A token that a server with the same settings takes.
+fn token(secret: &Secret, sub: &UserId, ttl: Duration, expected: &Expected) -> Result<String, MintError> {
+    mint(secret, sub, ttl, expected.issuer.as_deref(), expected.audience.as_deref())
 }
 
 async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|error| format!("LISTEN cannot be listened on: {error}"))?;
-    let (secret, stop) = (secret(&settings.identity)?, stop()?);
-    let banner = banner(listener.local_addr()?, &settings, &secret)?;
-    let server = Server::open(settings, &secret).await?;
+    let stop = stop()?;
+    let banner = banner(listener.local_addr()?, &settings)?;
+    let server = Server::open(settings).await?;
     // On standard error: the log, on standard output, never holds a token.
     let _ = std::io::stderr().write_all(banner.as_bytes());
     Ok(server.serve(listener, stop).await?)
 }
 
 /// Where the server is and, in development mode, a token for it.
-fn banner(address: SocketAddr, settings: &Settings, secret: &Secret) -> Result<String, Box<dyn Error>> {
+fn banner(address: SocketAddr, settings: &Settings) -> Result<String, Box<dyn Error>> {
     // A page cannot be opened at the address that means all of them.
     let host = match address.ip() {
         ip if ip.is_unspecified() => format!("localhost:{}", address.port()),
@@ -77,11 +77,10 @@ fn banner(address: SocketAddr, settings: &Settings, secret: &Secret) -> Result<S
     let database = if settings.database.url.starts_with("sqlite") { "SQLite, in a file" } else { "PostgreSQL" };
     let (keys, token) = match settings.identity.keys {
         Keys::Shared { variable, .. } => (format!("HS256, by {variable}"), String::new()),
+        Keys::Published { .. } => ("by the keys that JWKS_URL publishes".to_owned(), String::new()),
         Keys::Development => {
-            let expected = &settings.identity.expected;
-            let day = Duration::from_hours(24);
-            let (issuer, audience) = (expected.issuer.as_deref(), expected.audience.as_deref());
-            let token = mint(secret, &"developer".parse()?, day, issuer, audience)?;
+            let secret = development_key(Path::new(DEVELOPMENT_KEY))?;
+            let token = token(&secret, &"developer".parse()?, Duration::from_hours(24), &settings.identity.expected)?;
             let text =
                 format!("\nDevelopment mode. A token for today (others: tasks-server token --sub alice):\n\n{token}\n");
             (format!("HS256, by the development key {DEVELOPMENT_KEY}"), text)

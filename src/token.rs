@@ -8,64 +8,51 @@
 //!
 //! | check | fault |
 //! | --- | --- |
+//! | not what only its issuer can read: an opaque session token, or an encrypted one (RFC 7516) | `Opaque` |
 //! | at most 8 KiB; three parts, each base64url as RFC 7515 §2 writes it: no padding, white space or stray bits | `Malformed` |
-//! | header and payload are JSON objects in which no member that is read stands twice (RFC 7515 §4, RFC 7519 §4) | `Malformed` |
-//! | `alg` is the key's algorithm, letter for letter | `Algorithm` |
+//! | the header is a JSON object in which no member that is read stands twice (RFC 7515 §4) | `Malformed` |
 //! | no `crit`: no extension is understood here (RFC 7515 §4.1.11) | `Malformed` |
-//! | `typ`, where present, is `JWT` or `at+jwt` (RFC 9068 §2.1), in any case, also behind `application/` (RFC 7515 §4.1.9): a token of another kind is not for us (RFC 8725 §3.11) | `Malformed` |
+//! | `typ`, where present, is `JWT` or `at+jwt` (RFC 9068 §2.1), in any case, also behind `application/` (RFC 7515 §4.1.9): a token of another kind is not for us (RFC 8725 §3.11) | `Type` |
+//! | `alg` is one that keys here can be for, letter for letter | `Algorithm` |
+//! | `kid`, where present, is a text and names a key; without it there is only one key that could be meant | `Malformed`, `UnknownKey` |
+//! | `alg` is one that the key is for | `Algorithm` |
 //! | the signature | `Signature` |
+//! | the payload is a JSON object in which no claim that is read stands twice (RFC 7519 §4) | `Malformed` |
 //! | `exp` is a number and has not passed (RFC 7519 §4.1.4) | `Claims`, `Expired` |
 //! | `nbf`, where present, is a number and has come (§4.1.5) | `Claims`, `NotYetValid` |
 //! | `iss`, where an issuer is configured, is that text (§4.1.1) | `Issuer` |
 //! | `aud`, where an audience is configured, is that text or a list of texts with it (§4.1.3) | `Audience` |
 //! | `sub` is a user id and not `me` (§4.1.2) | `Claims` |
+//!
+//! Nothing that a token's header offers as its key, or as the place of one (`jwk`, `jku`, `x5c`, `x5u`), is looked at.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::future::{Future, ready};
-use std::io::{self, ErrorKind, Write as _};
+use std::fmt;
+use std::future::Future;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::crypto::{self, aws_lc};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
+use reqwest::Url;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use tasks_api::{Authenticate, Error, TokenFault, UserId};
+
+use crate::key::{Key, NoKey, algorithm};
+use crate::key_set::{KeySet, Miss, Pace};
+use crate::secret::Secret;
 
 /// The longest token that is read, in bytes.
 const MAX_BYTES: usize = 8 * 1024;
 
 /// The latest `exp`, in seconds since 1970: the end of the year 9999. What is later was written in milliseconds, and
 /// would in effect never expire.
-const MAX_EXP: f64 = 253_402_300_799.0;
-
-/// A secret that signs and verifies tokens with HS256: at least 32 bytes (RFC 7518 §3.2).
-#[derive(Clone)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// The fewest bytes of a secret: as many as the hash has.
-    pub const MIN_BYTES: usize = 32;
-
-    /// The secret of these bytes; `None` when they are fewer than [`Self::MIN_BYTES`].
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Option<Self> {
-        (bytes.len() >= Self::MIN_BYTES).then_some(Self(bytes))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
+pub(crate) const MAX_EXP: f64 = 253_402_300_799.0;
 
 /// What a token must say beside its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,25 +65,32 @@ pub struct Expected {
     pub leeway: Duration,
 }
 
-/// Verifies tokens; about 3 µs each.
+/// Verifies tokens.
 pub struct Verifier {
     keys: KeySource,
     expected: Expected,
 }
 
-/// Where the key of a token comes from. A published key set is to be its second variant: it too names the algorithm
-/// itself and never lets the token choose.
+/// Where the key of a token comes from.
 enum KeySource {
-    /// One secret, shared with the issuer.
-    Shared(DecodingKey),
+    /// One secret, shared with the issuer. A `kid` is no name of it and is not looked at.
+    Shared(Key),
+    /// The keys that the issuer publishes.
+    Published(Arc<KeySet>),
 }
 
 impl KeySource {
-    /// The key for a token with this header, and the one algorithm that the key is for.
-    fn key(&self, header: &Head<'_>) -> Result<(&DecodingKey, Algorithm), TokenFault> {
+    async fn key(&self, header: &Header) -> Result<Key, Error> {
         match self {
-            Self::Shared(key) if header.alg.is("HS256") => Ok((key, Algorithm::HS256)),
-            Self::Shared(_) => Err(TokenFault::Algorithm),
+            Self::Shared(key) if header.algorithm == Algorithm::HS256 => Ok(key.clone()),
+            Self::Published(set) if header.algorithm.family() != AlgorithmFamily::Hmac => {
+                set.key(header.key.as_deref(), header.algorithm).await.map_err(|miss| match miss {
+                    Miss::NoKey(NoKey::Unknown) => TokenFault::UnknownKey.into(),
+                    Miss::NoKey(NoKey::Algorithm) => TokenFault::Algorithm.into(),
+                    Miss::Away => Error::Unavailable("the key set was not fetched yet (JWKS_URL)".into()),
+                })
+            }
+            _ => Err(TokenFault::Algorithm.into()),
         }
     }
 }
@@ -105,38 +99,31 @@ impl Verifier {
     /// A verifier of tokens that are signed with a shared secret (HS256).
     #[must_use]
     pub fn shared(secret: &Secret, expected: Expected) -> Self {
-        install_cryptography();
-        Self { keys: KeySource::Shared(DecodingKey::from_secret(&secret.0)), expected }
+        Self { keys: KeySource::Shared(Key::shared(secret)), expected }
     }
 
-    /// The user whom the token stands for.
+    /// A verifier of tokens that are signed with a key of the set at this address. Begins to fetch it.
     ///
     /// # Errors
-    /// The first check of the module's list that fails.
-    pub fn verify(&self, token: &str) -> Result<UserId, TokenFault> {
-        self.verify_at(token, now().as_secs_f64())
+    /// When the system's cryptography or certificates cannot be used.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn published(url: Url, pace: Pace, expected: Expected) -> Result<Self, reqwest::Error> {
+        let set = KeySet::new(url, pace)?;
+        set.prefetch();
+        Ok(Self { keys: KeySource::Published(set), expected })
     }
 
-    /// As [`Self::verify`], at a time in seconds since 1970.
-    fn verify_at(&self, token: &str, now: f64) -> Result<UserId, TokenFault> {
-        if token.len() > MAX_BYTES {
-            return Err(TokenFault::Malformed);
-        }
-        let (message, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
-        let (head, payload) = message.split_once('.').ok_or(TokenFault::Malformed)?;
-        let (head, payload) = (decode(head)?, decode(payload)?);
-        decode(signature)?;
-        let head: Head = parse(&head)?;
-        let claims: Claims = parse(&payload)?;
-
-        let (key, algorithm) = self.keys.key(&head)?;
-        if head.crit.is_present() || !head.is_ours() {
-            return Err(TokenFault::Malformed);
-        }
-        match crypto::verify(signature, message.as_bytes(), key, algorithm) {
-            Ok(true) => self.judge(&claims, now),
-            _ => Err(TokenFault::Signature),
-        }
+    /// The user whom the token stands for, at a time in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] with the first check of the module's list that fails; [`Error::Unavailable`] when there
+    /// is no key set yet.
+    async fn verify_at(&self, token: &str, now: f64) -> Result<UserId, Error> {
+        let signed = Signed::parse(token)?;
+        let key = self.keys.key(&signed.header).await?;
+        Ok(self.judge(&parse(&signed.payload(&key)?)?, now)?)
     }
 
     /// The subject of claims whose signature is good.
@@ -168,7 +155,48 @@ impl Verifier {
 
 impl Authenticate for Verifier {
     fn authenticate<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>> {
-        Box::pin(ready(self.verify(token).map_err(Error::from)))
+        Box::pin(self.verify_at(token, now().as_secs_f64()))
+    }
+}
+
+/// A token in its parts; of what it says, only the header is known yet.
+struct Signed<'a> {
+    header: Header,
+    /// What the signature is over: the first two parts.
+    message: &'a str,
+    payload: &'a str,
+    signature: Vec<u8>,
+}
+
+/// The header (RFC 7515 §4), as far as it is looked at.
+struct Header {
+    algorithm: Algorithm,
+    key: Option<String>,
+}
+
+impl<'a> Signed<'a> {
+    fn parse(token: &'a str) -> Result<Self, TokenFault> {
+        if token.len() > MAX_BYTES {
+            return Err(TokenFault::Malformed);
+        }
+        let parts = || token.rsplit_once('.').and_then(|(message, end)| Some((message.split_once('.')?, message, end)));
+        let ((header, payload), message, signature) = match parts() {
+            Some(parts) if !parts.0.1.contains('.') => parts,
+            _ if is_opaque(token) => return Err(TokenFault::Opaque),
+            _ => return Err(TokenFault::Malformed),
+        };
+        let (header, signature) = (decode(header)?, decode(signature)?);
+        let header = parse::<Head>(&header)?.check()?;
+        Ok(Self { header, message, payload, signature })
+    }
+
+    /// What it says, when the key signed it.
+    fn payload(&self, key: &Key) -> Result<Vec<u8>, TokenFault> {
+        if key.verifies(self.message.as_bytes(), &self.signature) {
+            decode(self.payload)
+        } else {
+            Err(TokenFault::Signature)
+        }
     }
 }
 
@@ -177,6 +205,20 @@ impl Authenticate for Verifier {
 #[must_use]
 pub fn subject(text: &str) -> Option<UserId> {
     if text == "me" { None } else { text.parse().ok() }
+}
+
+/// Whether it is a token that only its issuer can read: an opaque one, as in session cookies, or an encrypted one.
+fn is_opaque(token: &str) -> bool {
+    let dots = token.bytes().filter(|byte| *byte == b'.').count();
+    let is_json = token.starts_with("ey");
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=%".contains(&byte);
+    let is_of_their_form = match dots {
+        0 => true,
+        1 => !is_json,
+        4 => is_json,
+        _ => false,
+    };
+    is_of_their_form && token.len() >= 16 && token.bytes().all(is_plain)
 }
 
 /// The bytes of one part of a token. Each byte sequence has exactly one spelling.
@@ -191,12 +233,14 @@ fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, TokenFault> {
     Ok(object.0)
 }
 
-/// The header (JOSE, RFC 7515 §4), as far as it is looked at.
+/// The header as it is written.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Head<'a> {
     #[serde(borrow)]
     alg: Member<'a>,
+    #[serde(borrow)]
+    kid: Member<'a>,
     #[serde(borrow)]
     typ: Member<'a>,
     #[serde(borrow)]
@@ -204,15 +248,30 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Whether the token is of a kind that stands for a user.
-    fn is_ours(&self) -> bool {
-        match &self.typ {
+    fn check(self) -> Result<Header, TokenFault> {
+        if !matches!(self.crit, Member::Absent) {
+            return Err(TokenFault::Malformed);
+        }
+        let is_user_token = match &self.typ {
             Member::Absent => true,
             Member::Text(typ) => ["JWT", "at+jwt", "application/jwt", "application/at+jwt"]
                 .iter()
-                .any(|ours| typ.eq_ignore_ascii_case(ours)),
+                .any(|known| typ.eq_ignore_ascii_case(known)),
             _ => false,
+        };
+        if !is_user_token {
+            return Err(TokenFault::Type);
         }
+        let algorithm = match &self.alg {
+            Member::Text(name) => algorithm(name).ok_or(TokenFault::Algorithm)?,
+            _ => return Err(TokenFault::Algorithm),
+        };
+        let key = match self.kid {
+            Member::Absent => None,
+            Member::Text(id) => Some(id.into_owned()),
+            _ => return Err(TokenFault::Malformed),
+        };
+        Ok(Header { algorithm, key })
     }
 }
 
@@ -242,10 +301,6 @@ enum Member<'a> {
 }
 
 impl Member<'_> {
-    fn is_present(&self) -> bool {
-        !matches!(self, Self::Absent)
-    }
-
     /// Whether it is this text.
     fn is(&self, text: &str) -> bool {
         matches!(self, Self::Text(own) if own == text)
@@ -332,150 +387,24 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Why a token cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum MintError {
-    /// `me` means the caller, whoever that is: no verifier takes it.
-    #[error("a token cannot stand for `me`, which means the caller")]
-    Subject,
-    /// It would expire after the year 9999.
-    #[error("a token must expire before the year 10000")]
-    Lifetime,
-    /// The cryptography failed.
-    #[error("the token could not be signed")]
-    Signing(#[source] jsonwebtoken::errors::Error),
-}
-
-/// A token (HS256) for `sub` that is good from now for `ttl`, in whole seconds: for development and tests, where no
-/// issuer is at hand.
-///
-/// # Errors
-/// Where no [`Verifier`] would take the token, or it cannot be signed.
-pub fn mint(
-    secret: &Secret,
-    sub: &UserId,
-    ttl: Duration,
-    issuer: Option<&str>,
-    audience: Option<&str>,
-) -> Result<String, MintError> {
-    #[derive(Serialize)]
-    struct Claims<'a> {
-        sub: &'a str,
-        iat: u64,
-        exp: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        iss: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        aud: Option<&'a str>,
-    }
-
-    install_cryptography();
-    let sub = subject(sub.as_str()).ok_or(MintError::Subject)?;
-    let iat = Duration::from_secs(now().as_secs());
-    let exp = iat.checked_add(ttl).filter(|exp| exp.as_secs_f64() <= MAX_EXP).ok_or(MintError::Lifetime)?;
-    let claims = Claims { sub: sub.as_str(), iat: iat.as_secs(), exp: exp.as_secs(), iss: issuer, aud: audience };
-    let key = EncodingKey::from_secret(&secret.0);
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(MintError::Signing)
-}
-
-/// Why there is no development key.
-#[derive(Debug, thiserror::Error)]
-pub enum DevelopmentKeyError {
-    /// The file can be neither read nor made.
-    #[error("the development key {} cannot be read or made: {}", .0.display(), .1)]
-    File(PathBuf, io::Error),
-    /// The file holds something else.
-    #[error("the development key {} is not 64 hexadecimal digits; delete it, and a new one is made", .0.display())]
-    Content(PathBuf),
-}
-
-/// The key of the development mode: 32 random bytes, which the file at `path` holds as 64 hexadecimal digits. Made on
-/// first use, readable by its owner only (0600, its directory 0700), and kept, so that tokens outlive a restart.
-///
-/// # Errors
-/// When the file can be neither read nor made, or holds something else. The error names the file, never its content.
-pub fn development_key(path: &Path) -> Result<Secret, DevelopmentKeyError> {
-    let read = || fs::read_to_string(path);
-    let text = match read() {
-        Err(error) if error.kind() == ErrorKind::NotFound => make_key(path).and_then(|()| read()),
-        outcome => outcome,
-    };
-    let text = text.map_err(|error| DevelopmentKeyError::File(path.to_owned(), error))?;
-    from_hex(text.trim_ascii_end()).ok_or_else(|| DevelopmentKeyError::Content(path.to_owned()))
-}
-
-/// Puts a new key at `path`, unless another process was faster. The file is written beside its place and then linked
-/// into it: nobody ever reads half a key, and all who start at once agree on one.
-fn make_key(path: &Path) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        let mut builder = DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(directory)?;
-    }
-    let draft = path.with_extension(to_hex(&random::<8>()?));
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.write(true).create_new(true).open(&draft)?;
-    let published = file
-        .write_all(to_hex(&random::<{ Secret::MIN_BYTES }>()?).as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::hard_link(&draft, path));
-    fs::remove_file(&draft)?;
-    match published {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Random bytes, fit for keys.
-fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random bytes"))?;
-    Ok(bytes)
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-/// The secret of exactly 64 hexadecimal digits.
-fn from_hex(hex: &str) -> Option<Secret> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, []) = hex.as_bytes().as_chunks() else { return None };
-    let bytes = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect::<Option<Vec<_>>>()?;
-    if bytes.len() == Secret::MIN_BYTES { Secret::new(bytes) } else { None }
-}
-
-/// Chooses the cryptography of tokens for the whole process; again and again is harmless, and another choice made
-/// earlier stays.
-fn install_cryptography() {
-    let _ = aws_lc::DEFAULT_PROVIDER.install_default();
-}
-
 /// The time since 1970; zero on a clock that stands before that.
-fn now() -> Duration {
+pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use std::iter;
-    use std::sync::Barrier;
-    use std::thread;
 
     use super::TokenFault::{
-        Algorithm as WrongAlgorithm, Audience, Claims, Expired, Issuer, Malformed, NotYetValid, Signature,
+        Algorithm as WrongAlgorithm, Audience, Claims, Expired, Issuer, Malformed, NotYetValid, Opaque, Signature, Type,
     };
     use super::*;
+    use crate::secret::{MintError, mint};
 
     /// What the tests take for the present.
-    const NOW: u64 = 1_900_000_000;
+    const NOW: u32 = 1_900_000_000;
     const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
     const GOOD: &str = r#"{"sub":"alice","exp":1900000060}"#;
 
@@ -498,7 +427,7 @@ mod tests {
 
     /// A signature over whatever stands in front of it.
     fn sign(message: &str) -> String {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret().0);
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret().bytes());
         format!("{message}.{}", encode(aws_lc_rs::hmac::sign(&key, message.as_bytes())))
     }
 
@@ -507,8 +436,22 @@ mod tests {
     }
 
     fn verify(token: &str) -> Result<String, TokenFault> {
-        let user = verifier(None, None).verify_at(token, f64::from(u32::try_from(NOW).unwrap()));
-        user.map(|user| user.as_str().to_owned())
+        verifier(None, None).at(token, NOW)
+    }
+
+    impl Verifier {
+        /// What becomes of a token at this time; nothing is waited for.
+        fn at(&self, token: &str, now: u32) -> Result<String, TokenFault> {
+            match self.verify_at(token, f64::from(now)).now_or_never().expect("no wait") {
+                Ok(user) => Ok(user.as_str().to_owned()),
+                Err(Error::Unauthorized(fault)) => Err(fault),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+
+        fn today(&self, token: &str) -> Result<String, TokenFault> {
+            self.at(token, u32::try_from(now().as_secs()).unwrap())
+        }
     }
 
     /// What becomes of a payload under a good header and signature.
@@ -533,12 +476,12 @@ mod tests {
         let user = |text: &str| text.parse::<UserId>().unwrap();
         let hour = Duration::from_hours(1);
         let token = mint(&secret(), &user("auth0|é "), hour, iss, aud).unwrap();
-        assert_eq!(verifier(iss, aud).verify(&token).unwrap().as_str(), "auth0|é ");
-        assert_eq!(verifier(None, None).verify(&token).unwrap().as_str(), "auth0|é ");
-        assert_eq!(verifier(iss, Some("other")).verify(&token), Err(Audience));
+        assert_eq!(verifier(iss, aud).today(&token).unwrap(), "auth0|é ");
+        assert_eq!(verifier(None, None).today(&token).unwrap(), "auth0|é ");
+        assert_eq!(verifier(iss, Some("other")).today(&token), Err(Audience));
         let plain = mint(&secret(), &user("bob"), hour, None, None).unwrap();
-        assert_eq!(verifier(None, None).verify(&plain).unwrap().as_str(), "bob");
-        assert_eq!(verifier(iss, None).verify(&plain), Err(Issuer));
+        assert_eq!(verifier(None, None).today(&plain).unwrap(), "bob");
+        assert_eq!(verifier(iss, None).today(&plain), Err(Issuer));
         assert!(matches!(mint(&secret(), &user("me"), hour, None, None), Err(MintError::Subject)));
         assert!(matches!(mint(&secret(), &user("bob"), Duration::MAX, None, None), Err(MintError::Lifetime)));
     }
@@ -564,7 +507,28 @@ mod tests {
             assert_eq!(verify(wrong), Err(Malformed), "{wrong}");
         }
         assert_eq!(verify(&format!("{message}.")), Err(Signature));
-        assert_eq!(verify(&format!("{}..{signature}", encode(HEADER))), Err(Malformed));
+        assert_eq!(verify(&format!("{}..{signature}", encode(HEADER))), Err(Signature));
+        assert_eq!(claims(""), Err(Malformed));
+    }
+
+    #[test]
+    fn tokens_that_only_the_issuer_can_read_are_told_from_malformed_ones() {
+        let good = token(HEADER, GOOD);
+        let (head, _) = good.split_once('.').unwrap();
+        for opaque in [
+            "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4",
+            "v8aYQmH2nC7bXw3K.r1T4sVdQb0uLz9Jk%2F%2FPq6Xe8%3D",
+            "00000000-0000-4000-8000-000000000000",
+            head,
+            &format!("{head}..iv.text.tag"),
+        ] {
+            assert_eq!(verify(opaque), Err(Opaque), "{opaque}");
+        }
+        for malformed in
+            ["undefined", "null", "[object Object]", "a b c d e f g h i j k l", &good[..good.len() / 2], "a.b.c.d.e"]
+        {
+            assert_eq!(verify(malformed), Err(Malformed), "{malformed}");
+        }
     }
 
     #[test]
@@ -677,7 +641,7 @@ mod tests {
         for typ in
             ["\"\"", "\"JOSE\"", "\"id+jwt\"", "\"logout+jwt\"", "\"text/jwt\"", "\"JWT \"", "null", "1", "[\"JWT\"]"]
         {
-            assert_eq!(header(&format!(r#"{{"alg":"HS256","typ":{typ}}}"#)), Err(Malformed), "{typ}");
+            assert_eq!(header(&format!(r#"{{"alg":"HS256","typ":{typ}}}"#)), Err(Type), "{typ}");
         }
     }
 
@@ -693,7 +657,7 @@ mod tests {
             &Secret::new(vec![8; 32]).unwrap(),
             Expected { issuer: None, audience: None, leeway: Duration::ZERO },
         );
-        assert_eq!(other.verify(&good), Err(Signature));
+        assert_eq!(other.today(&good), Err(Signature));
         let (message, signature) = good.rsplit_once('.').unwrap();
         let bytes = decode(signature).unwrap();
         for wrong in [&bytes[..31], &bytes[..16], &[bytes.as_slice(), &[0]].concat()] {
@@ -739,7 +703,7 @@ mod tests {
     fn issuer_and_audience_are_checked_when_configured() {
         let check = |issuer, audience, more: &str| {
             let token = token(HEADER, format!(r#"{{"sub":"alice","exp":1900000060{more}}}"#));
-            verifier(issuer, audience).verify_at(&token, 1.9e9).map(|_| ())
+            verifier(issuer, audience).at(&token, NOW).map(drop)
         };
         let none = check(None, None, r#","iss":["a"],"aud":7"#);
         assert_eq!(none, Ok(()));
@@ -805,56 +769,5 @@ mod tests {
                 assert!(verify(str::from_utf8(&bytes).unwrap()).is_err(), "byte {place} as {byte}");
             }
         }
-    }
-
-    #[test]
-    fn a_secret_has_32_bytes_and_is_not_shown() {
-        assert!(Secret::new(vec![b'x'; 31]).is_none());
-        assert_eq!(format!("{:?}", Secret::new(vec![b'x'; 32]).unwrap()), "Secret(…)");
-    }
-
-    #[test]
-    fn the_development_key_is_made_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("data").join("dev-key");
-        let barrier = Barrier::new(8);
-        let keys: Vec<_> = thread::scope(|scope| {
-            let start = || {
-                barrier.wait();
-                development_key(&path).unwrap().0
-            };
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        assert!(keys.iter().all(|key| *key == keys[0]));
-        assert_eq!(keys[0].len(), 32);
-        assert_eq!(development_key(&path).unwrap().0, keys[0]);
-        assert_eq!(fs::read_to_string(&path).unwrap(), to_hex(&keys[0]));
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no drafts stay");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-            assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        }
-        let other = directory.path().join("other");
-        assert_ne!(development_key(&other).unwrap().0, keys[0]);
-    }
-
-    #[test]
-    fn a_spoilt_development_key_is_an_error_that_does_not_show_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("dev-key");
-        let digits = "0123456789abcdef".repeat(4);
-        fs::write(&path, format!("{}\n", digits.to_uppercase())).unwrap();
-        assert_eq!(to_hex(&development_key(&path).unwrap().0), digits);
-        for content in ["", "canary", &digits[1..], &digits[2..], &format!("{digits}00"), &digits.replace('0', "+")] {
-            fs::write(&path, content).unwrap();
-            let text = development_key(&path).unwrap_err().to_string();
-            assert!(text.contains("the development key") && text.contains("dev-key"), "{text}");
-            assert!(content.is_empty() || !text.contains(content), "{text}");
-        }
-        let text = development_key(directory.path()).unwrap_err().to_string();
-        assert!(text.contains("the development key"), "{text}");
     }
 }

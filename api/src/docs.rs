@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write as _};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -18,12 +18,24 @@ use poem::http::{HeaderMap, Method, StatusCode, header};
 use poem::{EndpointExt, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
+use serde_json::Value;
 
 use crate::error::{Error, ProblemCode};
 use crate::openapi;
 
 /// The pages: routes without a place in the document.
-pub(crate) struct Pages;
+pub(crate) struct Pages {
+    ui: Arc<Page>,
+    start: Arc<Page>,
+}
+
+impl Pages {
+    /// Swagger UI's dialog for tokens ends with `advice`, in Markdown, on how to get one.
+    pub(crate) fn new(advice: &str) -> Self {
+        let start = start_script(advice);
+        Self { ui: Arc::new(swagger_ui(&start)), start: Arc::new(start) }
+    }
+}
 
 impl OpenApi for Pages {
     fn meta() -> Vec<MetaApi> {
@@ -33,16 +45,19 @@ impl OpenApi for Pages {
     fn register(_: &mut Registry) {}
 
     fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        let Self { ui, start } = self;
+        let mut add = |path: &str, endpoint: BoxEndpoint<'static>| {
+            table.entry(path.to_owned()).or_default().insert(Method::GET, endpoint);
+        };
+        add("/docs", make_sync(move |request| ui.answer(&request)).boxed());
+        add("/docs/start.js", make_sync(move |request| start.answer(&request)).boxed());
         let mut get = |path: &str, page: fn(&Request) -> Result<Response, Error>| {
-            let endpoint = make_sync(move |request| page(&request).map_err(poem::Error::from));
-            table.entry(path.to_owned()).or_default().insert(Method::GET, endpoint.boxed());
+            add(path, make_sync(move |request| page(&request).map_err(poem::Error::from)).boxed());
         };
         get("/", |_| Ok(to_docs()));
         get("/docs/", |_| Ok(to_docs()));
-        get("/docs", |request| Ok(SWAGGER_UI.answer(request)));
         get("/docs/swagger-ui.css", |request| Ok(STYLE.answer(request)));
         get("/docs/swagger-ui.js", |request| Ok(SCRIPT.answer(request)));
-        get("/docs/start.js", |request| Ok(START.answer(request)));
         get("/openapi.json", |request| Ok(DOCUMENT_JSON.answer(request)));
         get("/openapi.yaml", |request| Ok(DOCUMENT_YAML.answer(request)));
         get("/problems", |request| Ok(PROBLEMS.answer(request)));
@@ -81,44 +96,6 @@ static STYLE: LazyLock<Page> =
     LazyLock::new(|| Page::compressed("text/css; charset=utf-8", built!("swagger-ui.css.gz"), UI_POLICY));
 static SCRIPT: LazyLock<Page> =
     LazyLock::new(|| Page::compressed("text/javascript; charset=utf-8", built!("swagger-ui.js.gz"), UI_POLICY));
-static START: LazyLock<Page> = LazyLock::new(|| {
-    Page::new(
-        "text/javascript; charset=utf-8",
-        b"SwaggerUIBundle({
-  url: '/openapi.json',
-  dom_id: '#ui',
-  deepLinking: true,
-  displayRequestDuration: true,
-  tryItOutEnabled: true,
-  validatorUrl: null,
-});
-",
-        UI_POLICY,
-    )
-});
-static SWAGGER_UI: LazyLock<Page> = LazyLock::new(|| {
-    let (style, script, start) = (&STYLE.hash, &SCRIPT.hash, &START.hash);
-    let text = format!(
-        r#"<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Tasks API</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css?v={style}">
-<script defer src="/docs/swagger-ui.js?v={script}"></script>
-<script defer src="/docs/start.js?v={start}"></script>
-</head>
-<body>
-<main id="ui"></main>
-<noscript>Swagger UI needs JavaScript. The contract itself is at <a href="/openapi.json">/openapi.json</a>.</noscript>
-</body>
-</html>
-"#
-    );
-    Page::new(HTML, text.as_bytes(), UI_POLICY)
-});
 static PROBLEMS: LazyLock<Page> = LazyLock::new(|| {
     let mut rows = String::new();
     for code in ProblemCode::ALL {
@@ -148,6 +125,57 @@ static PROBLEM: LazyLock<HashMap<&str, Page>> = LazyLock::new(|| {
     };
     ProblemCode::ALL.iter().map(page).collect()
 });
+
+/// Starts Swagger UI. What the document says of the bearer scheme is the same everywhere; how to get a token depends on
+/// the server's settings, and is added to it here.
+fn start_script(advice: &str) -> Page {
+    let advice = Value::from(advice);
+    let text = format!(
+        "const advice = {advice};
+const withAdvice = text => {{
+  const document = JSON.parse(text);
+  document.components.securitySchemes.bearer.description += '\\n\\n' + advice;
+  return JSON.stringify(document);
+}};
+SwaggerUIBundle({{
+  url: '/openapi.json',
+  dom_id: '#ui',
+  deepLinking: true,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+  plugins: [() => ({{
+    statePlugins: {{ spec: {{ wrapActions: {{ updateSpec: update => text => update(withAdvice(text)) }} }} }},
+  }})],
+}});
+"
+    );
+    Page::new("text/javascript; charset=utf-8", text.as_bytes(), UI_POLICY)
+}
+
+fn swagger_ui(start: &Page) -> Page {
+    let (style, script, start) = (&STYLE.hash, &SCRIPT.hash, &start.hash);
+    let text = format!(
+        r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Tasks API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css?v={style}">
+<script defer src="/docs/swagger-ui.js?v={script}"></script>
+<script defer src="/docs/start.js?v={start}"></script>
+</head>
+<body>
+<main id="ui"></main>
+<noscript>Swagger UI needs JavaScript. The contract itself is at <a href="/openapi.json">/openapi.json</a>.</noscript>
+</body>
+</html>
+"#
+    );
+    Page::new(HTML, text.as_bytes(), UI_POLICY)
+}
 
 const HTML: &str = "text/html; charset=utf-8";
 

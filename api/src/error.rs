@@ -60,8 +60,14 @@ pub enum TokenFault {
     Scheme,
     /// Not a JWT in compact form, more than one header, or longer than is read.
     Malformed,
+    /// A token that only its issuer can read: an opaque session token, or an encrypted one.
+    Opaque,
+    /// `typ` says that the token is of another kind than those that stand for a user.
+    Type,
     /// Signed with an algorithm that the server's key is not for.
     Algorithm,
+    /// The server has no key of the token's `kid`.
+    UnknownKey,
     /// The signature does not match the server's key.
     Signature,
     /// `exp` has passed.
@@ -197,16 +203,29 @@ problem_codes! {
         "The server reads bearer tokens only. Send the header Authorization: Bearer <token>.";
     /// The token is not a JWT.
     TokenMalformed = "token-malformed", UNAUTHORIZED, "The token is malformed",
-        "The token is not a JSON Web Token in compact form (three parts with dots between them), is longer than the \
-         server reads, or came in more than one Authorization header.";
+        "The token is not a JSON Web Token in compact form (three parts with dots between them), is longer than 8 KiB, \
+         has a crit header, or came in more than one Authorization header. Send the token exactly as the sign-in system \
+         gave it.";
+    /// The token is opaque: only its issuer can read it.
+    TokenOpaque = "token-opaque", UNAUTHORIZED, "The token is opaque, not a signed JWT",
+        "This is a session token or an encrypted token, which only the sign-in system can read. Ask the sign-in system \
+         for a signed JSON Web Token and send that.";
+    /// The token is of a kind that stands for no user.
+    TokenType = "token-type", UNAUTHORIZED, "The token is of another kind",
+        "The typ of the token's header is not JWT or at+jwt. Send an access token or an ID token.";
     /// The token is signed with another algorithm.
     TokenAlgorithm = "token-algorithm", UNAUTHORIZED, "The token's algorithm is not allowed",
-        "The alg of the token's header is not the algorithm of the server's key. The server decides the algorithm, \
-         never the token.";
+        "The alg of the token's header is not an algorithm of the server's key. The key decides the algorithm, never the \
+         token. Check that the server is set to the keys of the sign-in system that made the token.";
+    /// The token names a key that the server does not know.
+    TokenKeyUnknown = "token-key-unknown", UNAUTHORIZED, "The token's key is unknown",
+        "The sign-in system publishes no key with the kid of the token's header, or the token has no kid where there are \
+         several keys. Ask for a new token; if it is new, try again in 30 seconds, and check that the server is set to \
+         the key set of this sign-in system (JWKS_URL).";
     /// The token's signature is wrong.
     TokenSignature = "token-signature", UNAUTHORIZED, "The token's signature is wrong",
-        "The token was signed with another key than the server's, or was changed on its way. Check that the sign-in \
-         system and the server share one secret.";
+        "The token was signed with another key than the server's, or was changed on its way. Check that the server is \
+         set to the secret or the key set of the sign-in system that made the token.";
     /// The token has expired.
     TokenExpired = "token-expired", UNAUTHORIZED, "The token has expired",
         "The token's exp has passed. Ask the sign-in system for a new one; if it is new, compare the clocks.";
@@ -215,13 +234,16 @@ problem_codes! {
         "The token's nbf lies ahead. Wait, or compare the clocks of the sign-in system and the server.";
     /// The token is of another issuer.
     TokenIssuer = "token-issuer", UNAUTHORIZED, "The token's issuer is not trusted",
-        "The token's iss is not the issuer that the server is set to (JWT_ISSUER).";
+        "The token's iss is not the issuer that the server is set to (JWT_ISSUER). The two must be equal to the letter, also \
+         in a slash at the end.";
     /// The token is for another audience.
     TokenAudience = "token-audience", UNAUTHORIZED, "The token is for another audience",
-        "The token's aud does not name the audience that the server is set to (JWT_AUDIENCE).";
+        "The token's aud does not name the audience that the server is set to (JWT_AUDIENCE). Ask the sign-in system for a \
+         token for this audience.";
     /// A claim of the token is missing or unusable.
     TokenClaims = "token-claims", UNAUTHORIZED, "A claim of the token is missing or unusable",
-        "The token needs exp (a number) and sub (1 to 255 characters, none of them a control character), each once.";
+        "The token needs exp (in seconds since 1970) and sub (1 to 255 characters, none of them a control character, and \
+         not me); nbf, if it has one, must be a number.";
     /// The path's user is not the token's.
     UserMismatch = "user-mismatch", FORBIDDEN, "These are another user's tasks",
         "The user in the path is not the user of the token (its sub). Use your own id, or me.";
@@ -248,7 +270,8 @@ problem_codes! {
         "The server gave the request up. A write may have been carried out all the same: look before you repeat it.";
     /// The server cannot work now.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The service is unavailable",
-        "The database is away, asleep or busy. Try again after the seconds that the header Retry-After says.";
+        "The database is away, asleep or busy, or the keys of the sign-in system could not be fetched yet. Try again after the \
+         seconds that the header Retry-After says.";
 }
 
 /// After how many seconds another try is worth it: a sleeping database is back by then.
@@ -382,7 +405,10 @@ impl TokenFault {
             Self::Missing => ProblemCode::TokenMissing,
             Self::Scheme => ProblemCode::TokenScheme,
             Self::Malformed => ProblemCode::TokenMalformed,
+            Self::Opaque => ProblemCode::TokenOpaque,
+            Self::Type => ProblemCode::TokenType,
             Self::Algorithm => ProblemCode::TokenAlgorithm,
+            Self::UnknownKey => ProblemCode::TokenKeyUnknown,
             Self::Signature => ProblemCode::TokenSignature,
             Self::Expired => ProblemCode::TokenExpired,
             Self::NotYetValid => ProblemCode::TokenNotYetValid,
@@ -392,13 +418,13 @@ impl TokenFault {
         }
     }
 
-    /// The value of `WWW-Authenticate` (RFC 6750 §3): an error code only when a token was sent.
+    /// The value of `WWW-Authenticate` (RFC 6750 §3): an error only when a token was sent, with what to do about it.
     fn challenge(self) -> String {
         match self {
             Self::Missing | Self::Scheme => r#"Bearer realm="tasks-api""#.to_owned(),
             sent => format!(
                 r#"Bearer realm="tasks-api", error="invalid_token", error_description="{}""#,
-                sent.code().title()
+                sent.code().help()
             ),
         }
     }

@@ -40,17 +40,19 @@ use crate::docs::Pages;
 use crate::guard::{Guarded, RouteInfo};
 use crate::router::TaskRouter;
 
-/// Everything that the contract serves: the operations and, outside the document, the pages about them.
+/// Everything that the contract serves: the operations and, outside the document, the pages about them. `advice` says,
+/// in Markdown, how somebody at Swagger UI gets a token.
 ///
 /// Whatever is refused comes out as an [`Error`], which [`Error::into_response`] turns into a problem once the request's
 /// id is known. Answers and errors carry the [`Route`] that matched as their data.
 pub fn routes<S: TaskService, A: Authenticate>(
     service: Arc<S>,
     authenticator: Arc<A>,
+    advice: &str,
 ) -> impl Endpoint<Output = Response> {
     let operations = Guarded { api: TaskRouter(service), authenticator };
     Routes {
-        inner: openapi::service((operations, Pages)).into_endpoint(),
+        inner: openapi::service((operations, Pages::new(advice))).into_endpoint(),
         operations: guard::routes::<TaskRouter<S>>(),
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<&str, Error> {
     }
     let text = value.to_str().map_err(|_| TokenFault::Malformed)?;
     let (scheme, token) = text.split_once(' ').ok_or(TokenFault::Scheme)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(TokenFault::Scheme.into()) }
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim_matches(' ')) } else { Err(TokenFault::Scheme.into()) }
 }
 
 impl<'a> ApiExtractor<'a> for Caller {

@@ -33,12 +33,15 @@ macro_rules! on_each_engine {
 
 mod client;
 mod contract;
+mod issuer;
 mod postgres;
 mod server;
 
+mod forgery;
 mod framework;
 mod input;
 mod isolation;
+mod keys;
 mod lists;
 mod pages;
 mod process;

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use tasks_api::UserId;
 use tasks_server::Server as App;
-use tasks_server::config::{Command, Settings, parse};
+use tasks_server::config::{Command, Identity, Keys, Settings, parse};
 use tasks_server::database::Database;
-use tasks_server::token::{Secret, mint};
+use tasks_server::key_set::Pace;
+use tasks_server::secret::{Secret, mint};
+use tasks_server::token::Expected;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
+use crate::issuer::{AUDIENCE, ISSUER, Issuer};
 use crate::postgres;
 
 /// The secret that the servers of the tests share with whoever signs their tokens.
@@ -37,11 +40,30 @@ impl Server {
         Some(Self::start(&url, None).await)
     }
 
+    /// On an embedded database of its own, with the keys that this issuer publishes.
+    pub(crate) async fn trusting(issuer: &Issuer, pace: Pace) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
+        settings.identity = Identity {
+            keys: Keys::Published { url: issuer.url.parse().unwrap(), pace, ignores_secret: false },
+            expected: Expected {
+                issuer: Some(ISSUER.to_owned()),
+                audience: Some(AUDIENCE.to_owned()),
+                leeway: Duration::from_secs(15),
+            },
+        };
+        Self::serve(settings, Some(folder)).await
+    }
+
     /// On the database at this URL.
     pub(crate) async fn start(url: &str, folder: Option<TempDir>) -> Self {
+        Self::serve(settings(url), folder).await
+    }
+
+    async fn serve(settings: Settings, folder: Option<TempDir>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = App::open(settings(url), &secret()).await.unwrap();
+        let app = App::open(settings).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
