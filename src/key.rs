@@ -218,12 +218,29 @@ fn rsa(key: &RSAKeyParameters, name: Option<Algorithm>) -> Result<Vec<(Algorithm
     if !is_odd(n) || !is_odd(e) || e == [1] || e.len() > 4 {
         return Err("its modulus or exponent is not one of an RSA key");
     }
+    if is_roca(n) {
+        return Err("its modulus is of a faulty generator (CVE-2017-15361) and can be factored");
+    }
     let components = RsaPublicKeyComponents { n, e };
     let wanted = RSA.into_iter().filter(|(algorithm, _)| name.is_none_or(|name| name == *algorithm));
     wanted
         .map(|(algorithm, parameters)| Ok((algorithm, components.to_parsed_public_key(parameters)?)))
         .collect::<Result<_, aws_lc_rs::error::KeyRejected>>()
         .map_err(|_| "its modulus or exponent is not one of an RSA key")
+}
+
+/// Whether a modulus is one of Infineon's faulty generator: modulo every small prime it is a power of 65537, which of
+/// other moduli only one in some hundred millions is (Nemec et al., "The Return of Coppersmith's Attack", §2.3).
+fn is_roca(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+        109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.into_iter().all(|prime| {
+        let rest = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let powers = std::iter::successors(Some(1), |power| Some(power * 65537 % prime));
+        powers.take(prime as usize).any(|power| power == rest)
+    })
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
@@ -238,5 +255,134 @@ fn trim_zeros(number: &[u8]) -> &[u8] {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const P256: (&str, &str) =
+        ("04N0xi21hshyvBp7I167sbE_bXqyqkAPfefdklMO7wY", "UI8exy-C06a7DUnjIdENkxeFtHM4-l_41LqEw9nVgmw");
+
+    /// An Ed25519 key (RFC 8037 §A.2) with these members beside.
+    fn edwards(more: Value) -> Value {
+        merged(json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }), more)
+    }
+
+    fn elliptic(more: Value) -> Value {
+        merged(json!({ "kty": "EC", "crv": "P-256", "x": P256.0, "y": P256.1 }), more)
+    }
+
+    /// An odd number of this many bits as a modulus.
+    fn rsa(bits: usize, more: Value) -> Value {
+        let mut modulus = vec![0xb5; bits.div_ceil(8)];
+        modulus[0] = 0xff >> (modulus.len() * 8 - bits);
+        merged(json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB" }), more)
+    }
+
+    fn merged(mut jwk: Value, more: Value) -> Value {
+        let Value::Object(more) = more else { panic!() };
+        jwk.as_object_mut().unwrap().extend(more);
+        jwk
+    }
+
+    fn reason(jwk: Value) -> &'static str {
+        Published::parse(jwk).map(drop).expect_err("a key that is left out")
+    }
+
+    fn algorithms(jwk: Value) -> Vec<Algorithm> {
+        Published::parse(jwk)
+            .map_err(|reason| panic!("{reason}"))
+            .unwrap()
+            .keys
+            .into_iter()
+            .map(|(own, _)| own)
+            .collect()
+    }
+
+    #[test]
+    fn a_key_is_for_the_algorithms_of_its_type_or_for_the_one_that_it_names() {
+        use Algorithm::{ES256, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        assert_eq!(algorithms(edwards(json!({}))), [EdDSA]);
+        assert_eq!(algorithms(edwards(json!({ "alg": "EdDSA", "use": "sig" }))), [EdDSA]);
+        assert_eq!(algorithms(edwards(json!({ "alg": "Ed25519", "key_ops": ["sign", "verify"] }))), [EdDSA]);
+        assert_eq!(algorithms(elliptic(json!({}))), [ES256]);
+        assert_eq!(algorithms(rsa(2048, json!({}))), [RS256, RS384, RS512, PS256, PS384, PS512]);
+        assert_eq!(algorithms(rsa(4096, json!({ "alg": "PS384" }))), [PS384]);
+        // As some issuers write it, with a zero byte in front.
+        let Value::String(n) = rsa(2048, json!({}))["n"].take() else { panic!() };
+        let padded = [&[0], URL_SAFE_NO_PAD.decode(n).unwrap().as_slice()].concat();
+        assert_eq!(algorithms(rsa(2048, json!({ "n": URL_SAFE_NO_PAD.encode(padded), "alg": "RS256" }))), [RS256]);
+    }
+
+    #[test]
+    fn a_key_that_cannot_verify_is_left_out_with_its_reason() {
+        for (jwk, expected) in [
+            (edwards(json!({ "d": "AAAA" })), "private half"),
+            (edwards(json!({ "alg": "ES256" })), "does not fit"),
+            (edwards(json!({ "alg": "RSA-OAEP" })), "not one that verifies"),
+            (edwards(json!({ "alg": "none" })), "not one that verifies"),
+            (edwards(json!({ "alg": 7 })), "no text"),
+            (edwards(json!({ "alg": null })), "no text"),
+            (edwards(json!({ "use": "enc" })), "use"),
+            (edwards(json!({ "key_ops": ["sign"] })), "key_ops"),
+            (edwards(json!({ "key_ops": [] })), "key_ops"),
+            (edwards(json!({ "key_ops": "verify" })), "malformed"),
+            (edwards(json!({ "kid": 7 })), "malformed"),
+            (edwards(json!({ "x": "AAAA" })), "no Ed25519 key"),
+            (edwards(json!({ "x": "" })), "no Ed25519 key"),
+            (edwards(json!({ "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo=" })), "base64url"),
+            (edwards(json!({ "crv": "Ed448" })), "kty or crv"),
+            (edwards(json!({ "crv": "X25519" })), "kty or crv"),
+            (elliptic(json!({ "y": P256.0 })), "not on its curve"),
+            (elliptic(json!({ "x": "AAAA" })), "length"),
+            (elliptic(json!({ "crv": "P-384" })), "length"),
+            (elliptic(json!({ "crv": "P-521" })), "curve is not"),
+            (elliptic(json!({ "crv": "secp256k1" })), "kty or crv"),
+            (elliptic(json!({ "alg": "ES384" })), "does not fit"),
+            (rsa(1024, json!({})), "2048"),
+            (rsa(2047, json!({})), "2048"),
+            (rsa(8200, json!({})), "8192"),
+            (rsa(2048, json!({ "e": "AQ" })), "exponent"),
+            (rsa(2048, json!({ "e": "AA" })), "exponent"),
+            (rsa(2048, json!({ "e": "" })), "exponent"),
+            (rsa(2048, json!({ "e": "Ag" })), "exponent"),
+            (rsa(2048, json!({ "e": "AQAAAAE" })), "exponent"),
+            (rsa(2048, json!({ "n": "" })), "2048"),
+            (rsa(2048, json!({ "alg": "ES256" })), "does not fit"),
+            (json!({ "kty": "oct", "k": "AAAA", "alg": "HS256" }), "secret"),
+            (json!({ "kty": "RSA" }), "kty or crv"),
+            (json!({}), "kty or crv"),
+            (json!(null), "malformed"),
+            (json!([]), "malformed"),
+            (json!("key"), "malformed"),
+        ] {
+            let text = jwk.to_string();
+            let reason = reason(jwk);
+            assert!(reason.contains(expected), "{reason}: {text}");
+        }
+    }
+
+    #[test]
+    fn one_bad_key_does_not_spoil_a_set() {
+        let set = json!({ "keys": [{ "kty": "oct", "k": "AAAA" }, edwards(json!({ "kid": "good" })), 7] });
+        let (keys, skipped) = Keys::parse(set.to_string().as_bytes()).unwrap();
+        assert_eq!((keys.len(), skipped.iter().map(|key| key.index).collect::<Vec<_>>()), (1, vec![0, 2]));
+        assert!(keys.find(Some("good"), Algorithm::EdDSA).is_ok());
+        assert_eq!(keys.find(Some("good"), Algorithm::ES256).unwrap_err(), NoKey::Algorithm);
+        assert_eq!(keys.find(Some("bad"), Algorithm::EdDSA).unwrap_err(), NoKey::Unknown);
+        for (text, error) in [
+            ("", SetError::Malformed),
+            ("[]", SetError::Malformed),
+            ("{}", SetError::Malformed),
+            (r#"{"keys":{}}"#, SetError::Malformed),
+            (r#"{"keys":[]}"#, SetError::Empty),
+            (r#"{"keys":[1,null,{}]}"#, SetError::Empty),
+        ] {
+            assert_eq!(Keys::parse(text.as_bytes()).map(drop).unwrap_err(), error, "{text}");
+        }
     }
 }

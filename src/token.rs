@@ -393,6 +393,9 @@ pub(crate) fn now() -> Duration {
 }
 
 #[cfg(test)]
+mod wycheproof;
+
+#[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
     use std::iter;
