@@ -47,6 +47,14 @@ contract-check:
 smoke: release
     .ci/smoke target/release/tasks-server
 
+# Drive the release binary with the tokens of a real Better Auth server (Node)
+better-auth: release
+    npm ci --silent --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server
+
+# Measure what a check of a token costs beside its bare signature
+bench:
+    cargo bench --bench token
+
 # Build the release binary
 release:
     cargo build --release

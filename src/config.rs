@@ -63,7 +63,7 @@ pub enum Command {
         /// How long it is good: 1 second to 365 days.
         ttl: Duration,
         /// With which key, and for which issuer and audience.
-        identity: Identity,
+        identity: Box<Identity>,
     },
 }
 
@@ -485,7 +485,7 @@ fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Resu
         "token" => Command::Token {
             sub: given.required(&SUB, subject)?,
             ttl: given.required(&TTL, ttl)?,
-            identity: given.signing_identity()?,
+            identity: Box::new(given.signing_identity()?),
         },
         _ => Command::Serve(Box::new(given.settings()?)),
     };

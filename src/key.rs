@@ -46,7 +46,7 @@ pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
 #[derive(Clone)]
 pub(crate) enum Key {
     /// HS256.
-    Secret(hmac::Key),
+    Secret(Arc<hmac::Key>),
     /// Every other algorithm: it is the key's.
     Public(Arc<ParsedPublicKey>),
 }
@@ -54,7 +54,7 @@ pub(crate) enum Key {
 impl Key {
     /// The key for HS256 that this secret is.
     pub(crate) fn shared(secret: &Secret) -> Self {
-        Self::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret.bytes()))
+        Self::Secret(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret.bytes())))
     }
 
     /// Whether `signature` is this key's over `message`.

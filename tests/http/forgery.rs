@@ -368,7 +368,7 @@ impl Random {
                 _ => {
                     let (from, to) = (at.min(other), at.max(other));
                     let piece = bytes[from..to].to_vec();
-                    if byte % 2 == 0 {
+                    if byte.is_multiple_of(2) {
                         bytes.splice(to..to, piece);
                     } else {
                         bytes.drain(from..to);

@@ -27,7 +27,7 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    /// A new key for EdDSA.
+    /// A new key for `EdDSA`.
     pub(crate) fn new(kid: &str) -> Self {
         Self::of(Algorithm::EdDSA, kid)
     }

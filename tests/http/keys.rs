@@ -261,13 +261,13 @@ async fn a_flood_of_unknown_keys_costs_no_fetch_and_refuses_nobody() {
     let retry = pace.retry;
     let verifier = Verifier::published(issuer.url.parse().unwrap(), pace, expected).unwrap();
     let (good, begun) = (signer.token("ada"), Instant::now());
-    let (_, signed) = good.split_once('.').unwrap();
+    let (_, rest) = good.split_once('.').unwrap();
     for number in 0..100_000 {
         if number % 1000 == 0 {
             assert_eq!(verifier.authenticate(&good).await.unwrap().as_str(), "ada");
         }
         let header = crate::issuer::encode(format!(r#"{{"alg":"EdDSA","kid":"unknown {number}"}}"#));
-        let refusal = verifier.authenticate(&format!("{header}.{signed}")).await;
+        let refusal = verifier.authenticate(&format!("{header}.{rest}")).await;
         assert!(matches!(refusal, Err(Error::Unauthorized(TokenFault::UnknownKey))));
     }
     let pauses = begun.elapsed().as_secs() / retry.as_secs();

@@ -3,9 +3,11 @@
 use std::io::Read;
 
 use reqwest::Method;
+use tasks_server::key_set::Pace;
 
 use crate::client::Answer;
 use crate::contract::CONTRACT;
+use crate::issuer::{Issuer, Signer};
 use crate::server::Server;
 
 on_each_engine!(
@@ -45,6 +47,16 @@ async fn swagger_ui_comes_whole_from_this_server(server: Server) {
         assert_eq!(asset.header("cache-control"), "public, max-age=31536000, immutable");
         assert!(asset.body.len() > 100);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dialog_for_tokens_says_how_to_get_one_here() {
+    let script = async |server: &Server| String::from_utf8(page(server, "/docs/start.js").await.body).unwrap();
+    let shared = script(&Server::on_sqlite().await).await;
+    assert!(shared.contains("shares its secret") && shared.contains("tasks-server token --sub alice"), "{shared}");
+    let issuer = Issuer::with(&[&Signer::new("a")]).await;
+    let published = script(&Server::trusting(&issuer, Pace::default()).await).await;
+    assert!(published.contains("/api/auth/token") && !published.contains("tasks-server token"), "{published}");
 }
 
 async fn pages_are_compressed_and_kept_by_caches(server: Server) {
