@@ -47,8 +47,8 @@ pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
 pub(crate) enum Key {
     /// HS256.
     Secret(Arc<hmac::Key>),
-    /// Every other algorithm: it is the key's.
-    Public(Arc<ParsedPublicKey>),
+    /// This other one.
+    Public(Algorithm, Arc<ParsedPublicKey>),
 }
 
 impl Key {
@@ -57,11 +57,19 @@ impl Key {
         Self::Secret(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret.bytes())))
     }
 
+    /// Whether it verifies this algorithm.
+    pub(crate) fn is_for(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::Secret(_) => algorithm == Algorithm::HS256,
+            Self::Public(own, _) => algorithm == *own,
+        }
+    }
+
     /// Whether `signature` is this key's over `message`.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Secret(key) => hmac::verify(key, message, signature).is_ok(),
-            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Public(_, key) => key.verify_sig(message, signature).is_ok(),
         }
     }
 }
@@ -72,7 +80,8 @@ pub(crate) struct Keys(Vec<Published>);
 /// One key of a set.
 struct Published {
     id: Option<String>,
-    keys: Vec<(Algorithm, Key)>,
+    /// The key, once for each algorithm that it is for.
+    keys: Vec<Key>,
 }
 
 /// Why a set has no key for a token.
@@ -137,8 +146,8 @@ impl Keys {
         if named.peek().is_none() {
             return Err(NoKey::Unknown);
         }
-        let mut fitting = named.flat_map(|key| &key.keys).filter(|(own, _)| *own == algorithm);
-        let (_, key) = fitting.next().ok_or(NoKey::Algorithm)?;
+        let mut fitting = named.flat_map(|key| &key.keys).filter(|key| key.is_for(algorithm));
+        let key = fitting.next().ok_or(NoKey::Algorithm)?;
         // Of two keys under one name, either could have been forged for: none is tried.
         if fitting.next().is_some() { Err(NoKey::Unknown) } else { Ok(key.clone()) }
     }
@@ -189,7 +198,7 @@ impl Published {
         if keys.is_empty() {
             return Err("its alg does not fit its kty or crv");
         }
-        let keys = keys.into_iter().map(|(algorithm, key)| (algorithm, Key::Public(Arc::new(key)))).collect();
+        let keys = keys.into_iter().map(|(algorithm, key)| Key::Public(algorithm, Arc::new(key))).collect();
         Ok(Self { id: common.key_id, keys })
     }
 }
@@ -294,13 +303,11 @@ mod tests {
     }
 
     fn algorithms(jwk: Value) -> Vec<Algorithm> {
-        Published::parse(jwk)
-            .map_err(|reason| panic!("{reason}"))
-            .unwrap()
-            .keys
-            .into_iter()
-            .map(|(own, _)| own)
-            .collect()
+        let own = |key: &Key| match key {
+            Key::Public(own, _) => *own,
+            Key::Secret(_) => panic!("a secret"),
+        };
+        Published::parse(jwk).unwrap_or_else(|reason| panic!("{reason}")).keys.iter().map(own).collect()
     }
 
     #[test]

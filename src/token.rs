@@ -28,7 +28,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -79,22 +79,6 @@ enum KeySource {
     Published(Arc<KeySet>),
 }
 
-impl KeySource {
-    async fn key(&self, header: &Header) -> Result<Key, Error> {
-        match self {
-            Self::Shared(key) if header.algorithm == Algorithm::HS256 => Ok(key.clone()),
-            Self::Published(set) if header.algorithm.family() != AlgorithmFamily::Hmac => {
-                set.key(header.key.as_deref(), header.algorithm).await.map_err(|miss| match miss {
-                    Miss::NoKey(NoKey::Unknown) => TokenFault::UnknownKey.into(),
-                    Miss::NoKey(NoKey::Algorithm) => TokenFault::Algorithm.into(),
-                    Miss::Away => Error::Unavailable("the key set was not fetched yet (JWKS_URL)".into()),
-                })
-            }
-            _ => Err(TokenFault::Algorithm.into()),
-        }
-    }
-}
-
 impl Verifier {
     /// A verifier of tokens that are signed with a shared secret (HS256).
     #[must_use]
@@ -120,10 +104,26 @@ impl Verifier {
     /// # Errors
     /// [`Error::Unauthorized`] with the first check of the module's list that fails; [`Error::Unavailable`] when there
     /// is no key set yet.
-    async fn verify_at(&self, token: &str, now: f64) -> Result<UserId, Error> {
-        let signed = Signed::parse(token)?;
-        let key = self.keys.key(&signed.header).await?;
-        Ok(self.judge(&parse(&signed.payload(&key)?)?, now)?)
+    fn verify_at<'a>(&'a self, token: &'a str, now: f64) -> Answer<'a> {
+        let signed = match Signed::parse(token) {
+            Ok(signed) => signed,
+            Err(fault) => return Box::pin(ready(Err(fault.into()))),
+        };
+        match &self.keys {
+            // Nothing to wait for.
+            KeySource::Shared(key) => Box::pin(ready(self.verify(&signed, key, now))),
+            KeySource::Published(set) => Box::pin(async move {
+                let key = published_key(set, &signed.header).await?;
+                self.verify(&signed, &key, now)
+            }),
+        }
+    }
+
+    fn verify(&self, signed: &Signed<'_>, key: &Key, now: f64) -> Result<UserId, Error> {
+        if !key.is_for(signed.header.algorithm) {
+            return Err(TokenFault::Algorithm.into());
+        }
+        Ok(self.judge(&parse(&signed.payload(key)?)?, now)?)
     }
 
     /// The subject of claims whose signature is good.
@@ -153,10 +153,26 @@ impl Verifier {
     }
 }
 
+/// What becomes of a token.
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>>;
+
 impl Authenticate for Verifier {
-    fn authenticate<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>> {
-        Box::pin(self.verify_at(token, now().as_secs_f64()))
+    fn authenticate<'a>(&'a self, token: &'a str) -> Answer<'a> {
+        self.verify_at(token, now().as_secs_f64())
     }
+}
+
+/// The key of a published set for a token with this header.
+async fn published_key(set: &Arc<KeySet>, header: &Header) -> Result<Key, Error> {
+    // No secret is ever published.
+    if header.algorithm.family() == AlgorithmFamily::Hmac {
+        return Err(TokenFault::Algorithm.into());
+    }
+    set.key(header.key.as_deref(), header.algorithm).await.map_err(|miss| match miss {
+        Miss::NoKey(NoKey::Unknown) => TokenFault::UnknownKey.into(),
+        Miss::NoKey(NoKey::Algorithm) => TokenFault::Algorithm.into(),
+        Miss::Away => Error::Unavailable("the key set was not fetched yet (JWKS_URL)".into()),
+    })
 }
 
 /// A token in its parts; of what it says, only the header is known yet.
@@ -167,6 +183,9 @@ struct Signed<'a> {
     payload: &'a str,
     signature: Vec<u8>,
 }
+
+/// `{"alg":"HS256","typ":"JWT"}`, as nearly all tokens with a shared secret have it: need not be read.
+const PLAIN_HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
 
 /// The header (RFC 7515 §4), as far as it is looked at.
 struct Header {
@@ -185,8 +204,11 @@ impl<'a> Signed<'a> {
             _ if is_opaque(token) => return Err(TokenFault::Opaque),
             _ => return Err(TokenFault::Malformed),
         };
-        let (header, signature) = (decode(header)?, decode(signature)?);
-        let header = parse::<Head>(&header)?.check()?;
+        let signature = decode(signature)?;
+        let header = match header {
+            PLAIN_HEADER => Header { algorithm: Algorithm::HS256, key: None },
+            _ => parse::<Head>(&decode(header)?)?.check()?,
+        };
         Ok(Self { header, message, payload, signature })
     }
 

@@ -28,6 +28,10 @@ use tasks_server::key_set::Pace;
 use tasks_server::secret::Secret;
 use tasks_server::token::{Expected, Verifier};
 
+/// The server's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The most that a whole check may cost of the bare one.
 const LIMIT: f64 = 2.0;
 
