@@ -133,18 +133,19 @@ impl Keys {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Development => {
-                "**To get one here** (development mode): `tasks-server token --sub alice`, in the folder where the \
-                 server runs; or copy the one that it printed when it started."
+                "**To get one here** (development mode): copy the token that the server printed when it started, or run \
+                 `tasks-server token --sub alice` in the folder where it runs."
             }
             Self::Shared { .. } => {
                 "**To get one here**: sign in to the application that shares its secret with this server, and take the \
-                 JSON Web Token (HS256) that it sends; or, where the secret is at hand, `tasks-server token --sub \
-                 alice`."
+                 JSON Web Token (HS256) that it sends; or run `tasks-server token --sub alice` with the settings of \
+                 this server (`JWT_SECRET`, and `JWT_ISSUER` and `JWT_AUDIENCE` where they are set)."
             }
             Self::Published { .. } => {
                 "**To get one here**: sign in to the sign-in system whose keys this server trusts, and ask it for a \
-                 JSON Web Token. With Better Auth that is `GET /api/auth/token` or `authClient.token()`, not the \
-                 session cookie; with others the access token."
+                 JSON Web Token. With Better Auth, open `/api/auth/token` of your application in the same browser \
+                 and copy `token` (not the session cookie); with Neon Auth it is the result of `token()`, with Clerk \
+                 of `getToken()`, with Auth0, Keycloak and Supabase the access token."
             }
         }
     }
@@ -334,8 +335,8 @@ settings! {
         "have at least 32 bytes; `openssl rand -hex 32` makes one that has",
         "The same under Better Auth's name; JWT_SECRET wins";
     JWKS_URL "jwks-url" Some("JWKS_URL"), "URL" "",
-        "be an https:// address without user name, password or fragment; http:// is taken on loopback only. It goes \
-         without JWT_SECRET",
+        "be an https:// address without user name, password or fragment; http:// is taken for this machine only, as in \
+         http://localhost:3000/api/auth/jwks",
         "Where the issuer publishes its keys (EdDSA, ES256, ES384, RS256 to RS512, PS256 to PS512), such as\n\
          https://auth.example.com/api/auth/jwks. In place of JWT_SECRET; BETTER_AUTH_SECRET yields to it";
     JWT_ISSUER "jwt-issuer" Some("JWT_ISSUER"), "TEXT" "",
@@ -598,7 +599,10 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
             }
             (Some(url), None) => {
                 let ignores_secret = self.optional(&BETTER_AUTH_SECRET, |_| Some(()))?.is_some();
-                Some(Keys::Published { url, pace: Pace::default(), ignores_secret })
+                let pace = Pace::default();
+                // A request that waits for the keys is to be answered before its own time is over.
+                let timeout = pace.timeout.min(self.seconds(&REQUEST_TIMEOUT, 1..=300)? / 2);
+                Some(Keys::Published { url, pace: Pace { timeout, ..pace }, ignores_secret })
             }
             (None, Some(keys)) => Some(keys),
             (None, None) => shared(BETTER_AUTH_SECRET)?,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Request, Response};
-use tasks_api::{Error, Route};
+use tasks_api::{Error, ProblemCode, Route};
 use uuid::Uuid;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,7 +63,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let status = response.status().as_u16();
         let route = response.data::<Route>().map_or("", |route| &route.0);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(target: "tasks_server::request", %method, route, status, micros, request_id = text);
+        let code = response.data::<ProblemCode>().map(|code| code.as_str());
+        tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text);
         response.headers_mut().insert(X_REQUEST_ID.clone(), id);
         Ok(response)
     }
@@ -78,7 +79,9 @@ fn refuse(error: poem::Error, id: &str) -> Response {
         Error::Unavailable(cause) => tracing::warn!(request_id = id, %cause, "unavailable"),
         _ => {}
     }
+    let code = error.code();
     let mut response = error.into_response(id);
+    response.set_data(code);
     if let Some(route) = route {
         response.set_data(route);
     }

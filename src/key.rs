@@ -21,6 +21,7 @@ use jsonwebtoken::jwk::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::secret::Secret;
 
@@ -93,14 +94,10 @@ pub(crate) enum NoKey {
     Algorithm,
 }
 
-/// Why a set cannot be used at all.
+/// What is no set at all.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SetError {
-    #[error("it is no JSON object with an array `keys`")]
-    Malformed,
-    #[error("it has no key that can verify tokens")]
-    Empty,
-}
+#[error("it is not JSON (RFC 8259) with an array `keys`")]
+pub(crate) struct SetError;
 
 /// A key of a set that is left out, and why.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,22 +111,34 @@ impl Keys {
     /// Reads a JWK Set (RFC 7517 §5), key by key: one that cannot be used does not spoil the others.
     ///
     /// # Errors
-    /// When it is no such set or no key of it can be used.
+    /// When it is no such set.
     pub(crate) fn parse(json: &[u8]) -> Result<(Self, Vec<Skipped>), SetError> {
         #[derive(Deserialize)]
-        struct Set {
-            keys: Vec<Value>,
+        struct Set<'a> {
+            #[serde(borrow)]
+            keys: Vec<&'a RawValue>,
         }
 
-        let Set { keys } = serde_json::from_slice(json).map_err(|_| SetError::Malformed)?;
-        let (mut usable, mut skipped) = (Vec::new(), Vec::new());
+        let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
+        // A derived reader takes an array as well, member by member.
+        let json = Some(json).filter(|json| json.trim_ascii_start().starts_with(b"{")).ok_or(SetError)?;
+        let Set { keys } = serde_json::from_slice(json).map_err(|_| SetError)?;
+        let (mut usable, mut skipped) = (Vec::<Published>::new(), Vec::new());
         for (index, jwk) in keys.into_iter().enumerate() {
-            match Published::parse(jwk) {
-                Ok(key) => usable.push(key),
+            let parsed = serde_json::from_str(jwk.get()).map_err(|_| MALFORMED).and_then(Published::parse);
+            match parsed {
+                Ok(key) if usable.contains(&key) => skipped.push(Skipped { index, reason: "it stands there twice" }),
+                Ok(key) => {
+                    if key.id.is_some() && usable.iter().any(|other| other.id == key.id) {
+                        let reason = "its kid is another key's too, and for an algorithm of both neither is used";
+                        skipped.push(Skipped { index, reason });
+                    }
+                    usable.push(key);
+                }
                 Err(reason) => skipped.push(Skipped { index, reason }),
             }
         }
-        if usable.is_empty() { Err(SetError::Empty) } else { Ok((Self(usable), skipped)) }
+        Ok((Self(usable), skipped))
     }
 
     /// How many keys it has.
@@ -148,15 +157,30 @@ impl Keys {
         }
         let mut fitting = named.flat_map(|key| &key.keys).filter(|key| key.is_for(algorithm));
         let key = fitting.next().ok_or(NoKey::Algorithm)?;
-        // Of two keys under one name, either could have been forged for: none is tried.
+        // Two keys under one name: the issuer has lost track of its keys, and none is tried.
         if fitting.next().is_some() { Err(NoKey::Unknown) } else { Ok(key.clone()) }
+    }
+}
+
+const MALFORMED: &str = "it is malformed";
+
+impl PartialEq for Published {
+    /// Whether they are the same key under the same name.
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(own, other): (&Key, &Key)| match (own, other) {
+            (Key::Public(own, key), Key::Public(other, others)) => {
+                own == other && (**key).as_ref() == (**others).as_ref()
+            }
+            _ => false,
+        };
+        self.id == other.id && self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(same)
     }
 }
 
 impl Published {
     /// A key of a set, or why it is left out.
     fn parse(jwk: Value) -> Result<Self, &'static str> {
-        if jwk.get("d").is_some() {
+        if ["d", "p", "q", "dp", "dq", "qi"].iter().any(|private| jwk.get(private).is_some()) {
             return Err("its private half is published with it");
         }
         // Looked at as text: the library knows no name that is newer than itself.
@@ -165,7 +189,7 @@ impl Published {
             Some(Value::String(name)) => Some(algorithm(name).ok_or("its alg is not one that verifies tokens here")?),
             Some(_) => return Err("its alg is no text"),
         };
-        let Jwk { common, algorithm: parameters } = serde_json::from_value(jwk).map_err(|_| "it is malformed")?;
+        let Jwk { common, algorithm: parameters } = serde_json::from_value(jwk).map_err(|_| MALFORMED)?;
         check_purpose(&common)?;
         let mut keys = match &parameters {
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
@@ -375,21 +399,21 @@ mod tests {
 
     #[test]
     fn one_bad_key_does_not_spoil_a_set() {
-        let set = json!({ "keys": [{ "kty": "oct", "k": "AAAA" }, edwards(json!({ "kid": "good" })), 7] });
-        let (keys, skipped) = Keys::parse(set.to_string().as_bytes()).unwrap();
-        assert_eq!((keys.len(), skipped.iter().map(|key| key.index).collect::<Vec<_>>()), (1, vec![0, 2]));
+        let good = edwards(json!({ "kid": "good" })).to_string();
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let bad = [r#"{"kty":"oct","k":"AAAA"}"#, "7", r#"{"n":1e999}"#, r#"{"n":"\ud800"}"#, &deep, &"9".repeat(3000)];
+        let set = format!("\u{feff}{{\"keys\":[{},{good},{good}]}}", bad.join(","));
+        let (keys, skipped) = Keys::parse(set.as_bytes()).unwrap();
+        let left_out: Vec<_> = skipped.iter().map(|key| key.index).collect();
+        assert_eq!((keys.len(), left_out), (1, vec![0, 1, 2, 3, 4, 5, 7]));
         assert!(keys.find(Some("good"), Algorithm::EdDSA).is_ok());
         assert_eq!(keys.find(Some("good"), Algorithm::ES256).unwrap_err(), NoKey::Algorithm);
         assert_eq!(keys.find(Some("bad"), Algorithm::EdDSA).unwrap_err(), NoKey::Unknown);
-        for (text, error) in [
-            ("", SetError::Malformed),
-            ("[]", SetError::Malformed),
-            ("{}", SetError::Malformed),
-            (r#"{"keys":{}}"#, SetError::Malformed),
-            (r#"{"keys":[]}"#, SetError::Empty),
-            (r#"{"keys":[1,null,{}]}"#, SetError::Empty),
-        ] {
-            assert_eq!(Keys::parse(text.as_bytes()).map(drop).unwrap_err(), error, "{text}");
+        for text in ["", "[]", "[[]]", "{}", r#"{"keys":{}}"#, r#"{"keys":[1,}"#, r#"{"keys":[]}x"#] {
+            assert_eq!(Keys::parse(text.as_bytes()).map(drop).unwrap_err(), SetError, "{text}");
+        }
+        for text in [r#"{"keys":[]}"#, r#"{"keys":[1,null,{}]}"#] {
+            assert_eq!(Keys::parse(text.as_bytes()).unwrap().0.len(), 0, "{text}");
         }
     }
 }

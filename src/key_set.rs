@@ -6,11 +6,12 @@
 //! | --- | --- |
 //! | is younger than [`Pace::refresh`] | is served |
 //! | is older | is served, and a fetch begins behind its back |
-//! | is older than [`Pace::idle`], as nobody asked for so long | waits for a fetch, and is served whatever becomes of it |
+//! | is older than [`Pace::idle`], and none was tried for so long | waits for a fetch, and is served whatever becomes of it |
 //! | is older than [`Pace::stale`], or there is none | waits for a fetch, and is 503 when it fails |
-//! | lacks the token's `kid` | waits for a fetch, unless the last one began less than [`Pace::retry`] ago |
+//! | has no key that verifies the token | waits for the fetch under way, or for a new one unless the last began less than [`Pace::retry`] ago |
 //!
-//! Nothing is fetched while no requests come, nothing twice at a time, and nothing a token says is ever fetched.
+//! An issuer that fails changes nothing of this; one that answers a set without a usable key has withdrawn its keys, and
+//! then there is none. Nothing is fetched while no requests come, nothing twice at a time, and nothing a token says is ever fetched.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -19,21 +20,23 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use jsonwebtoken::Algorithm;
 use reqwest::{Certificate, Client, Url, redirect};
 use tokio::task::AbortHandle;
 
-use crate::key::{Key, Keys, NoKey, SetError};
+use crate::key::{Keys, SetError, Skipped};
 
 /// The longest answer that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// For how many keys of a set the log says why they are left out.
+const MAX_REASONS: usize = 10;
 
 /// When a key set is fetched again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pace {
     /// The age at which it is fetched anew.
     pub refresh: Duration,
-    /// The least time between two fetches once there is a set: after a failure, or for a `kid` that it lacks.
+    /// The least time between two fetches once there is a set: after a failure, or for a token that no key verifies.
     pub retry: Duration,
     /// The least time between two fetches while there is none.
     pub first: Duration,
@@ -41,7 +44,7 @@ pub struct Pace {
     pub idle: Duration,
     /// The age at which it is no longer used, whatever became of the issuer.
     pub stale: Duration,
-    /// How long a fetch may take.
+    /// How long a fetch may take, and so a request may wait for it.
     pub timeout: Duration,
 }
 
@@ -86,31 +89,27 @@ struct Kept {
     text: Vec<u8>,
 }
 
-/// Why there is no key for a token.
-#[derive(Debug)]
-pub(crate) enum Miss {
-    /// The set has none for it.
-    NoKey(NoKey),
-    /// There is no set.
-    Away,
-}
-
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("{}", chain(.0))]
     Http(#[from] reqwest::Error),
-    #[error("the issuer answered {0}, where 200 is expected; a redirect is not followed")]
+    #[error("the issuer sends on to another address, which is not followed: it answered {0}")]
+    Redirect(u16),
+    #[error("the issuer answered {0}, where 200 is expected")]
     Status(u16),
     #[error("the issuer's answer is longer than {MAX_BYTES} bytes")]
     TooLong,
     #[error("the issuer's answer is no key set: {0}")]
     Set(#[from] SetError),
+    #[error("the issuer publishes no key that can verify tokens: until it does, no token is taken")]
+    NoKeys,
 }
 
 /// The texts of an error and of its causes, without the address.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::from("the issuer cannot be reached");
+    let mut text =
+        String::from(if error.is_connect() { "the issuer cannot be reached" } else { "the issuer's answer broke off" });
     let mut cause = error.source();
     while let Some(error) = cause {
         // Writing to a String cannot fail.
@@ -148,30 +147,13 @@ impl KeySet {
         drop(self.fetch(Duration::ZERO));
     }
 
-    /// The key for a token of this `kid` and algorithm.
-    ///
-    /// # Errors
-    /// When the set has none, or there is no set.
-    pub(crate) async fn key(self: &Arc<Self>, id: Option<&str>, algorithm: Algorithm) -> Result<Key, Miss> {
-        match self.keys().await.ok_or(Miss::Away)?.find(id, algorithm) {
-            // It may be newer than the set.
-            Err(NoKey::Unknown) => {}
-            found => return found.map_err(Miss::NoKey),
-        }
-        match self.fetch(self.pace.retry) {
-            Some(flight) => flight.await,
-            None => return Err(Miss::NoKey(NoKey::Unknown)),
-        }
-        self.kept(self.pace.stale).ok_or(Miss::Away)?.find(id, algorithm).map_err(Miss::NoKey)
-    }
-
-    /// The set, fetched as the module's table says.
-    async fn keys(self: &Arc<Self>) -> Option<Arc<Keys>> {
+    /// The set, fetched as the module's table says; `None` when there is none.
+    pub(crate) async fn keys(self: &Arc<Self>) -> Option<Arc<Keys>> {
         if let Some(keys) = self.kept(self.pace.refresh) {
             return Some(keys);
         }
         // While the issuer fails, nobody waits for it as long as there is something to serve from.
-        let patience = if self.state().has_failed { self.pace.stale } else { self.pace.idle };
+        let patience = if self.is_failing() { self.pace.stale } else { self.pace.idle.min(self.pace.stale) };
         if let Some(keys) = self.kept(patience) {
             drop(self.fetch(self.pace.retry));
             return Some(keys);
@@ -181,6 +163,20 @@ impl KeySet {
             flight.await;
         }
         self.kept(self.pace.stale)
+    }
+
+    /// A newer set than this one, in which no key verifies a token: its key may have been published since.
+    pub(crate) async fn newer_than(self: &Arc<Self>, known: &Arc<Keys>) -> Option<Arc<Keys>> {
+        if let Some(flight) = self.fetch(self.pace.retry) {
+            flight.await;
+        }
+        self.kept(self.pace.stale).filter(|kept| !Arc::ptr_eq(kept, known))
+    }
+
+    /// Whether the last fetch failed, not too long ago.
+    fn is_failing(&self) -> bool {
+        let state = self.state();
+        state.has_failed && state.begun.is_some_and(|begun| begun.elapsed() <= self.pace.idle)
     }
 
     /// The kept set, if it is no older than this.
@@ -215,6 +211,9 @@ impl KeySet {
     /// The text of the set, from the issuer.
     async fn download(&self) -> Result<Vec<u8>, FetchError> {
         let mut answer = self.client.get(self.url.clone()).send().await?;
+        if answer.status().is_redirection() {
+            return Err(FetchError::Redirect(answer.status().as_u16()));
+        }
         if answer.status() != 200 {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
@@ -228,28 +227,35 @@ impl KeySet {
         Ok(text)
     }
 
-    /// Keeps what a fetch brought; a failure changes nothing but when the next one is.
+    /// Keeps what a fetch brought. A failure leaves what is kept.
     fn keep(&self, outcome: Result<Vec<u8>, FetchError>) {
-        let read = outcome.and_then(|text| {
-            let mut state = self.state();
-            let unchanged = state.kept.as_mut().filter(|kept| kept.text == text);
-            if let Some(kept) = unchanged {
-                kept.fetched = Instant::now();
-                return Ok(());
-            }
-            drop(state);
-            let (keys, skipped) = Keys::parse(&text)?;
-            for skipped in skipped {
-                tracing::warn!(key = skipped.index, reason = skipped.reason, "a key of the key set is left out");
-            }
-            tracing::info!(keys = keys.len(), "the key set is fetched");
-            self.state().kept = Some(Kept { keys: Arc::new(keys), fetched: Instant::now(), text });
-            Ok(())
-        });
+        let read = outcome.and_then(|text| self.read(text));
         self.state().has_failed = read.is_err();
         if let Err(error) = read {
-            tracing::warn!(%error, "the key set cannot be fetched (JWKS_URL)");
+            tracing::warn!(%error, "the key set cannot be used (JWKS_URL)");
         }
+    }
+
+    fn read(&self, text: Vec<u8>) -> Result<(), FetchError> {
+        if let Some(kept) = self.state().kept.as_mut().filter(|kept| kept.text == text) {
+            kept.fetched = Instant::now();
+            return Ok(());
+        }
+        let (keys, skipped) = Keys::parse(&text)?;
+        for Skipped { index, reason } in skipped.iter().take(MAX_REASONS) {
+            tracing::warn!(key = index, reason, "a key of the key set is left out");
+        }
+        if let Some(more) = skipped.len().checked_sub(MAX_REASONS).filter(|more| *more > 0) {
+            tracing::warn!(more, "more keys of the key set are left out");
+        }
+        let count = keys.len();
+        let kept = Kept { keys: Arc::new(keys), fetched: Instant::now(), text };
+        self.state().kept = (count > 0).then_some(kept);
+        if count == 0 {
+            return Err(FetchError::NoKeys);
+        }
+        tracing::info!(keys = count, "the key set is fetched");
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -98,17 +98,23 @@ fn verifier(identity: &Identity) -> Result<Verifier, StartError> {
     let expected = identity.expected.clone();
     Ok(match &identity.keys {
         Keys::Shared { secret, .. } => Verifier::shared(secret, expected),
-        Keys::Development => Verifier::shared(&development_key(Path::new(DEVELOPMENT_KEY))?, expected),
+        Keys::Development => {
+            if expected.issuer.is_some() || expected.audience.is_some() {
+                tracing::warn!(
+                    "JWT_ISSUER or JWT_AUDIENCE is set, but no key (JWKS_URL or JWT_SECRET): development mode"
+                );
+            }
+            Verifier::shared(&development_key(Path::new(DEVELOPMENT_KEY))?, expected)
+        }
         Keys::Published { url, pace, ignores_secret } => {
             if *ignores_secret {
                 tracing::info!("JWKS_URL is set: BETTER_AUTH_SECRET is not used, and no token signed with it is taken");
             }
-            for (is_set, name) in
-                [(expected.issuer.is_some(), "JWT_ISSUER"), (expected.audience.is_some(), "JWT_AUDIENCE")]
-            {
-                if !is_set {
-                    tracing::warn!("{name} is not set: tokens that the issuer made for others are taken too");
-                }
+            if expected.issuer.is_none() {
+                tracing::warn!("JWT_ISSUER is not set: any token that these keys signed is taken, whatever its iss");
+            }
+            if expected.audience.is_none() {
+                tracing::warn!("JWT_AUDIENCE is not set: tokens that were made for other servers are taken too");
             }
             Verifier::published(url.clone(), pace.clone(), expected).map_err(StartError::KeySet)?
         }

@@ -8,8 +8,9 @@
 //!
 //! | check | fault |
 //! | --- | --- |
+//! | at most 8 KiB | `Malformed` |
 //! | not what only its issuer can read: an opaque session token, or an encrypted one (RFC 7516) | `Opaque` |
-//! | at most 8 KiB; three parts, each base64url as RFC 7515 §2 writes it: no padding, white space or stray bits | `Malformed` |
+//! | three parts; header and signature are base64url as RFC 7515 §2 writes it: no padding, white space or stray bits | `Malformed` |
 //! | the header is a JSON object in which no member that is read stands twice (RFC 7515 §4) | `Malformed` |
 //! | no `crit`: no extension is understood here (RFC 7515 §4.1.11) | `Malformed` |
 //! | `typ`, where present, is `JWT` or `at+jwt` (RFC 9068 §2.1), in any case, also behind `application/` (RFC 7515 §4.1.9): a token of another kind is not for us (RFC 8725 §3.11) | `Type` |
@@ -17,7 +18,7 @@
 //! | `kid`, where present, is a text and names a key; without it there is only one key that could be meant | `Malformed`, `UnknownKey` |
 //! | `alg` is one that the key is for | `Algorithm` |
 //! | the signature | `Signature` |
-//! | the payload is a JSON object in which no claim that is read stands twice (RFC 7519 §4) | `Malformed` |
+//! | the payload is base64url and a JSON object in which no claim that is read stands twice (RFC 7519 §4) | `Malformed` |
 //! | `exp` is a number and has not passed (RFC 7519 §4.1.4) | `Claims`, `Expired` |
 //! | `nbf`, where present, is a number and has come (§4.1.5) | `Claims`, `NotYetValid` |
 //! | `iss`, where an issuer is configured, is that text (§4.1.1) | `Issuer` |
@@ -43,8 +44,8 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use tasks_api::{Authenticate, Error, TokenFault, UserId};
 
-use crate::key::{Key, NoKey, algorithm};
-use crate::key_set::{KeySet, Miss, Pace};
+use crate::key::{Key, Keys, NoKey, algorithm};
+use crate::key_set::{KeySet, Pace};
 use crate::secret::Secret;
 
 /// The longest token that is read, in bytes.
@@ -111,19 +112,43 @@ impl Verifier {
         };
         match &self.keys {
             // Nothing to wait for.
-            KeySource::Shared(key) => Box::pin(ready(self.verify(&signed, key, now))),
+            KeySource::Shared(key) => Box::pin(ready(self.verify(&signed, key, now).map_err(Error::from))),
+            // No secret is ever published.
+            KeySource::Published(_) if signed.header.algorithm.family() == AlgorithmFamily::Hmac => {
+                Box::pin(ready(Err(TokenFault::Algorithm.into())))
+            }
             KeySource::Published(set) => Box::pin(async move {
-                let key = published_key(set, &signed.header).await?;
-                self.verify(&signed, &key, now)
+                let Some(keys) = set.keys().await else {
+                    return Err(Error::Unavailable("there is no key set to verify tokens with (JWKS_URL)".into()));
+                };
+                let found = self.verify_with(&signed, &keys, now);
+                // Its key may be newer than the set.
+                let newer = match &found {
+                    Err(TokenFault::UnknownKey | TokenFault::Algorithm | TokenFault::Signature) => {
+                        set.newer_than(&keys).await
+                    }
+                    _ => None,
+                };
+                Ok(newer.map_or(found, |newer| self.verify_with(&signed, &newer, now))?)
             }),
         }
     }
 
-    fn verify(&self, signed: &Signed<'_>, key: &Key, now: f64) -> Result<UserId, Error> {
+    /// As [`Self::verify`], with the key of a set that the token names.
+    fn verify_with(&self, signed: &Signed<'_>, keys: &Keys, now: f64) -> Result<UserId, TokenFault> {
+        let key = keys.find(signed.header.key.as_deref(), signed.header.algorithm).map_err(|none| match none {
+            NoKey::Unknown => TokenFault::UnknownKey,
+            NoKey::Algorithm => TokenFault::Algorithm,
+        })?;
+        self.verify(signed, &key, now)
+    }
+
+    /// The user whom a token stands for that this key must have signed.
+    fn verify(&self, signed: &Signed<'_>, key: &Key, now: f64) -> Result<UserId, TokenFault> {
         if !key.is_for(signed.header.algorithm) {
-            return Err(TokenFault::Algorithm.into());
+            return Err(TokenFault::Algorithm);
         }
-        Ok(self.judge(&parse(&signed.payload(key)?)?, now)?)
+        self.judge(&parse(&signed.payload(key)?)?, now)
     }
 
     /// The subject of claims whose signature is good.
@@ -160,19 +185,6 @@ impl Authenticate for Verifier {
     fn authenticate<'a>(&'a self, token: &'a str) -> Answer<'a> {
         self.verify_at(token, now().as_secs_f64())
     }
-}
-
-/// The key of a published set for a token with this header.
-async fn published_key(set: &Arc<KeySet>, header: &Header) -> Result<Key, Error> {
-    // No secret is ever published.
-    if header.algorithm.family() == AlgorithmFamily::Hmac {
-        return Err(TokenFault::Algorithm.into());
-    }
-    set.key(header.key.as_deref(), header.algorithm).await.map_err(|miss| match miss {
-        Miss::NoKey(NoKey::Unknown) => TokenFault::UnknownKey.into(),
-        Miss::NoKey(NoKey::Algorithm) => TokenFault::Algorithm.into(),
-        Miss::Away => Error::Unavailable("the key set was not fetched yet (JWKS_URL)".into()),
-    })
 }
 
 /// A token in its parts; of what it says, only the header is known yet.

@@ -200,15 +200,15 @@ problem_codes! {
         "Send the header Authorization: Bearer <token> with a token of your sign-in system.";
     /// The `Authorization` header is not of the `Bearer` scheme.
     TokenScheme = "token-scheme", UNAUTHORIZED, "The Authorization header is not Bearer",
-        "The server reads bearer tokens only. Send the header Authorization: Bearer <token>.";
+        "The server reads bearer tokens only, and there must be one. Send the header Authorization: Bearer <token>.";
     /// The token is not a JWT.
     TokenMalformed = "token-malformed", UNAUTHORIZED, "The token is malformed",
         "The token is not a JSON Web Token in compact form (three parts with dots between them), is longer than 8 KiB, \
-         has a crit header, or came in more than one Authorization header. Send the token exactly as the sign-in system \
-         gave it.";
+         has a crit header, or came in more than one Authorization header. Send it exactly as the sign-in system gave \
+         it; look for undefined, quotation marks or a second Bearer in its place.";
     /// The token is opaque: only its issuer can read it.
     TokenOpaque = "token-opaque", UNAUTHORIZED, "The token is opaque, not a signed JWT",
-        "This is a session token or an encrypted token, which only the sign-in system can read. Ask the sign-in system \
+        "This is an opaque session token or an encrypted token, which only the sign-in system can read. Ask the sign-in system \
          for a signed JSON Web Token and send that.";
     /// The token is of a kind that stands for no user.
     TokenType = "token-type", UNAUTHORIZED, "The token is of another kind",
@@ -216,7 +216,8 @@ problem_codes! {
     /// The token is signed with another algorithm.
     TokenAlgorithm = "token-algorithm", UNAUTHORIZED, "The token's algorithm is not allowed",
         "The alg of the token's header is not an algorithm of the server's key. The key decides the algorithm, never the \
-         token. Check that the server is set to the keys of the sign-in system that made the token.";
+         token. HS256 wants JWT_SECRET, all others JWKS_URL: check that the server is set to the keys of the sign-in \
+         system that made the token.";
     /// The token names a key that the server does not know.
     TokenKeyUnknown = "token-key-unknown", UNAUTHORIZED, "The token's key is unknown",
         "The sign-in system publishes no key with the kid of the token's header, or the token has no kid where there are \
@@ -225,7 +226,8 @@ problem_codes! {
     /// The token's signature is wrong.
     TokenSignature = "token-signature", UNAUTHORIZED, "The token's signature is wrong",
         "The token was signed with another key than the server's, or was changed on its way. Check that the server is \
-         set to the secret or the key set of the sign-in system that made the token.";
+         set to the secret or the key set of the sign-in system that made the token; in development mode, that tokens \
+         are made in the folder where the server runs.";
     /// The token has expired.
     TokenExpired = "token-expired", UNAUTHORIZED, "The token has expired",
         "The token's exp has passed. Ask the sign-in system for a new one; if it is new, compare the clocks.";
@@ -234,11 +236,11 @@ problem_codes! {
         "The token's nbf lies ahead. Wait, or compare the clocks of the sign-in system and the server.";
     /// The token is of another issuer.
     TokenIssuer = "token-issuer", UNAUTHORIZED, "The token's issuer is not trusted",
-        "The token's iss is not the issuer that the server is set to (JWT_ISSUER). The two must be equal to the letter, also \
+        "The token's iss is missing or not the issuer that the server is set to (JWT_ISSUER). The two must be equal to the letter, also \
          in a slash at the end.";
     /// The token is for another audience.
     TokenAudience = "token-audience", UNAUTHORIZED, "The token is for another audience",
-        "The token's aud does not name the audience that the server is set to (JWT_AUDIENCE). Ask the sign-in system for a \
+        "The token's aud is missing or does not name the audience that the server is set to (JWT_AUDIENCE). Ask the sign-in system for a \
          token for this audience.";
     /// A claim of the token is missing or unusable.
     TokenClaims = "token-claims", UNAUTHORIZED, "A claim of the token is missing or unusable",

@@ -63,14 +63,16 @@ impl fmt::Debug for Owner {
 /// # Errors
 /// [`Error::Unauthorized`] when there is none, more than one, or one of another scheme.
 pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<&str, Error> {
+    const SCHEME: &[u8] = b"Bearer ";
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(TokenFault::Missing)?;
-    if values.next().is_some() {
-        return Err(TokenFault::Malformed.into());
+    let is_bearer = value.as_bytes().get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
+    if !is_bearer {
+        return Err(TokenFault::Scheme.into());
     }
-    let text = value.to_str().map_err(|_| TokenFault::Malformed)?;
-    let (scheme, token) = text.split_once(' ').ok_or(TokenFault::Scheme)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim_matches(' ')) } else { Err(TokenFault::Scheme.into()) }
+    let is_only = values.next().is_none();
+    let token = value.to_str().ok().filter(|_| is_only).and_then(|text| text.get(SCHEME.len()..));
+    Ok(token.ok_or(TokenFault::Malformed)?.trim_matches(' '))
 }
 
 impl<'a> ApiExtractor<'a> for Caller {

@@ -329,7 +329,7 @@ const TOO_LARGE: (u16, &str) = (413, "The body has more than 64 KiB.");
 const MEDIA_TYPE: (u16, &str) = (415, "The body is not sent as JSON.");
 const INTERNAL: (u16, &str) = (500, "A bug of the server; its log has the cause.");
 const UNAVAILABLE: (u16, &str) =
-    (503, "The database is away, asleep or busy, or the request took too long; try again.");
+    (503, "The database or the sign-in system's keys are away, or the request took too long; try again.");
 
 macro_rules! statuses {
     ($($(#[$doc:meta])* $name:ident = [$($status:ident),*];)*) => {$(

@@ -161,7 +161,7 @@ async fn without_a_set_ever_it_is_503_and_works_once_there_is_one() {
     let issuer = Issuer::start(Mood::Down).await;
     let server = Server::trusting(&issuer, steady()).await;
     let good = vec![signer.jwk()];
-    for (name, mood) in bad_moods(&elsewhere.url, &good) {
+    for (name, mood) in bad_moods(&elsewhere.url, &good).into_iter().chain(without_keys()) {
         issuer.becomes(mood);
         let answer = list(&server, &signer.token("ada")).await;
         answer.problem(503, "unavailable");
@@ -196,6 +196,43 @@ async fn an_issuer_that_is_not_well_stops_nobody() {
     assert_eq!(elsewhere.fetches(), 0, "a redirect is not followed");
 }
 
+/// Sets without a key that could verify a token.
+fn without_keys() -> [(&'static str, Mood); 2] {
+    let useless = vec![json!({ "kty": "oct", "k": "AAAA" }), json!(7), json!(null)];
+    [("no keys", Mood::Keys(Vec::new())), ("useless keys", Mood::Keys(useless))]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_withdraws_all_its_keys_is_taken_at_its_word() {
+    let signer = Signer::new("a");
+    for (_, mood) in without_keys() {
+        let issuer = Issuer::with(&[&signer]).await;
+        let server = Server::trusting(&issuer, hasty()).await;
+        assert_eq!(list(&server, &signer.token("ada")).await.status, 200);
+        issuer.becomes(mood);
+        until_status(&server, &signer.token("ada"), 503).await.problem(503, "unavailable");
+        issuer.publishes(&[&signer]);
+        assert_eq!(until_status(&server, &signer.token("ada"), 200).await.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_that_changes_no_kid_works_all_the_same() {
+    let pace = || Pace { retry: Duration::ZERO, ..steady() };
+    for (old, new) in [(Signer::new("same"), Signer::new("same")), (Signer::new("same"), Signer::of(ES256, "same"))] {
+        let nameless =
+            |signer: &Signer| signer.sign(&json!({ "alg": format!("{:?}", signer.algorithm) }), &claims("ada"));
+        let issuer = Issuer::with(&[&old]).await;
+        let server = Server::trusting(&issuer, pace()).await;
+        assert_eq!(list(&server, &old.token("ada")).await.status, 200);
+        issuer.publishes(&[&new]);
+        assert_eq!(list(&server, &new.token("ada")).await.status, 200, "at once");
+        assert_eq!(list(&server, &old.token("ada")).await.status, 401);
+        issuer.publishes(&[&old]);
+        assert_eq!(list(&server, &nameless(&old)).await.status, 200, "without a kid, too");
+    }
+}
+
 /// Ways not to answer a key set.
 fn bad_moods(elsewhere: &str, keys: &[serde_json::Value]) -> Vec<(&'static str, Mood)> {
     let huge = json!({ "keys": keys, "filler": "x".repeat(64 * 1024) }).to_string();
@@ -204,12 +241,10 @@ fn bad_moods(elsewhere: &str, keys: &[serde_json::Value]) -> Vec<(&'static str, 
         ("500", Mood::Status(500)),
         ("404", Mood::Status(404)),
         ("204", Mood::Status(204)),
-        ("no keys", Mood::Keys(Vec::new())),
         ("nothing", Mood::Text(String::new())),
         ("junk", Mood::Text("<!doctype html>".to_owned())),
         ("other JSON", Mood::Text(r#"{"keys":{"a":1}}"#.to_owned())),
         ("an array", Mood::Text("[[]]".to_owned())),
-        ("useless keys", Mood::Keys(vec![json!({ "kty": "oct", "k": "AAAA" }), json!(7), json!(null)])),
         ("huge", Mood::Text(huge)),
         ("endless", Mood::Endless),
         ("redirecting", Mood::Redirect(elsewhere.to_owned())),
@@ -221,8 +256,8 @@ fn bad_moods(elsewhere: &str, keys: &[serde_json::Value]) -> Vec<(&'static str, 
 async fn a_set_that_is_too_old_is_not_used() {
     let signer = Signer::new("a");
     let issuer = Issuer::with(&[&signer]).await;
-    let stale = Duration::from_millis(500);
-    let server = Server::trusting(&issuer, Pace { stale, ..hasty() }).await;
+    let stale = Duration::from_secs(1);
+    let server = Server::trusting(&issuer, Pace { stale, refresh: stale, ..steady() }).await;
     assert_eq!(list(&server, &signer.token("ada")).await.status, 200);
     issuer.becomes(Mood::Down);
     assert_eq!(list(&server, &signer.token("ada")).await.status, 200);

@@ -48,6 +48,7 @@ async fn the_header_must_be_one_bearer_token(server: Server) {
         (String::new(), "token-scheme"),
         ("Bearer".to_owned(), "token-scheme"),
         ("Bearer ".to_owned(), "token-scheme"),
+        ("Bearer\t".to_owned() + &good, "token-scheme"),
         (format!("Bearer {good} {good}"), "token-malformed"),
         (format!("Bearer \"{good}\""), "token-malformed"),
     ] {
