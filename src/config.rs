@@ -89,6 +89,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The pages that may call the server from a browser; with `None`, only those that it serves itself.
     pub cors: Option<Cors>,
+    /// Whether a write of a task must say, by `If-Match`, on which version it depends.
+    pub requires_condition: bool,
     /// After how long a request is given up: 1 to 300 s.
     pub request_timeout: Duration,
     /// How long requests that run may go on after the signal to stop: 0 to 300 s.
@@ -299,6 +301,9 @@ settings! {
     REQUEST_TIMEOUT "request-timeout-seconds" Some("REQUEST_TIMEOUT_SECONDS"), "SECONDS" "15",
         "be a whole number from 1 to 300",
         "After how long a request is given up: 1 to 300 s";
+    REQUIRE_IF_MATCH "require-if-match" Some("REQUIRE_IF_MATCH"), "BOOL" "false",
+        "be true or false",
+        "Whether changes of a task are taken only with the header If-Match: true or false";
     SHUTDOWN_GRACE "shutdown-grace-seconds" Some("SHUTDOWN_GRACE_SECONDS"), "SECONDS" "10",
         "be a whole number from 0 to 300",
         "How long running requests may go on after the signal to stop: 0 to 300 s";
@@ -366,7 +371,7 @@ settings! {
 
 /// The settings by subject, as `--help` shows them.
 type Group = (&'static str, &'static [Setting]);
-const EDGE: Group = ("Listener", &[LISTEN, PORT, REQUEST_TIMEOUT, SHUTDOWN_GRACE, CORS]);
+const EDGE: Group = ("Listener", &[LISTEN, PORT, REQUIRE_IF_MATCH, REQUEST_TIMEOUT, SHUTDOWN_GRACE, CORS]);
 const DATABASE: Group =
     ("Database", &[DATABASE_URL, DATABASE_URL_UNPOOLED, DATABASE_MAX_CONNECTIONS, DATABASE_TLS, MIGRATE_ON_START]);
 /// What of it migrations need.
@@ -533,6 +538,7 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
             database: self.database()?,
             identity: self.identity()?,
             cors: self.optional(&CORS, cors)?,
+            requires_condition: self.required(&REQUIRE_IF_MATCH, boolean)?,
             request_timeout: self.seconds(&REQUEST_TIMEOUT, 1..=300)?,
             shutdown_grace: self.seconds(&SHUTDOWN_GRACE, 0..=300)?,
         })

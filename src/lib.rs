@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poem::listener::TcpAcceptor;
+use tasks_api::Options;
 use tokio::net::TcpListener;
 
 use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
@@ -82,7 +83,9 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let Self { database, verifier, settings } = self;
         let tasks = Tasks::new(Repository::new(database.clone()));
-        let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier), settings.identity.keys.advice());
+        let options =
+            Options { advice: settings.identity.keys.advice(), requires_condition: settings.requires_condition };
+        let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier), options);
         let edge = Edge::new(routes, settings.request_timeout, settings.cors);
         let grace = settings.shutdown_grace;
         let served = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)

@@ -2,6 +2,7 @@
 //! query can reach another user's tasks; each is one statement, without a transaction around it.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, OnConflict};
@@ -47,6 +48,16 @@ const CHANGE: &str = "\
         version = CASE WHEN title <> $3 OR is_completed <> $4 THEN version + 1 ELSE version END \
     WHERE user_id = $1 AND id = $2 \
     RETURNING user_id, id, title, is_completed, completed_at, created_at, updated_at, version";
+
+/// [`CHANGE`], when the task has version `$6` or shows the change already: a repeat of a write whose answer was lost
+/// succeeds (RFC 9110 §13.1.1).
+static CHANGE_IF: LazyLock<String> = LazyLock::new(|| {
+    CHANGE.replace(
+        "WHERE user_id = $1 AND id = $2",
+        "WHERE user_id = $1 AND id = $2 AND \
+            (version = $6 OR (title = COALESCE($3, title) AND is_completed = COALESCE($4, is_completed)))",
+    )
+});
 
 #[expect(clippy::missing_errors_doc, reason = "the same for all, said at the type")]
 impl Repository {
@@ -139,7 +150,8 @@ impl Repository {
         Ok(row.map(Into::into))
     }
 
-    /// Changes a task and answers it as it is then; `None` when the owner has no such task.
+    /// Changes a task and answers it as it is then; `None` when the owner has no such task, or, where a version is
+    /// named, it has another and does not show the change already.
     ///
     /// What a change does not alter stays: its version, its `updated_at` and the `completed_at` of its first
     /// completion.
@@ -147,30 +159,31 @@ impl Repository {
         &self,
         owner: &Owner,
         TaskId(id): TaskId,
-        change: Change,
+        change: &Change,
+        version: Option<i64>,
         now: Timestamp,
     ) -> Result<Option<Task>, Error> {
-        if change == Change::default() {
-            return self.find(owner, TaskId(id)).await;
-        }
         let db = self.database.connection().await?;
-        let values = [
+        let mut values = vec![
             owner.id().as_str().into(),
             id.into(),
-            change.title.map(String::from).into(),
+            change.title.as_ref().map(Title::as_str).into(),
             change.is_completed.into(),
             now.to_utc().into(),
         ];
-        let statement = Statement::from_sql_and_values(db.get_database_backend(), CHANGE, values);
+        values.extend(version.map(Into::into));
+        let text = if version.is_some() { CHANGE_IF.as_str() } else { CHANGE };
+        let statement = Statement::from_sql_and_values(db.get_database_backend(), text, values);
         let row = tasks::Entity::find().from_raw_sql(statement).one(db).await.map_err(classify)?;
         Ok(row.map(Into::into))
     }
 
-    /// Deletes a task; false when the owner has no such task.
-    pub async fn delete(&self, owner: &Owner, id: TaskId) -> Result<bool, Error> {
+    /// Deletes a task; `None` when the owner has no such task, or, where a version is named, it has another.
+    pub async fn delete(&self, owner: &Owner, id: TaskId, version: Option<i64>) -> Result<Option<()>, Error> {
         let db = self.database.connection().await?;
-        let result = tasks::Entity::delete_many().filter(key(owner, id)).exec(db).await.map_err(classify)?;
-        Ok(result.rows_affected > 0)
+        let which = key(owner, id).add_option(version.map(|version| Column::Version.eq(version)));
+        let result = tasks::Entity::delete_many().filter(which).exec(db).await.map_err(classify)?;
+        Ok((result.rows_affected > 0).then_some(()))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use tasks_api::{
-    Cursor, Error, NewTask, Nullable, Owner, PageMeta, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskService,
-    TaskUpdate, Timestamp,
+    Cursor, Error, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, Task, TaskId, TaskPage, TaskPatch,
+    TaskService, TaskUpdate, Timestamp,
 };
 use uuid::Uuid;
 
@@ -23,9 +23,44 @@ impl Tasks {
     }
 
     /// Every write to a task that exists is a change of some members.
-    async fn change(&self, owner: &Owner, id: TaskId, change: Change) -> Result<Task, Error> {
-        let task = self.repository.change(owner, id, change, now()).await?;
-        task.ok_or(Error::TaskNotFound)
+    async fn change(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        change: Change,
+        condition: Option<IfMatch>,
+    ) -> Result<Task, Error> {
+        if change == Change::default() {
+            return self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound);
+        }
+        self.write(owner, id, condition, |version| self.repository.change(owner, id, &change, version, now())).await
+    }
+
+    /// Does a write that names the version which it is for, or none. The write checks the version in its own
+    /// statement; what is read here only tells which of several versions to name, or why the write did not happen.
+    async fn write<T, F: Future<Output = Result<Option<T>, Error>>>(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        condition: Option<IfMatch>,
+        write: impl Fn(Option<i64>) -> F,
+    ) -> Result<T, Error> {
+        let versions = match condition {
+            None | Some(IfMatch::Any) => return write(None).await?.ok_or(Error::TaskNotFound),
+            Some(IfMatch::Versions(versions)) => versions,
+        };
+        // Versions only rise: a version that was read and is gone when it is written does not come back.
+        let mut named = versions.first().copied().unwrap_or_default();
+        loop {
+            if let Some(done) = write(Some(named)).await? {
+                return Ok(done);
+            }
+            let current = self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)?.version;
+            if !versions.contains(&current) {
+                return Err(Error::VersionMismatch(current));
+            }
+            named = current;
+        }
     }
 }
 
@@ -59,22 +94,40 @@ impl TaskService for Tasks {
         self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)
     }
 
-    async fn update(&self, owner: &Owner, id: TaskId, update: TaskUpdate) -> Result<Task, Error> {
+    async fn update(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        update: TaskUpdate,
+        condition: Option<IfMatch>,
+    ) -> Result<Task, Error> {
         let change = Change { title: Some(update.title), is_completed: Some(update.is_completed) };
-        self.change(owner, id, change).await
+        self.change(owner, id, change, condition).await
     }
 
-    async fn patch(&self, owner: &Owner, id: TaskId, patch: TaskPatch) -> Result<Task, Error> {
+    async fn patch(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        patch: TaskPatch,
+        condition: Option<IfMatch>,
+    ) -> Result<Task, Error> {
         let change = Change { title: patch.title, is_completed: patch.is_completed };
-        self.change(owner, id, change).await
+        self.change(owner, id, change, condition).await
     }
 
-    async fn complete(&self, owner: &Owner, id: TaskId, is_completed: bool) -> Result<Task, Error> {
-        self.change(owner, id, Change { title: None, is_completed: Some(is_completed) }).await
+    async fn complete(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        is_completed: bool,
+        condition: Option<IfMatch>,
+    ) -> Result<Task, Error> {
+        self.change(owner, id, Change { title: None, is_completed: Some(is_completed) }, condition).await
     }
 
-    async fn delete(&self, owner: &Owner, id: TaskId) -> Result<(), Error> {
-        if self.repository.delete(owner, id).await? { Ok(()) } else { Err(Error::TaskNotFound) }
+    async fn delete(&self, owner: &Owner, id: TaskId, condition: Option<IfMatch>) -> Result<(), Error> {
+        self.write(owner, id, condition, |version| self.repository.delete(owner, id, version)).await
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send {

@@ -30,6 +30,9 @@ pub(crate) trait RequestObject: Type + DeserializeOwned {
     fn absent() -> Option<Self> {
         None
     }
+
+    /// The media types in which it may come.
+    const MEDIA_TYPES: &'static [&'static str] = &[JSON];
 }
 
 /// The JSON body of a request, refused with the pointers of all that is wrong with it.
@@ -51,7 +54,10 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
     fn request_meta() -> Option<MetaRequest> {
         Some(MetaRequest {
             description: None,
-            content: vec![MetaMediaType { content_type: JSON, schema: T::schema_ref() }],
+            content: T::MEDIA_TYPES
+                .iter()
+                .map(|content_type| MetaMediaType { content_type, schema: T::schema_ref() })
+                .collect(),
             required: T::absent().is_none(),
         })
     }
@@ -69,8 +75,8 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
         {
             return Ok(Self(absent));
         }
-        if !is_json(request) {
-            return Err(Error::UnsupportedMediaType.into());
+        if !is_one_of(T::MEDIA_TYPES, request) {
+            return Err(Error::UnsupportedMediaType(T::MEDIA_TYPES).into());
         }
         Ok(Self(parse(&bytes)?))
     }
@@ -100,16 +106,16 @@ async fn read(body: poem::Body, length: Option<usize>, limit: usize) -> Result<V
     if count > limit { Err(Error::BodyTooLarge(limit)) } else { Ok(bytes) }
 }
 
-/// Whether the request says that its body is JSON; parameters of the media type do not matter (RFC 8259 §11). What is
-/// compressed is not: nothing here inflates it (RFC 9110 §8.4).
-fn is_json(request: &Request) -> bool {
+/// Whether the request says that its body is of one of these media types; parameters do not matter (RFC 8259 §11). What
+/// is compressed is of none: nothing here inflates it (RFC 9110 §8.4).
+fn is_one_of(media_types: &[&str], request: &Request) -> bool {
     if request.headers().contains_key(header::CONTENT_ENCODING) {
         return false;
     }
     let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let media_type = value.as_bytes().split(|&b| b == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(JSON.as_bytes())
+    let sent = value.as_bytes().split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+    media_types.iter().any(|known| sent.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// Reads one JSON object.

@@ -16,7 +16,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Enum, Object};
 use serde::Serialize;
 
-use crate::header::{Challenge, NoStore, RetryAfter};
+use crate::header::{Challenge, ETag, NoStore, RetryAfter};
 use crate::json::write_json;
 
 /// The cause of an error, for the log.
@@ -39,10 +39,14 @@ pub enum Error {
     PathNotFound,
     /// 405: the path does not know the method; the methods that it knows, as `Allow` lists them.
     MethodNotAllowed(String),
+    /// 412: the task has this version, and not one that the request's `If-Match` names.
+    VersionMismatch(i64),
     /// 413: the body is longer than this many bytes.
     BodyTooLarge(usize),
-    /// 415: the body is of a media type that the operation does not read.
-    UnsupportedMediaType,
+    /// 415: the body is of another media type than these.
+    UnsupportedMediaType(&'static [&'static str]),
+    /// 428: the server takes no write without `If-Match`.
+    ConditionRequired,
     /// 503: the time for the request is over, and whether its work was done is not known.
     TimedOut,
     /// 503: the work cannot be done now; worth another try in a while.
@@ -109,6 +113,8 @@ pub enum Location {
     Query,
     /// The path.
     Path,
+    /// The headers.
+    Header,
 }
 
 impl Fault {
@@ -145,6 +151,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
     pub errors: Option<Vec<Fault>>,
+    /// The version that the task has; only where the request was about another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub current_version: Option<i64>,
 }
 
 macro_rules! problem_codes {
@@ -258,12 +268,21 @@ problem_codes! {
     /// The path does not know the method.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The path does not know this method",
         "The header Allow of the answer lists the methods that the path knows.";
+    /// The task has another version than the request names.
+    VersionMismatch = "version-mismatch", PRECONDITION_FAILED, "The task has changed meanwhile",
+        "The task has another version than If-Match names: somebody changed it after it was read. Read it again, decide \
+         anew, and send the ETag of that answer. current_version is the version that it has.";
     /// The body is too long.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body is longer than the operation reads.";
     /// The body's media type is not read here.
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body's media type is not supported",
-        "Send the body as JSON, with the header Content-Type: application/json.";
+        "Send the body as JSON, uncompressed and with the header Content-Type: application/json; patchTask also reads \
+         application/merge-patch+json.";
+    /// The server takes no write without a condition.
+    ConditionRequired = "condition-required", PRECONDITION_REQUIRED, "A condition is required",
+        "The server takes changes of a task only with the header If-Match: the ETag of the answer that the change is \
+         based on, such as \"7\", or * to overwrite whatever is there.";
     /// A bug of the server.
     InternalError = "internal-error", INTERNAL_SERVER_ERROR, "The server failed",
         "This is a bug of the server. Its log has the cause under the problem's request_id.";
@@ -305,8 +324,10 @@ impl Error {
             Self::TaskNotFound => ProblemCode::TaskNotFound,
             Self::PathNotFound => ProblemCode::PathNotFound,
             Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,
+            Self::VersionMismatch(_) => ProblemCode::VersionMismatch,
             Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
-            Self::UnsupportedMediaType => ProblemCode::UnsupportedMediaType,
+            Self::UnsupportedMediaType(_) => ProblemCode::UnsupportedMediaType,
+            Self::ConditionRequired => ProblemCode::ConditionRequired,
             Self::TimedOut => ProblemCode::TimedOut,
             Self::Unavailable(_) => ProblemCode::Unavailable,
             Self::Internal(_) => ProblemCode::InternalError,
@@ -328,6 +349,12 @@ impl Error {
                 faults => format!("{} parts of the request must be changed; see errors.", faults.len()),
             },
             Self::MethodNotAllowed(allow) => format!("The path knows {allow}."),
+            Self::VersionMismatch(current) => {
+                format!("The task has version {current} now. Read it again, and send If-Match with its ETag.")
+            }
+            Self::UnsupportedMediaType(known) => {
+                format!("Send the body uncompressed and with the header Content-Type: {}.", known.join(" or "))
+            }
             Self::BodyTooLarge(limit) => format!("The body must have at most {limit} bytes."),
             _ => code.help().to_owned(),
         };
@@ -344,6 +371,10 @@ impl Error {
             code,
             request_id: request_id.to_owned(),
             errors,
+            current_version: match self {
+                Self::VersionMismatch(current) => Some(*current),
+                _ => None,
+            },
         }
     }
 
@@ -359,6 +390,7 @@ impl Error {
         let header = match self {
             Self::Unauthorized(fault) => Some((header::WWW_AUTHENTICATE, fault.challenge())),
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, allow)),
+            Self::VersionMismatch(current) => Some((header::ETAG, format!("\"{current}\""))),
             Self::TimedOut | Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER.to_owned())),
             _ => None,
         };
@@ -447,6 +479,7 @@ impl fmt::Display for Fault {
                 let place = match place {
                     Location::Query => "query parameter",
                     Location::Path => "path parameter",
+                    Location::Header => "header",
                 };
                 write!(f, "The {place} {name} {}.", self.detail)
             }
@@ -521,6 +554,7 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
                         Challenge::schema_ref(),
                     ),
                 ),
+                (412, header("ETag", "The version that the task has, as a strong entity tag.", ETag::schema_ref())),
                 (503, header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())),
             ]
             .into_iter()

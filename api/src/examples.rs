@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::body::MAX_BYTES;
 use crate::error::{Error, Fault, Location, TokenFault};
 use crate::health::{Health, HealthStatus};
+use crate::json::JSON;
 use crate::newtype::Nullable;
 use crate::task::{
     Cursor, Limit, NewTask, PageMeta, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPage, TaskPatch, TaskUpdate,
@@ -84,8 +85,10 @@ pub(crate) fn problems(status: &str, has_body: bool) -> Vec<(&'static str, Value
         }
         "403" => vec![("otherUser", problem(Error::Forbidden))],
         "404" => vec![("noSuchTask", problem(Error::TaskNotFound))],
+        "412" => vec![("changedMeanwhile", problem(Error::VersionMismatch(8)))],
         "413" => vec![("tooLarge", problem(Error::BodyTooLarge(MAX_BYTES)))],
-        "415" => vec![("notJson", problem(Error::UnsupportedMediaType))],
+        "415" => vec![("notJson", problem(Error::UnsupportedMediaType(&[JSON])))],
+        "428" => vec![("noCondition", problem(Error::ConditionRequired))],
         "500" => vec![("bug", problem(Error::internal("an example")))],
         "503" => vec![
             ("databaseAway", problem(Error::Unavailable("an example".into()))),

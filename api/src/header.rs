@@ -1,6 +1,7 @@
 //! The values of the headers that answers carry, each with its schema.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poem::http::HeaderValue;
@@ -9,7 +10,7 @@ use poem_openapi::types::ToHeader;
 use serde_json::json;
 
 use crate::newtype::schema_type;
-use crate::task::Task;
+use crate::task::{Task, TaskPage};
 
 /// `ETag`: the task's version as a strong entity tag (RFC 9110 §8.8.3).
 pub(crate) struct ETag(i64);
@@ -30,9 +31,53 @@ impl From<&Task> for ETag {
     }
 }
 
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
 impl ToHeader for ETag {
     fn to_header(&self) -> Option<HeaderValue> {
-        format!("\"{}\"", self.0).try_into().ok()
+        self.to_string().try_into().ok()
+    }
+}
+
+/// `ETag` of a page: a hash over the ids and versions of its tasks and over its `meta`, in this order. A page whose tag
+/// is the same is the same to the last byte, as a task's version names its content.
+pub(crate) struct PageTag(u64);
+
+impl PageTag {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(r#"^"[0-9a-f]{16}"$"#.to_owned()),
+            example: Some(json!("\"4f6c1d0e9b27a835\"")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+impl From<&TaskPage> for PageTag {
+    fn from(page: &TaskPage) -> Self {
+        let mut hasher = DefaultHasher::new();
+        for task in &page.data {
+            (task.id, task.version).hash(&mut hasher);
+        }
+        let meta = &page.meta;
+        (meta.limit.get(), meta.next_cursor.0.is_some(), meta.total.0).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+impl fmt::Display for PageTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{:016x}\"", self.0)
+    }
+}
+
+impl ToHeader for PageTag {
+    fn to_header(&self) -> Option<HeaderValue> {
+        self.to_string().try_into().ok()
     }
 }
 
@@ -92,6 +137,8 @@ macro_rules! constant_headers {
 constant_headers! {
     /// `Cache-Control` of one user's data: only for them, and to be asked for again.
     Private = "private, no-cache";
+    /// `Cache-Control` of one task: as [`Private`], and no proxy may compress it, which would weaken its tag.
+    PrivateAsIs = "private, no-cache, no-transform";
     /// `Cache-Control` of what is only true now.
     NoStore = "no-store";
 }
@@ -148,6 +195,7 @@ impl Challenge {
 }
 
 schema_type!(ETag);
+schema_type!(PageTag);
 schema_type!(Location);
 schema_type!(ByToken);
 schema_type!(RequestId);

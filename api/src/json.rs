@@ -12,6 +12,9 @@ use serde::Serialize;
 /// The media type of bodies and answers (RFC 8259 §11).
 pub(crate) const JSON: &str = "application/json";
 
+/// The media type of a JSON merge patch (RFC 7396 §4).
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// The JSON body of an answer.
 pub(crate) struct Json<T>(pub(crate) T);
 

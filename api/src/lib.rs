@@ -6,9 +6,11 @@
 //! [`routes`] serves it over a [`TaskService`] and an [`Authenticate`]; `README.md` has the rules of the contract.
 
 mod body;
+mod condition;
 mod docs;
 mod error;
 mod examples;
+mod field;
 mod guard;
 mod header;
 mod health;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
 
+pub use crate::condition::IfMatch;
 pub use crate::error::{Cause, Error, Fault, Location, Problem, ProblemCode, TokenFault};
 pub use crate::newtype::{Invalid, Nullable};
 pub use crate::owner::{Authenticate, Caller, Owner};
@@ -40,21 +43,29 @@ use crate::docs::Pages;
 use crate::guard::{Guarded, RouteInfo};
 use crate::router::TaskRouter;
 
-/// Everything that the contract serves: the operations and, outside the document, the pages about them. `advice` says,
-/// in Markdown, how somebody at Swagger UI gets a token.
-///
+/// Everything that the contract serves: the operations and, outside the document, the pages about them.
 /// Whatever is refused comes out as an [`Error`], which [`Error::into_response`] turns into a problem once the request's
 /// id is known. Answers and errors carry the [`Route`] that matched as their data.
 pub fn routes<S: TaskService, A: Authenticate>(
     service: Arc<S>,
     authenticator: Arc<A>,
-    advice: &str,
+    options: Options,
 ) -> impl Endpoint<Output = Response> {
-    let operations = Guarded { api: TaskRouter(service), authenticator };
+    let router = TaskRouter { service, requires_condition: options.requires_condition };
+    let operations = Guarded { api: router, authenticator };
     Routes {
-        inner: openapi::service((operations, Pages::new(advice))).into_endpoint(),
+        inner: openapi::service((operations, Pages::new(options.advice))).into_endpoint(),
         operations: guard::routes::<TaskRouter<S>>(),
     }
+}
+
+/// How the contract is served.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// How somebody at Swagger UI gets a token, in Markdown.
+    pub advice: &'static str,
+    /// Whether a write of a task must say on which version it depends: without `If-Match` it is 428.
+    pub requires_condition: bool,
 }
 
 /// The path that a request matched, with its parameters by name: `/api/{user_id}/tasks`.

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use poem_openapi::{LicenseObject, OpenApiService};
 use serde_json::{Value, json};
 
+use crate::condition::IfMatch;
 use crate::error::Error;
 use crate::examples::{Place, examples, problems};
 use crate::owner::Owner;
@@ -34,7 +35,7 @@ pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
 
 /// The whole document.
 fn document() -> Value {
-    let spec = service(TaskRouter(Arc::<Nobody>::default())).spec();
+    let spec = service(TaskRouter { service: Arc::<Nobody>::default(), requires_condition: false }).spec();
     let mut document = to_3_1(serde_json::from_str(&spec).unwrap_or_default());
     order_tags(&mut document);
     let operations = document
@@ -113,10 +114,10 @@ impl TaskService for Nobody {
     async fn list(&self, _: &Owner, _: PageRequest) -> Result<TaskPage, Error> { nobody() }
     async fn create(&self, _: &Owner, _: NewTask) -> Result<Task, Error> { nobody() }
     async fn get(&self, _: &Owner, _: TaskId) -> Result<Task, Error> { nobody() }
-    async fn update(&self, _: &Owner, _: TaskId, _: TaskUpdate) -> Result<Task, Error> { nobody() }
-    async fn patch(&self, _: &Owner, _: TaskId, _: TaskPatch) -> Result<Task, Error> { nobody() }
-    async fn complete(&self, _: &Owner, _: TaskId, _: bool) -> Result<Task, Error> { nobody() }
-    async fn delete(&self, _: &Owner, _: TaskId) -> Result<(), Error> { nobody() }
+    async fn update(&self, _: &Owner, _: TaskId, _: TaskUpdate, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
+    async fn patch(&self, _: &Owner, _: TaskId, _: TaskPatch, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
+    async fn complete(&self, _: &Owner, _: TaskId, _: bool, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
+    async fn delete(&self, _: &Owner, _: TaskId, _: Option<IfMatch>) -> Result<(), Error> { nobody() }
     async fn ready(&self) -> Result<(), Error> { nobody() }
 }
 

@@ -6,10 +6,12 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::{ApiResponse, OpenApi, Tags};
 
 use crate::body::{Body, RequestObject};
+use crate::condition::{IfMatch, IfNoneMatch};
 use crate::error::{Error, Fault, Location, Refusal, Statuses};
-use crate::header::{ByToken, ETag, Location as TaskLocation, NoStore, Private, RequestId};
+use crate::field::Field;
+use crate::header::{ByToken, ETag, Location as TaskLocation, NoStore, PageTag, Private, PrivateAsIs, RequestId};
 use crate::health::{Health, HealthStatus};
-use crate::json::Json;
+use crate::json::{JSON, Json, MERGE_PATCH};
 use crate::owner::Caller;
 use crate::service::TaskService;
 use crate::task::{
@@ -18,7 +20,11 @@ use crate::task::{
 };
 
 /// The operations, over whatever serves them.
-pub(crate) struct TaskRouter<S>(pub(crate) Arc<S>);
+pub(crate) struct TaskRouter<S> {
+    pub(crate) service: Arc<S>,
+    /// Whether a write without `If-Match` is refused.
+    pub(crate) requires_condition: bool,
+}
 
 #[derive(Tags)]
 enum Tag {
@@ -55,11 +61,18 @@ impl<S: TaskService> TaskRouter<S> {
         /// Also count all tasks that the filter matches, as `meta.total`.
         #[oai(default)]
         include_total: Query<Flag>,
+        /// Answers 304 without a body when the answer still has one of these tags, weak or strong.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Field<IfNoneMatch>,
     ) -> Result<PageAnswer, Refusal<OnList>> {
         let page = page_request(*limit, *cursor, *is_completed, *include_total)?;
         let owner = caller.owner_of(&user_id)?;
-        let page = self.0.list(&owner, page).await?;
-        Ok(PageAnswer::Page(Json(page), Private, ByToken))
+        let page = self.service.list(&owner, page).await?;
+        let etag = PageTag::from(&page);
+        if if_none_match.0.is_some_and(|known| known.has(&etag.to_string())) {
+            return Ok(PageAnswer::NotModified(etag, Private, ByToken));
+        }
+        Ok(PageAnswer::Page(Json(page), etag, Private, ByToken))
     }
 
     /// Create a task
@@ -75,9 +88,9 @@ impl<S: TaskService> TaskRouter<S> {
         body: Body<NewTask>,
     ) -> Result<CreatedAnswer, Refusal<OnCreate>> {
         let owner = caller.owner_of(&user_id)?;
-        let task = self.0.create(&owner, body.0).await?;
+        let task = self.service.create(&owner, body.0).await?;
         let (etag, location) = (ETag::from(&task), TaskLocation::from(&task));
-        Ok(CreatedAnswer::Created(Json(TaskEnvelope { data: task }), etag, location, Private, ByToken))
+        Ok(CreatedAnswer::Created(Json(TaskEnvelope { data: task }), etag, location, PrivateAsIs, ByToken))
     }
 
     /// Get a task
@@ -90,9 +103,17 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-    ) -> Result<TaskAnswer, Refusal<OnTask>> {
+        /// Answers 304 without a body when the answer still has one of these tags, weak or strong.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Field<IfNoneMatch>,
+    ) -> Result<FoundAnswer, Refusal<OnTask>> {
         let owner = caller.owner_of(&user_id)?;
-        Ok(self.0.get(&owner, *id).await?.into())
+        let task = self.service.get(&owner, *id).await?;
+        let etag = ETag::from(&task);
+        if if_none_match.0.is_some_and(|known| known.has(&etag.to_string())) {
+            return Ok(FoundAnswer::NotModified(etag, PrivateAsIs, ByToken));
+        }
+        Ok(FoundAnswer::Task(Json(TaskEnvelope { data: task }), etag, PrivateAsIs, ByToken))
     }
 
     /// Replace a task
@@ -108,15 +129,21 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
+        /// The write happens only when the task has one of these versions, as `ETag` tells them, or with `*` whenever
+        /// there is such a task; else it is 412. A weak tag matches nothing. What the task shows already succeeds.
+        #[oai(name = "If-Match")]
+        if_match: Field<IfMatch>,
         body: Body<TaskUpdate>,
     ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let condition = self.condition(if_match)?;
         let owner = caller.owner_of(&user_id)?;
-        Ok(self.0.update(&owner, *id, body.0).await?.into())
+        Ok(self.service.update(&owner, *id, body.0, condition).await?.into())
     }
 
     /// Change a task
     ///
-    /// Sets the members that are sent and leaves the others as they are. A write that changes nothing keeps the task's
+    /// A JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No member can be
+    /// removed, so `null` is refused. A write that changes nothing keeps the task's
     /// version and times.
     #[oai(path = "/api/:user_id/tasks/:id", method = "patch", operation_id = "patchTask", tag = "Tag::Tasks")]
     async fn patch_task(
@@ -127,10 +154,15 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
+        /// The write happens only when the task has one of these versions, as `ETag` tells them, or with `*` whenever
+        /// there is such a task; else it is 412. A weak tag matches nothing. What the task shows already succeeds.
+        #[oai(name = "If-Match")]
+        if_match: Field<IfMatch>,
         body: Body<TaskPatch>,
     ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let condition = self.condition(if_match)?;
         let owner = caller.owner_of(&user_id)?;
-        Ok(self.0.patch(&owner, *id, body.0).await?.into())
+        Ok(self.service.patch(&owner, *id, body.0, condition).await?.into())
     }
 
     /// Complete a task
@@ -151,11 +183,16 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
+        /// The write happens only when the task has one of these versions, as `ETag` tells them, or with `*` whenever
+        /// there is such a task; else it is 412. A weak tag matches nothing. What the task shows already succeeds.
+        #[oai(name = "If-Match")]
+        if_match: Field<IfMatch>,
         body: Body<TaskCompletion>,
     ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let condition = self.condition(if_match)?;
         let owner = caller.owner_of(&user_id)?;
         let is_completed = body.0.is_completed.unwrap_or(true);
-        Ok(self.0.complete(&owner, *id, is_completed).await?.into())
+        Ok(self.service.complete(&owner, *id, is_completed, condition).await?.into())
     }
 
     /// Delete a task
@@ -170,9 +207,14 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-    ) -> Result<DeletedAnswer, Refusal<OnTask>> {
+        /// The write happens only when the task has one of these versions, as `ETag` tells them, or with `*` whenever
+        /// there is such a task; else it is 412. A weak tag matches nothing. What the task shows already succeeds.
+        #[oai(name = "If-Match")]
+        if_match: Field<IfMatch>,
+    ) -> Result<DeletedAnswer, Refusal<OnDelete>> {
+        let condition = self.condition(if_match)?;
         let owner = caller.owner_of(&user_id)?;
-        self.0.delete(&owner, *id).await?;
+        self.service.delete(&owner, *id, condition).await?;
         Ok(DeletedAnswer::Deleted(Private, ByToken))
     }
 
@@ -190,14 +232,23 @@ impl<S: TaskService> TaskRouter<S> {
     /// Answers from the outcome of the last call of the database; asks it only when there was none or it failed.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness", tag = "Tag::Health")]
     async fn readiness(&self) -> Result<HealthAnswer, Refusal<OnReady>> {
-        self.0.ready().await?;
+        self.service.ready().await?;
         Ok(HealthAnswer::ok())
+    }
+}
+
+impl<S> TaskRouter<S> {
+    /// What a write depends on; a server may insist on it.
+    fn condition(&self, if_match: Field<IfMatch>) -> Result<Option<IfMatch>, Error> {
+        if if_match.0.is_none() && self.requires_condition { Err(Error::ConditionRequired) } else { Ok(if_match.0) }
     }
 }
 
 impl RequestObject for NewTask {}
 impl RequestObject for TaskUpdate {}
-impl RequestObject for TaskPatch {}
+impl RequestObject for TaskPatch {
+    const MEDIA_TYPES: &'static [&'static str] = &[JSON, MERGE_PATCH];
+}
 impl RequestObject for TaskCompletion {
     fn absent() -> Option<Self> {
         Some(Self::default())
@@ -234,9 +285,56 @@ enum PageAnswer {
     #[oai(status = 200)]
     Page(
         Json<TaskPage>,
+        /// Changes whenever the answer does: a strong entity tag.
+        #[oai(header = "ETag")]
+        PageTag,
         /// The answer is one user's, and must be asked for again.
         #[oai(header = "Cache-Control")]
         Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+    /// The reader has the answer already.
+    #[oai(status = 304)]
+    NotModified(
+        /// Changes whenever the answer does: a strong entity tag.
+        #[oai(header = "ETag")]
+        PageTag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum FoundAnswer {
+    /// The task.
+    #[oai(status = 200)]
+    Task(
+        Json<TaskEnvelope>,
+        /// The task's version, as a strong entity tag.
+        #[oai(header = "ETag")]
+        ETag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        PrivateAsIs,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+    /// The reader has the answer already.
+    #[oai(status = 304)]
+    NotModified(
+        /// The task's version, as a strong entity tag.
+        #[oai(header = "ETag")]
+        ETag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        PrivateAsIs,
         /// The answer depends on the token.
         #[oai(header = "Vary")]
         ByToken,
@@ -254,7 +352,7 @@ enum TaskAnswer {
         ETag,
         /// The answer is one user's, and must be asked for again.
         #[oai(header = "Cache-Control")]
-        Private,
+        PrivateAsIs,
         /// The answer depends on the token.
         #[oai(header = "Vary")]
         ByToken,
@@ -264,7 +362,7 @@ enum TaskAnswer {
 impl From<Task> for TaskAnswer {
     fn from(task: Task) -> Self {
         let etag = ETag::from(&task);
-        Self::Task(Json(TaskEnvelope { data: task }), etag, Private, ByToken)
+        Self::Task(Json(TaskEnvelope { data: task }), etag, PrivateAsIs, ByToken)
     }
 }
 
@@ -282,7 +380,7 @@ enum CreatedAnswer {
         TaskLocation,
         /// The answer is one user's, and must be asked for again.
         #[oai(header = "Cache-Control")]
-        Private,
+        PrivateAsIs,
         /// The answer depends on the token.
         #[oai(header = "Vary")]
         ByToken,
@@ -325,6 +423,8 @@ const BAD_REQUEST: (u16, &str) = (400, "The request breaks the contract; `errors
 const UNAUTHORIZED: (u16, &str) = (401, "No token, or one that does not verify; `code` says why.");
 const FORBIDDEN: (u16, &str) = (403, "The path's user is not the user of the token.");
 const NOT_FOUND: (u16, &str) = (404, "The user has no such task.");
+const VERSION: (u16, &str) = (412, "The task has another version than `If-Match` names.");
+const CONDITION: (u16, &str) = (428, "The server is set to take no write without `If-Match`.");
 const TOO_LARGE: (u16, &str) = (413, "The body has more than 64 KiB.");
 const MEDIA_TYPE: (u16, &str) = (415, "The body is not sent as JSON.");
 const INTERNAL: (u16, &str) = (500, "A bug of the server; its log has the cause.");
@@ -348,11 +448,14 @@ statuses! {
     OnList = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, INTERNAL, UNAVAILABLE];
     /// What a creation can refuse with.
     OnCreate = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_LARGE, MEDIA_TYPE, INTERNAL, UNAVAILABLE];
-    /// What an operation on a task can refuse with.
+    /// What a look at a task can refuse with.
     OnTask = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INTERNAL, UNAVAILABLE];
-    /// What an operation on a task with a body can refuse with.
-    OnTaskWrite =
-        [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_LARGE, MEDIA_TYPE, INTERNAL, UNAVAILABLE];
+    /// What a change of a task can refuse with.
+    OnTaskWrite = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, VERSION, TOO_LARGE, MEDIA_TYPE, CONDITION, INTERNAL, UNAVAILABLE
+    ];
+    /// What a deletion can refuse with.
+    OnDelete = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, VERSION, CONDITION, INTERNAL, UNAVAILABLE];
     /// What the liveness probe can refuse with.
     OnLive = [BAD_REQUEST, INTERNAL];
     /// What the readiness probe can refuse with.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use crate::condition::IfMatch;
 use crate::error::Error;
 use crate::owner::Owner;
 use crate::task::{NewTask, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskUpdate};
@@ -13,7 +14,9 @@ use crate::task::{NewTask, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskU
 ///
 /// # Errors
 /// Every verb answers [`Error::Unavailable`] while the database is away and [`Error::Internal`] for a bug; those on
-/// one task answer [`Error::TaskNotFound`] when the owner has no such task.
+/// one task answer [`Error::TaskNotFound`] when the owner has no such task, and those that write it
+/// [`Error::VersionMismatch`] when it has none of the versions that the condition allows; but a write that the task
+/// shows already succeeds all the same (RFC 9110 §13.1.1).
 pub trait TaskService: Send + Sync + 'static {
     /// A page of the owner's tasks, newest first.
     fn list(&self, owner: &Owner, page: PageRequest) -> impl Future<Output = Result<TaskPage, Error>> + Send;
@@ -25,11 +28,22 @@ pub trait TaskService: Send + Sync + 'static {
     fn get(&self, owner: &Owner, id: TaskId) -> impl Future<Output = Result<Task, Error>> + Send;
 
     /// Replaces every writable member. A write that changes nothing keeps version and times.
-    fn update(&self, owner: &Owner, id: TaskId, update: TaskUpdate)
-    -> impl Future<Output = Result<Task, Error>> + Send;
+    fn update(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        update: TaskUpdate,
+        condition: Option<IfMatch>,
+    ) -> impl Future<Output = Result<Task, Error>> + Send;
 
     /// Changes the members that were sent. A write that changes nothing keeps version and times.
-    fn patch(&self, owner: &Owner, id: TaskId, patch: TaskPatch) -> impl Future<Output = Result<Task, Error>> + Send;
+    fn patch(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        patch: TaskPatch,
+        condition: Option<IfMatch>,
+    ) -> impl Future<Output = Result<Task, Error>> + Send;
 
     /// Completes the task (`true`) or opens it again (`false`); never a toggle.
     fn complete(
@@ -37,10 +51,16 @@ pub trait TaskService: Send + Sync + 'static {
         owner: &Owner,
         id: TaskId,
         is_completed: bool,
+        condition: Option<IfMatch>,
     ) -> impl Future<Output = Result<Task, Error>> + Send;
 
     /// Deletes the task.
-    fn delete(&self, owner: &Owner, id: TaskId) -> impl Future<Output = Result<(), Error>> + Send;
+    fn delete(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        condition: Option<IfMatch>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Whether the service can work: answers from the last known outcome, and asks the database only when there is
     /// none or the last one was a failure.

@@ -37,6 +37,7 @@ mod issuer;
 mod postgres;
 mod server;
 
+mod conditions;
 mod forgery;
 mod framework;
 mod input;

@@ -55,6 +55,14 @@ impl Server {
         Self::serve(settings, Some(folder)).await
     }
 
+    /// On an embedded database of its own, taking no write of a task without a condition.
+    pub(crate) async fn insisting() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
+        settings.requires_condition = true;
+        Self::serve(settings, Some(folder)).await
+    }
+
     /// On the database at this URL.
     pub(crate) async fn start(url: &str, folder: Option<TempDir>) -> Self {
         Self::serve(settings(url), folder).await
