@@ -3,6 +3,7 @@
 //! poem-openapi's own `Header` passes over values that are not ASCII and all but the first of several: a condition that
 //! is overlooked is a write without one.
 
+use poem::http::HeaderValue;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -45,7 +46,7 @@ impl<'a, T: RequestField> ApiExtractor<'a> for Field<T> {
         _body: &mut RequestBody,
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let values: Vec<&[u8]> = request.headers().get_all(options.name).iter().map(|value| value.as_bytes()).collect();
+        let values: Vec<&[u8]> = request.headers().get_all(options.name).iter().map(HeaderValue::as_bytes).collect();
         if values.is_empty() {
             return Ok(Self(None));
         }

@@ -45,6 +45,7 @@ impl<S: TaskService> TaskRouter<S> {
     /// Newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until it is null. Tasks
     /// that are created meanwhile appear on no later page, and none is listed twice or left out.
     #[oai(path = "/api/:user_id/tasks", method = "get", operation_id = "listTasks", tag = "Tag::Tasks")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_tasks(
         &self,
         caller: Caller,

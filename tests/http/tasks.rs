@@ -48,7 +48,7 @@ async fn a_new_task_is_open_and_has_version_1(server: Server) {
     assert_eq!(version(&task), 1);
     assert_eq!(answer.header("etag"), "\"1\"");
     assert_eq!(answer.header("location"), format!("/api/alice/tasks/{}", id(&task)));
-    assert_eq!(answer.header("cache-control"), "private, no-cache");
+    assert_eq!(answer.header("cache-control"), "private, no-cache, no-transform");
     assert_eq!(answer.header("vary"), "Authorization");
     assert_eq!(&id(&task)[14..15], "7", "a UUID of version 7");
 }
