@@ -47,6 +47,10 @@ contract-check:
 smoke: release
     .ci/smoke target/release/tasks-server
 
+# Hold random sequences of operations against a model, on both databases; more of them than `just test` does
+model cases="5000":
+    PROPTEST_CASES={{cases}} cargo test --test http model::
+
 # Drive the release binary with the tokens of a real Better Auth server (Node)
 better-auth: release
     npm ci --silent --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server

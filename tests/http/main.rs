@@ -44,6 +44,7 @@ mod input;
 mod isolation;
 mod keys;
 mod lists;
+mod model;
 mod pages;
 mod process;
 mod tasks;

@@ -1,0 +1,274 @@
+//! Random sequences of operations, each answer held against a model that knows nothing of HTTP or SQL.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestRunner};
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::client::{Answer, Client};
+use crate::server::Server;
+
+on_each_engine!(the_server_does_what_the_model_does);
+
+/// How many sequences are tried where `PROPTEST_CASES` says nothing.
+const CASES: u32 = 500;
+
+/// One request.
+#[derive(Debug, Clone)]
+enum Step {
+    Create(String),
+    Get(Which),
+    Put(Which, String, bool, Condition),
+    Patch(Which, Option<String>, Option<bool>, Condition),
+    Complete(Which, Option<bool>, Condition),
+    Delete(Which, Condition),
+    List(u8, Option<bool>),
+}
+
+/// A task that was created at some time, or one that never was.
+#[derive(Debug, Clone)]
+enum Which {
+    Created(Index),
+    Unknown(u128),
+}
+
+/// What `If-Match` says.
+#[derive(Debug, Clone, Copy)]
+enum Condition {
+    None,
+    Any,
+    /// The version that the task has, and so many below it.
+    Behind(i64),
+    /// Versions that it never had, and the one that it has.
+    Listed,
+    /// The right version, but weak.
+    Weak,
+}
+
+/// Titles repeat, so that writes often change nothing.
+fn title() -> impl Strategy<Value = String> {
+    prop_oneof![4 => "[ab]", 1 => "\\PC{1,20}[a-z]"]
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![9 => any::<Index>().prop_map(Which::Created), 1 => any::<u128>().prop_map(Which::Unknown)]
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        3 => Just(Condition::None),
+        1 => Just(Condition::Any),
+        4 => (0..3_i64).prop_map(Condition::Behind),
+        1 => Just(Condition::Listed),
+        1 => Just(Condition::Weak),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => title().prop_map(Step::Create),
+        1 => which().prop_map(Step::Get),
+        2 => (which(), title(), any::<bool>(), condition()).prop_map(|(w, t, c, i)| Step::Put(w, t, c, i)),
+        3 => (which(), proptest::option::of(title()), any::<Option<bool>>(), condition()).prop_map(|(w, t, c, i)| Step::Patch(w, t, c, i)),
+        3 => (which(), any::<Option<bool>>(), condition()).prop_map(|(w, c, i)| Step::Complete(w, c, i)),
+        1 => (which(), condition()).prop_map(|(w, i)| Step::Delete(w, i)),
+        2 => (1..5_u8, any::<Option<bool>>()).prop_map(|(limit, filter)| Step::List(limit, filter)),
+    ]
+}
+
+/// The tasks as the server last showed them, in the order of their creation; `None` once deleted.
+#[derive(Default)]
+struct Model {
+    ids: Vec<String>,
+    tasks: Vec<Option<Value>>,
+}
+
+impl Model {
+    /// The place of a task, and its id; the place is `None` when it never was.
+    fn find(&self, which: &Which) -> (Option<usize>, String) {
+        match which {
+            Which::Created(index) if !self.ids.is_empty() => {
+                let place = index.index(self.ids.len());
+                (Some(place), self.ids[place].clone())
+            }
+            Which::Created(_) => (None, Uuid::nil().to_string()),
+            Which::Unknown(bits) => (None, Uuid::from_u128(*bits).to_string()),
+        }
+    }
+
+    fn version(&self, place: Option<usize>) -> i64 {
+        place.and_then(|place| self.tasks[place].as_ref()?["version"].as_i64()).unwrap_or(1)
+    }
+
+    /// What a write answers, when it sets these members and names these versions.
+    fn check_write(
+        &mut self,
+        place: Option<usize>,
+        title: Option<&str>,
+        is_completed: Option<bool>,
+        allowed: Option<&[i64]>,
+        answer: &Answer,
+    ) {
+        let Some(before) = place.and_then(|place| self.tasks[place].clone()) else {
+            answer.problem(404, "task-not-found");
+            return;
+        };
+        let version = before["version"].as_i64().unwrap();
+        let is_change = title.is_some_and(|title| before["title"] != title)
+            || is_completed.is_some_and(|done| before["is_completed"] != done);
+        if !is_change {
+            assert_eq!(answer.data(200), before, "nothing changes, not even a time");
+            return;
+        }
+        if allowed.is_some_and(|allowed| !allowed.contains(&version)) {
+            assert_eq!(answer.problem(412, "version-mismatch")["current_version"], version);
+            return;
+        }
+        let after = answer.data(200);
+        let mut expected = before.clone();
+        expected["version"] = json!(version + 1);
+        if let Some(title) = title {
+            expected["title"] = json!(title);
+        }
+        if let Some(done) = is_completed {
+            expected["is_completed"] = json!(done);
+            match (before["is_completed"].as_bool().unwrap(), done) {
+                (false, true) => expected["completed_at"] = after["completed_at"].clone(),
+                (true, false) => expected["completed_at"] = Value::Null,
+                _ => {}
+            }
+        }
+        expected["updated_at"] = after["updated_at"].clone();
+        assert_eq!(after, expected);
+        assert_eq!(after["completed_at"].is_string(), after["is_completed"].as_bool().unwrap());
+        assert!(after["updated_at"].as_str() >= before["updated_at"].as_str(), "time does not step back");
+        self.tasks[place.unwrap()] = Some(after);
+    }
+}
+
+/// The header for a condition on a task of this version, and the versions that it allows.
+fn if_match(condition: Condition, version: i64) -> (Option<String>, Option<Vec<i64>>) {
+    match condition {
+        Condition::None => (None, None),
+        Condition::Any => (Some("*".to_owned()), None),
+        Condition::Behind(by) => (Some(format!("\"{}\"", version - by)), Some(vec![version - by])),
+        Condition::Listed => (Some(format!("\"999\", \"x\", \"{version}\"")), Some(vec![999, version])),
+        Condition::Weak => (Some(format!("W/\"{version}\"")), Some(Vec::new())),
+    }
+}
+
+async fn take(client: &Client, model: &mut Model, step: &Step) {
+    let send = async |method: Method, below: String, body: Option<Value>, header: Option<String>| {
+        let mut call = client.on(method, &below);
+        if let Some(body) = &body {
+            call = call.json(body);
+        }
+        if let Some(header) = &header {
+            call = call.header("if-match", header);
+        }
+        call.send().await
+    };
+    match step {
+        Step::Create(title) => {
+            let task = send(Method::POST, String::new(), Some(json!({ "title": title })), None).await.data(201);
+            assert_eq!(
+                (&task["title"], &task["version"], &task["is_completed"]),
+                (&json!(title), &json!(1), &json!(false))
+            );
+            assert_eq!(task["created_at"], task["updated_at"]);
+            let id = task["id"].as_str().unwrap().to_owned();
+            assert!(model.ids.last().is_none_or(|last| *last < id), "ids are in the order of creation");
+            model.ids.push(id);
+            model.tasks.push(Some(task));
+        }
+        Step::Get(which) => {
+            let (place, id) = model.find(which);
+            let answer = send(Method::GET, format!("/{id}"), None, None).await;
+            match place.and_then(|place| model.tasks[place].as_ref()) {
+                Some(task) => assert_eq!(answer.data(200), *task),
+                None => drop(answer.problem(404, "task-not-found")),
+            }
+        }
+        Step::Put(which, title, done, condition) => {
+            let (place, id) = model.find(which);
+            let (header, allowed) = if_match(*condition, model.version(place));
+            let body = json!({ "title": title, "is_completed": done });
+            let answer = send(Method::PUT, format!("/{id}"), Some(body), header).await;
+            model.check_write(place, Some(title), Some(*done), allowed.as_deref(), &answer);
+        }
+        Step::Patch(which, title, done, condition) => {
+            let (place, id) = model.find(which);
+            let (header, allowed) = if_match(*condition, model.version(place));
+            let mut body = json!({});
+            if let Some(title) = title {
+                body["title"] = json!(title);
+            }
+            if let Some(done) = done {
+                body["is_completed"] = json!(done);
+            }
+            let answer = send(Method::PATCH, format!("/{id}"), Some(body), header).await;
+            model.check_write(place, title.as_deref(), *done, allowed.as_deref(), &answer);
+        }
+        Step::Complete(which, done, condition) => {
+            let (place, id) = model.find(which);
+            let (header, allowed) = if_match(*condition, model.version(place));
+            let body = done.map(|done| json!({ "is_completed": done }));
+            let answer = send(Method::PATCH, format!("/{id}/complete"), body, header).await;
+            model.check_write(place, None, Some(done.unwrap_or(true)), allowed.as_deref(), &answer);
+        }
+        Step::Delete(which, condition) => {
+            let (place, id) = model.find(which);
+            let version = model.version(place);
+            let (header, allowed) = if_match(*condition, version);
+            let answer = send(Method::DELETE, format!("/{id}"), None, header).await;
+            let Some(place) = place.filter(|place| model.tasks[*place].is_some()) else {
+                answer.problem(404, "task-not-found");
+                return;
+            };
+            if allowed.is_some_and(|allowed| !allowed.contains(&version)) {
+                answer.problem(412, "version-mismatch");
+            } else {
+                assert_eq!(answer.status, 204);
+                model.tasks[place] = None;
+            }
+        }
+        Step::List(limit, filter) => {
+            let filter_query = filter.map(|done| format!("&is_completed={done}")).unwrap_or_default();
+            let fits = |task: &&Value| filter.is_none_or(|done| task["is_completed"] == done);
+            let expected: Vec<_> = model.tasks.iter().flatten().filter(fits).rev().cloned().collect();
+            let (mut listed, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let query = format!("?limit={limit}&include_total=true{filter_query}{cursor}");
+                let page = client.list(&query).await;
+                listed.extend(page.data(200).as_array().unwrap().clone());
+                let meta = page.json()["meta"].clone();
+                assert_eq!(meta["total"], expected.len());
+                let Some(next) = meta["next_cursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(listed, expected);
+        }
+    }
+}
+
+async fn the_server_does_what_the_model_does(server: Server) {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let runtime = tokio::runtime::Handle::current();
+    let outcome = tokio::task::block_in_place(|| {
+        runner.run(&prop::collection::vec(step(), 1..20), |steps| {
+            // Everybody is a stranger to the sequences before.
+            let client = server.user(&Uuid::now_v7().to_string());
+            let mut model = Model::default();
+            runtime.block_on(async {
+                for step in &steps {
+                    take(&client, &mut model, step).await;
+                }
+            });
+            Ok(())
+        })
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
