@@ -56,6 +56,8 @@ pub enum Command {
     Serve(Box<Settings>),
     /// `tasks-server migrate …`: look after the schema.
     Migrate(Migration, DatabaseSettings),
+    /// `tasks-server purge`: forget idempotency keys that have expired.
+    Purge(DatabaseSettings),
     /// `tasks-server token --sub ID [--ttl 1h]`: print a token.
     Token {
         /// Whom it stands for; never `me`.
@@ -229,7 +231,7 @@ impl From<clap::Error> for Stop {
                     (false, _) => "there is an argument too many".to_owned(),
                 }
             }
-            ErrorKind::InvalidSubcommand => "there is no such command: it is serve, migrate or token".to_owned(),
+            ErrorKind::InvalidSubcommand => "there is no such command: it is serve, migrate, purge or token".to_owned(),
             ErrorKind::InvalidValue => format!("{argument} needs a value"),
             ErrorKind::ArgumentConflict => format!("{argument} is given more than once"),
             ErrorKind::MissingRequiredArgument => format!("{argument} is missing"),
@@ -407,12 +409,14 @@ fn command() -> clap::Command {
              it holds; status lists them",
         ),
     );
+    let purge = clap::Command::new("purge").about("Forget idempotency keys that have expired, of all users");
     let token = clap::Command::new("token")
         .about("Print a token that is signed with the server's secret or development key")
         .args([SUB.arg().required(true), TTL.arg()]);
     with(root, &ALL)
         .subcommand(with(serve, &ALL))
         .subcommand(with(migrate, &[SCHEMA, LOG]))
+        .subcommand(with(purge, &[SCHEMA, LOG]))
         .subcommand(with(token, &[IDENTITY, LOG]))
 }
 
@@ -488,6 +492,7 @@ fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Resu
     let log = given.log()?;
     let command = match name {
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
+        "purge" => Command::Purge(given.database()?),
         "token" => Command::Token {
             sub: given.required(&SUB, subject)?,
             ttl: given.required(&TTL, ttl)?,
@@ -1088,7 +1093,7 @@ mod tests {
         assert!(stop("--port 1 --port 2", &[]).contains("--port <NUMBER> is given more than once"));
         assert!(stop("token", &[]).contains("--sub <ID> is missing"));
         assert!(stop("migrate", &[]).contains("up|down|status"));
-        assert!(stop("start", &[]).contains("serve, migrate or token"));
+        assert!(stop("start", &[]).contains("serve, migrate, purge or token"));
     }
 
     #[test]

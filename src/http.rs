@@ -116,9 +116,10 @@ pub enum Cors {
 /// What a page may send.
 const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 const ALLOW_HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, Content-Type, If-Match, If-None-Match, X-Request-Id");
+    HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id");
 /// What a page may read.
-const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static("ETag, Location, Retry-After, X-Request-Id, Allow");
+const EXPOSE_HEADERS: HeaderValue =
+    HeaderValue::from_static("ETag, Location, Idempotency-Replayed, Retry-After, X-Request-Id, Allow");
 /// For how many seconds a browser need not ask again: two hours, the most that browsers keep.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 

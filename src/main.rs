@@ -10,7 +10,9 @@ use std::time::Duration;
 use tasks_api::UserId;
 use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Keys, Migration, Settings};
 use tasks_server::database::{Database, DatabaseSettings};
+use tasks_server::repository::Repository;
 use tasks_server::secret::{MintError, Secret, development_key, mint};
+use tasks_server::service::expiry;
 use tasks_server::token::Expected;
 use tasks_server::{Server, log};
 use tokio::net::TcpListener;
@@ -45,6 +47,10 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Serve(settings) => serve(*settings).await,
         Command::Migrate(migration, database) => migrate(migration, &database).await,
+        Command::Purge(database) => {
+            let count = Repository::new(Database::open(&database)?).purge(expiry()).await?;
+            Ok(writeln!(std::io::stdout(), "forgotten  {count}")?)
+        }
         Command::Token { sub, ttl, identity } => {
             let token = match &identity.keys {
                 Keys::Shared { secret, .. } => token(secret, &sub, ttl, &identity.expected)?,

@@ -84,6 +84,38 @@ pub mod tasks {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// The creations that may be sent again.
+pub mod idempotency_keys {
+    #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
+    use sea_orm::entity::prelude::*;
+
+    /// A key and what was created under it.
+    #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "idempotency_keys")]
+    pub struct Model {
+        /// Who used it.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub user_id: String,
+        /// For which operation.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub operation: String,
+        /// The key.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub key: String,
+        /// SHA-256 of the request, by which another one is told.
+        pub fingerprint: Vec<u8>,
+        /// What was created: 16 bytes an id, in the order of the request.
+        pub task_ids: Vec<u8>,
+        /// When it was created.
+        pub created_at: DateTimeUtc,
+    }
+
+    #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 impl From<tasks::Model> for Task {
     fn from(row: tasks::Model) -> Self {
         Self {

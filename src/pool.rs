@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use sea_orm::prelude::async_trait;
 use sea_orm::{
     ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
@@ -27,7 +28,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, IntoArguments, PgConnection, Postgres, Sqlite, SqliteConnection};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// How long a statement waits for a free connection, and how long a new connection may take: a Neon database wakes
@@ -89,30 +90,43 @@ enum Link {
     Sqlite(SqliteConnection),
 }
 
+/// A connection, or a transaction on one, that a statement is sent to.
+enum Channel<'a> {
+    Postgres(&'a mut PgConnection),
+    Sqlite(&'a mut SqliteConnection),
+}
+
+async fn all(channel: Channel<'_>, statement: &Statement) -> Result<Vec<QueryResult>, sqlx::Error> {
+    Ok(match channel {
+        Channel::Postgres(link) => {
+            query::<Postgres>(statement).fetch_all(link).await?.into_iter().map(Into::into).collect()
+        }
+        Channel::Sqlite(link) => {
+            query::<Sqlite>(statement).fetch_all(link).await?.into_iter().map(Into::into).collect()
+        }
+    })
+}
+
+async fn one(channel: Channel<'_>, statement: &Statement) -> Result<Option<QueryResult>, sqlx::Error> {
+    Ok(match channel {
+        Channel::Postgres(link) => query::<Postgres>(statement).fetch_optional(link).await?.map(Into::into),
+        Channel::Sqlite(link) => query::<Sqlite>(statement).fetch_optional(link).await?.map(Into::into),
+    })
+}
+
+async fn none(channel: Channel<'_>, statement: &Statement) -> Result<ExecResult, sqlx::Error> {
+    Ok(match channel {
+        Channel::Postgres(link) => query::<Postgres>(statement).execute(link).await?.into(),
+        Channel::Sqlite(link) => query::<Sqlite>(statement).execute(link).await?.into(),
+    })
+}
+
 impl Link {
-    async fn all(&mut self, statement: &Statement) -> Result<Vec<QueryResult>, sqlx::Error> {
-        Ok(match self {
-            Self::Postgres(link) => {
-                query::<Postgres>(statement).fetch_all(link).await?.into_iter().map(Into::into).collect()
-            }
-            Self::Sqlite(link) => {
-                query::<Sqlite>(statement).fetch_all(link).await?.into_iter().map(Into::into).collect()
-            }
-        })
-    }
-
-    async fn one(&mut self, statement: &Statement) -> Result<Option<QueryResult>, sqlx::Error> {
-        Ok(match self {
-            Self::Postgres(link) => query::<Postgres>(statement).fetch_optional(link).await?.map(Into::into),
-            Self::Sqlite(link) => query::<Sqlite>(statement).fetch_optional(link).await?.map(Into::into),
-        })
-    }
-
-    async fn none(&mut self, statement: &Statement) -> Result<ExecResult, sqlx::Error> {
-        Ok(match self {
-            Self::Postgres(link) => query::<Postgres>(statement).execute(link).await?.into(),
-            Self::Sqlite(link) => query::<Sqlite>(statement).execute(link).await?.into(),
-        })
+    fn channel(&mut self) -> Channel<'_> {
+        match self {
+            Self::Postgres(link) => Channel::Postgres(link),
+            Self::Sqlite(link) => Channel::Sqlite(link),
+        }
     }
 
     async fn ping(&mut self) -> Result<(), sqlx::Error> {
@@ -329,7 +343,7 @@ impl Pool {
         &self,
         statement: &Statement,
         twice: bool,
-        ask: impl AsyncFn(&mut Link, &Statement) -> Result<T, sqlx::Error>,
+        ask: impl AsyncFn(Channel<'_>, &Statement) -> Result<T, sqlx::Error>,
     ) -> Result<T, DbErr> {
         let mut first = true;
         let result = loop {
@@ -338,9 +352,9 @@ impl Pool {
                 Err(error) => break Err(error),
             };
             let Some(link) = &mut lease.link else {
-                break Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed));
+                break Err(closed());
             };
-            let error = match ask(link, statement).await {
+            let error = match ask(link.channel(), statement).await {
                 Ok(answer) => {
                     lease.end();
                     break Ok(answer);
@@ -367,6 +381,58 @@ impl Pool {
         result
     }
 
+    /// Runs statements that happen all or not at all, and not beside those of another transaction that writes the same.
+    /// When `work` fails, or is given up, nothing has happened. A lock is waited for 5 s at most ([`is_lock_timeout`]).
+    ///
+    /// Nothing is tried again but the beginning, on a connection that turns out to be lost.
+    pub(crate) async fn transaction<T, E: From<DbErr>>(
+        &self,
+        work: impl for<'t> FnOnce(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
+    ) -> Result<T, E> {
+        // Whatever writes is told from what reads by its first word.
+        let begin = Statement::from_string(self.get_database_backend(), "BEGIN");
+        let mut first = true;
+        let mut lease = loop {
+            let mut lease = self.lend(&begin).await?;
+            // Only asks whether the connection is alive: the transaction itself is not begun twice.
+            let alive = match lease.link.as_mut().filter(|_| first && lease.reused) {
+                Some(Link::Postgres(link)) => link.ping().await,
+                _ => Ok(()),
+            };
+            if alive.is_ok() {
+                break lease;
+            }
+            drop(lease);
+            self.forget();
+            first = false;
+        };
+        let outcome = match lease.link.as_mut() {
+            Some(Link::Postgres(link)) => match link.begin_with(BEGIN_POSTGRES).await {
+                Ok(open) => run(Transaction::of(Open::Postgres(open)), work).await,
+                Err(error) => Err(Failure::Database(error)),
+            },
+            Some(Link::Sqlite(link)) => match link.begin_with("BEGIN IMMEDIATE").await {
+                Ok(open) => run(Transaction::of(Open::Sqlite(open)), work).await,
+                Err(error) => Err(Failure::Database(error)),
+            },
+            None => return Err(closed().into()),
+        };
+        let error = match outcome {
+            Ok(done) => {
+                lease.end();
+                self.note(Outcome::Good);
+                return Ok(done);
+            }
+            Err(Failure::Work(error)) => {
+                lease.end();
+                return Err(error);
+            }
+            Err(Failure::Database(error)) => DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))),
+        };
+        self.note(if is_outage(&error) { Outcome::Bad } else { Outcome::Good });
+        Err(error.into())
+    }
+
     /// Remembers an outcome; writes only news, as every request comes by here.
     fn note(&self, outcome: Outcome) {
         if self.outcome.load(Ordering::Relaxed) != outcome as u8 {
@@ -386,7 +452,7 @@ impl ConnectionTrait for Pool {
 
     /// Not tried again on a lost connection: how many rows it touched would be another number the second time.
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.run(&statement, false, Link::none).await
+        self.run(&statement, false, none).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
@@ -394,11 +460,96 @@ impl ConnectionTrait for Pool {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.run(&statement, true, Link::one).await
+        self.run(&statement, true, one).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.run(&statement, true, Link::all).await
+        self.run(&statement, true, all).await
+    }
+}
+
+/// In one round trip; the time that a transaction waits for another to let go of a row is its own, as a pooler may hand
+/// the session to others.
+const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '5s'";
+
+/// Statements that happen all or not at all.
+pub(crate) struct Transaction<'c> {
+    backend: DbBackend,
+    open: AsyncMutex<Open<'c>>,
+}
+
+enum Open<'c> {
+    Postgres(sqlx::Transaction<'c, Postgres>),
+    Sqlite(sqlx::Transaction<'c, Sqlite>),
+}
+
+/// Why a transaction did not happen.
+enum Failure<E> {
+    /// Its work failed, and it was rolled back.
+    Work(E),
+    /// It could not be begun or ended: the connection's state is not known.
+    Database(sqlx::Error),
+}
+
+/// Does the work, and ends the transaction as the work ends.
+async fn run<T, E>(
+    transaction: Transaction<'_>,
+    work: impl for<'t> FnOnce(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
+) -> Result<T, Failure<E>> {
+    let done = work(&transaction).await;
+    match (transaction.open.into_inner(), done.is_ok()) {
+        (Open::Postgres(open), true) => open.commit().await,
+        (Open::Sqlite(open), true) => open.commit().await,
+        (Open::Postgres(open), false) => open.rollback().await,
+        (Open::Sqlite(open), false) => open.rollback().await,
+    }
+    .map_err(Failure::Database)?;
+    done.map_err(Failure::Work)
+}
+
+impl<'c> Transaction<'c> {
+    fn of(open: Open<'c>) -> Self {
+        let backend = match open {
+            Open::Postgres(_) => DbBackend::Postgres,
+            Open::Sqlite(_) => DbBackend::Sqlite,
+        };
+        Self { backend, open: AsyncMutex::new(open) }
+    }
+
+    async fn run<T>(
+        &self,
+        statement: &Statement,
+        ask: impl AsyncFn(Channel<'_>, &Statement) -> Result<T, sqlx::Error>,
+    ) -> Result<T, DbErr> {
+        let mut open = self.open.lock().await;
+        let channel = match &mut *open {
+            Open::Postgres(open) => Channel::Postgres(open),
+            Open::Sqlite(open) => Channel::Sqlite(open),
+        };
+        ask(channel, statement).await.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))))
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Transaction<'_> {
+    fn get_database_backend(&self) -> DbBackend {
+        self.backend
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.run(&statement, none).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.execute_raw(Statement::from_string(self.backend, sql)).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.run(&statement, one).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.run(&statement, all).await
     }
 }
 
@@ -418,6 +569,10 @@ async fn permit(of: &Semaphore) -> Result<SemaphorePermit<'_>, DbErr> {
         Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
         Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
     }
+}
+
+fn closed() -> DbErr {
+    DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)
 }
 
 fn conn(cause: &str) -> DbErr {
@@ -481,6 +636,11 @@ fn is_outage_of_driver(error: &sqlx::Error) -> bool {
         // SQLite's codes are shorter. The low byte is the primary one: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
         sqlite => matches!(sqlite.parse().map(|code: i32| code & 0xff), Ok(5 | 6 | 8 | 10 | 13 | 14)),
     }
+}
+
+/// Whether a transaction waited in vain for another one.
+pub(crate) fn is_lock_timeout(error: &DbErr) -> bool {
+    driver_error(error).and_then(code).as_deref() == Some("55P03")
 }
 
 /// Whether the schema was taken back, or replaced, under the server: a table or column is missing.

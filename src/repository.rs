@@ -1,21 +1,25 @@
 //! The queries: the only file that has any. Each takes the [`Owner`] first and carries them in its `WHERE`, so that no
-//! query can reach another user's tasks; each is one statement, without a transaction around it.
+//! query can reach another user's tasks; each is one statement, without a transaction around it, but
+//! for a creation under a key.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
+use futures_util::FutureExt;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    SqlErr, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, DeleteMany, EntityTrait, Insert, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, SqlErr, Statement,
 };
-use tasks_api::{Error, Owner, PageRequest, Task, TaskId, Timestamp, Title};
+use tasks_api::{Created, Error, IdempotencyKey, Owner, PageRequest, Task, TaskId, Timestamp, Title};
+use uuid::Uuid;
 
 use crate::database::{Database, classify};
+use crate::model::idempotency_keys::Column as KeyColumn;
 use crate::model::tasks::Column;
-use crate::model::{tasks, users};
-use crate::pool::Pool;
+use crate::model::{idempotency_keys, tasks, users};
+use crate::pool::is_lock_timeout;
 
 /// The tasks in the database.
 ///
@@ -106,21 +110,10 @@ impl Repository {
     /// statement. `id` must be new: a task that has it already is the one that an earlier try of this call made.
     pub async fn insert(&self, owner: &Owner, id: TaskId, title: &Title, now: Timestamp) -> Result<Task, Error> {
         let db = self.database.connection().await?;
-        let insert = || {
-            tasks::Entity::insert(tasks::ActiveModel {
-                user_id: Set(owner.id().as_str().to_owned()),
-                id: Set(id.0),
-                title: Set(title.as_str().to_owned()),
-                is_completed: Set(false),
-                created_at: Set(now.to_utc()),
-                updated_at: Set(now.to_utc()),
-                ..Default::default()
-            })
-            .exec_with_returning(db)
-        };
+        let insert = || new_task(owner, id, title, now).exec_with_returning(db);
         let mut result = insert().await;
         if let Err(Some(SqlErr::ForeignKeyConstraintViolation(_))) = result.as_ref().map_err(DbErr::sql_err) {
-            self.add_user(db, owner, now).await.map_err(classify)?;
+            add_user(db, owner, now).await.map_err(classify)?;
             result = insert().await;
         }
         match result {
@@ -134,13 +127,69 @@ impl Repository {
         }
     }
 
-    async fn add_user(&self, db: &Pool, owner: &Owner, now: Timestamp) -> Result<(), DbErr> {
-        let user = users::ActiveModel { id: Set(owner.id().as_str().to_owned()), created_at: Set(now.to_utc()) };
-        users::Entity::insert(user)
-            .on_conflict(OnConflict::column(users::Column::Id).do_nothing().to_owned())
-            .exec_without_returning(db)
-            .await
-            .map(drop)
+    /// Creates a task, unless the owner did so under this key since `expiry`: then answers the task of that time, as it
+    /// was when it was created.
+    ///
+    /// One transaction. The key goes in first: of two requests with the same one, the second waits until the first has
+    /// ended and then finds what it made. The user goes in before, as a missing parent would end the transaction.
+    pub async fn insert_once(
+        &self,
+        owner: &Owner,
+        once: &Once,
+        id: TaskId,
+        title: &Title,
+        now: Timestamp,
+        expiry: Timestamp,
+    ) -> Result<Created, Error> {
+        let db = self.database.connection().await?;
+        // What the work holds must outlive every connection.
+        let own = (owner.clone(), once.clone(), title.clone());
+        let done = db.transaction(move |db| {
+            async move {
+                let (owner, once, title) = &own;
+                add_user(db, owner, now).await?;
+                expired(expiry).filter(KeyColumn::UserId.eq(owner.id().as_str())).exec(db).await?;
+                let key = idempotency_keys::ActiveModel {
+                    user_id: Set(owner.id().as_str().to_owned()),
+                    operation: Set(once.operation.to_owned()),
+                    key: Set(once.key.as_str().to_owned()),
+                    fingerprint: Set(once.fingerprint.clone()),
+                    task_ids: Set(id.0.as_bytes().to_vec()),
+                    created_at: Set(now.to_utc()),
+                };
+                let whole = [KeyColumn::UserId, KeyColumn::Operation, KeyColumn::Key];
+                let inserted = idempotency_keys::Entity::insert(key)
+                    .on_conflict(OnConflict::columns(whole).do_nothing().to_owned())
+                    .exec_without_returning(db)
+                    .await?;
+                if inserted == 0 {
+                    let known =
+                        (owner.id().as_str().to_owned(), once.operation.to_owned(), once.key.as_str().to_owned());
+                    return idempotency_keys::Entity::find_by_id(known).one(db).await.map(Inserted::Before);
+                }
+                new_task(owner, id, title, now).exec_with_returning(db).await.map(Inserted::Now)
+            }
+            .boxed()
+        });
+        match done.await {
+            Ok(Inserted::Now(row)) => Ok(Created { task: row.into(), is_replay: false }),
+            Ok(Inserted::Before(Some(known))) if known.fingerprint == once.fingerprint => {
+                let id = Uuid::from_slice(&known.task_ids).map_err(Error::internal)?;
+                let task = Task::new(TaskId(id), owner.id().clone(), title.clone(), known.created_at.into());
+                Ok(Created { task, is_replay: true })
+            }
+            Ok(Inserted::Before(Some(_))) => Err(Error::KeyReused),
+            // It was purged between two statements.
+            Ok(Inserted::Before(None)) => Err(Error::KeyInUse),
+            Err(error) if is_lock_timeout(&error) => Err(Error::KeyInUse),
+            Err(error) => Err(classify(error)),
+        }
+    }
+
+    /// Forgets the keys of all users that are older than `expiry`; how many there were.
+    pub async fn purge(&self, expiry: Timestamp) -> Result<u64, Error> {
+        let db = self.database.connection().await?;
+        Ok(expired(expiry).exec(db).await.map_err(classify)?.rows_affected)
     }
 
     /// The owner's task with this id.
@@ -185,6 +234,52 @@ impl Repository {
         let result = tasks::Entity::delete_many().filter(which).exec(db).await.map_err(classify)?;
         Ok((result.rows_affected > 0).then_some(()))
     }
+}
+
+/// A creation that may be sent again.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// Which operation the key is for.
+    pub operation: &'static str,
+    /// The client's name for the creation.
+    pub key: IdempotencyKey,
+    /// SHA-256 of what is created.
+    pub fingerprint: Vec<u8>,
+}
+
+/// What an insertion under a key found.
+enum Inserted {
+    /// The key was new, and so is the task.
+    Now(tasks::Model),
+    /// The key was known.
+    Before(Option<idempotency_keys::Model>),
+}
+
+async fn add_user(db: &impl ConnectionTrait, owner: &Owner, now: Timestamp) -> Result<(), DbErr> {
+    let user = users::ActiveModel { id: Set(owner.id().as_str().to_owned()), created_at: Set(now.to_utc()) };
+    users::Entity::insert(user)
+        .on_conflict(OnConflict::column(users::Column::Id).do_nothing().to_owned())
+        .exec_without_returning(db)
+        .await
+        .map(drop)
+}
+
+/// The row of a new task.
+fn new_task(owner: &Owner, id: TaskId, title: &Title, now: Timestamp) -> Insert<tasks::ActiveModel> {
+    tasks::Entity::insert(tasks::ActiveModel {
+        user_id: Set(owner.id().as_str().to_owned()),
+        id: Set(id.0),
+        title: Set(title.as_str().to_owned()),
+        is_completed: Set(false),
+        created_at: Set(now.to_utc()),
+        updated_at: Set(now.to_utc()),
+        ..Default::default()
+    })
+}
+
+/// The keys that are older than this.
+fn expired(expiry: Timestamp) -> DeleteMany<idempotency_keys::Entity> {
+    idempotency_keys::Entity::delete_many().filter(KeyColumn::CreatedAt.lt(expiry.to_utc()))
 }
 
 /// The owner's task with this id.

@@ -2,13 +2,15 @@
 
 use std::future::Future;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use chrono::TimeDelta;
 use tasks_api::{
-    Cursor, Error, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, Task, TaskId, TaskPage, TaskPatch,
-    TaskService, TaskUpdate, Timestamp,
+    Created, Cursor, Error, IdempotencyKey, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, Task, TaskId,
+    TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
 };
 use uuid::Uuid;
 
-use crate::repository::{Change, Repository};
+use crate::repository::{Change, Once, Repository};
 
 /// The tasks of all users, behind the contract.
 pub struct Tasks {
@@ -69,6 +71,15 @@ fn now() -> Timestamp {
     chrono::Utc::now().into()
 }
 
+/// For how long a key is kept.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+
+/// An idempotency key that is older than this is forgotten.
+#[must_use]
+pub fn expiry() -> Timestamp {
+    (chrono::Utc::now() - KEPT).into()
+}
+
 impl TaskService for Tasks {
     async fn list(&self, owner: &Owner, page: PageRequest) -> Result<TaskPage, Error> {
         let limit = usize::from(page.limit.get());
@@ -84,10 +95,16 @@ impl TaskService for Tasks {
         Ok(TaskPage { data, meta })
     }
 
-    async fn create(&self, owner: &Owner, new: NewTask) -> Result<Task, Error> {
+    async fn create(&self, owner: &Owner, new: NewTask, key: Option<IdempotencyKey>) -> Result<Created, Error> {
         // Version 7 of one process never goes back: the order of ids is the order of creation.
-        let id = TaskId(Uuid::now_v7());
-        self.repository.insert(owner, id, &new.title, now()).await
+        let (id, now) = (TaskId(Uuid::now_v7()), now());
+        let Some(key) = key else {
+            let task = self.repository.insert(owner, id, &new.title, now).await?;
+            return Ok(Created { task, is_replay: false });
+        };
+        let fingerprint = digest(&SHA256, new.title.as_str().as_bytes()).as_ref().to_vec();
+        let once = Once { operation: "createTask", key, fingerprint };
+        self.repository.insert_once(owner, &once, id, &new.title, now, expiry()).await
     }
 
     async fn get(&self, owner: &Owner, id: TaskId) -> Result<Task, Error> {

@@ -39,6 +39,10 @@ pub enum Error {
     PathNotFound,
     /// 405: the path does not know the method; the methods that it knows, as `Allow` lists them.
     MethodNotAllowed(String),
+    /// 409: a request with this idempotency key still runs.
+    KeyInUse,
+    /// 422: the idempotency key was used for another request.
+    KeyReused,
     /// 412: the task has this version, and not one that the request's `If-Match` names.
     VersionMismatch(i64),
     /// 413: the body is longer than this many bytes.
@@ -268,6 +272,14 @@ problem_codes! {
     /// The path does not know the method.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The path does not know this method",
         "The header Allow of the answer lists the methods that the path knows.";
+    /// A request with the same key still runs.
+    KeyInUse = "idempotency-key-in-use", CONFLICT, "A request with this key still runs",
+        "Another request with the same Idempotency-Key has not ended yet. Send this one again after the seconds that the \
+         header Retry-After says.";
+    /// The key was used for another request.
+    KeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for another request",
+        "The Idempotency-Key was used in the last day with another body. A key is for one creation and its repeats: make \
+         a new one, such as a random UUID, for each.";
     /// The task has another version than the request names.
     VersionMismatch = "version-mismatch", PRECONDITION_FAILED, "The task has changed meanwhile",
         "The task has another version than If-Match names: somebody changed it after it was read. Read it again, decide \
@@ -324,6 +336,8 @@ impl Error {
             Self::TaskNotFound => ProblemCode::TaskNotFound,
             Self::PathNotFound => ProblemCode::PathNotFound,
             Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,
+            Self::KeyInUse => ProblemCode::KeyInUse,
+            Self::KeyReused => ProblemCode::KeyReused,
             Self::VersionMismatch(_) => ProblemCode::VersionMismatch,
             Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
             Self::UnsupportedMediaType(_) => ProblemCode::UnsupportedMediaType,
@@ -391,7 +405,9 @@ impl Error {
             Self::Unauthorized(fault) => Some((header::WWW_AUTHENTICATE, fault.challenge())),
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, allow)),
             Self::VersionMismatch(current) => Some((header::ETAG, format!("\"{current}\""))),
-            Self::TimedOut | Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER.to_owned())),
+            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) => {
+                Some((header::RETRY_AFTER, RETRY_AFTER.to_owned()))
+            }
             _ => None,
         };
         if let Some((name, Ok(value))) = header.map(|(name, value)| (name, value.try_into())) {
@@ -555,6 +571,7 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
                     ),
                 ),
                 (412, header("ETag", "The version that the task has, as a strong entity tag.", ETag::schema_ref())),
+                (409, header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())),
                 (503, header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())),
             ]
             .into_iter()

@@ -85,6 +85,8 @@ pub(crate) fn problems(status: &str, has_body: bool) -> Vec<(&'static str, Value
         }
         "403" => vec![("otherUser", problem(Error::Forbidden))],
         "404" => vec![("noSuchTask", problem(Error::TaskNotFound))],
+        "409" => vec![("stillRunning", problem(Error::KeyInUse))],
+        "422" => vec![("otherRequest", problem(Error::KeyReused))],
         "412" => vec![("changedMeanwhile", problem(Error::VersionMismatch(8)))],
         "413" => vec![("tooLarge", problem(Error::BodyTooLarge(MAX_BYTES)))],
         "415" => vec![("notJson", problem(Error::UnsupportedMediaType(&[JSON])))],

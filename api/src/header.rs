@@ -139,6 +139,8 @@ constant_headers! {
     Private = "private, no-cache";
     /// `Cache-Control` of one task: as [`Private`], and no proxy may compress it, which would weaken its tag.
     PrivateAsIs = "private, no-cache, no-transform";
+    /// `Idempotency-Replayed` of an answer that an earlier request got first.
+    Replayed = "true";
     /// `Cache-Control` of what is only true now.
     NoStore = "no-store";
 }

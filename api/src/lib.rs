@@ -14,6 +14,7 @@ mod field;
 mod guard;
 mod header;
 mod health;
+mod idempotency;
 mod json;
 mod newtype;
 pub mod openapi;
@@ -31,6 +32,7 @@ use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
 
 pub use crate::condition::IfMatch;
 pub use crate::error::{Cause, Error, Fault, Location, Problem, ProblemCode, TokenFault};
+pub use crate::idempotency::{Created, IdempotencyKey};
 pub use crate::newtype::{Invalid, Nullable};
 pub use crate::owner::{Authenticate, Caller, Owner};
 pub use crate::service::TaskService;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::condition::IfMatch;
 use crate::error::Error;
 use crate::examples::{Place, examples, problems};
+use crate::idempotency::{Created, IdempotencyKey};
 use crate::owner::Owner;
 use crate::router::TaskRouter;
 use crate::service::TaskService;
@@ -112,7 +113,7 @@ struct Nobody;
 #[rustfmt::skip]
 impl TaskService for Nobody {
     async fn list(&self, _: &Owner, _: PageRequest) -> Result<TaskPage, Error> { nobody() }
-    async fn create(&self, _: &Owner, _: NewTask) -> Result<Task, Error> { nobody() }
+    async fn create(&self, _: &Owner, _: NewTask, _: Option<IdempotencyKey>) -> Result<Created, Error> { nobody() }
     async fn get(&self, _: &Owner, _: TaskId) -> Result<Task, Error> { nobody() }
     async fn update(&self, _: &Owner, _: TaskId, _: TaskUpdate, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn patch(&self, _: &Owner, _: TaskId, _: TaskPatch, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }

@@ -9,8 +9,11 @@ use crate::body::{Body, RequestObject};
 use crate::condition::{IfMatch, IfNoneMatch};
 use crate::error::{Error, Fault, Location, Refusal, Statuses};
 use crate::field::Field;
-use crate::header::{ByToken, ETag, Location as TaskLocation, NoStore, PageTag, Private, PrivateAsIs, RequestId};
+use crate::header::{
+    ByToken, ETag, Location as TaskLocation, NoStore, PageTag, Private, PrivateAsIs, Replayed, RequestId,
+};
 use crate::health::{Health, HealthStatus};
+use crate::idempotency::{Created, IdempotencyKey};
 use crate::json::{JSON, Json, MERGE_PATCH};
 use crate::owner::Caller;
 use crate::service::TaskService;
@@ -86,12 +89,17 @@ impl<S: TaskService> TaskRouter<S> {
         /// Whose task: the token's `sub`, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
+        /// The client's own name for this creation. Sent again within 24 hours, also after the task was changed or
+        /// deleted, it is answered as the first time and creates nothing.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Field<IdempotencyKey>,
         body: Body<NewTask>,
     ) -> Result<CreatedAnswer, Refusal<OnCreate>> {
         let owner = caller.owner_of(&user_id)?;
-        let task = self.service.create(&owner, body.0).await?;
+        let Created { task, is_replay } = self.service.create(&owner, body.0, idempotency_key.0).await?;
         let (etag, location) = (ETag::from(&task), TaskLocation::from(&task));
-        Ok(CreatedAnswer::Created(Json(TaskEnvelope { data: task }), etag, location, PrivateAsIs, ByToken))
+        let replayed = is_replay.then_some(Replayed);
+        Ok(CreatedAnswer::Created(Json(TaskEnvelope { data: task }), etag, location, replayed, PrivateAsIs, ByToken))
     }
 
     /// Get a task
@@ -379,6 +387,9 @@ enum CreatedAnswer {
         /// The canonical path of the task.
         #[oai(header = "Location")]
         TaskLocation,
+        /// The task was created by an earlier request with the same `Idempotency-Key`; it may have changed since.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<Replayed>,
         /// The answer is one user's, and must be asked for again.
         #[oai(header = "Cache-Control")]
         PrivateAsIs,
@@ -426,6 +437,8 @@ const FORBIDDEN: (u16, &str) = (403, "The path's user is not the user of the tok
 const NOT_FOUND: (u16, &str) = (404, "The user has no such task.");
 const VERSION: (u16, &str) = (412, "The task has another version than `If-Match` names.");
 const CONDITION: (u16, &str) = (428, "The server is set to take no write without `If-Match`.");
+const KEY_IN_USE: (u16, &str) = (409, "A request with the same `Idempotency-Key` still runs.");
+const KEY_REUSED: (u16, &str) = (422, "The `Idempotency-Key` was used for another request.");
 const TOO_LARGE: (u16, &str) = (413, "The body has more than 64 KiB.");
 const MEDIA_TYPE: (u16, &str) = (415, "The body is not sent as JSON.");
 const INTERNAL: (u16, &str) = (500, "A bug of the server; its log has the cause.");
@@ -448,7 +461,9 @@ statuses! {
     /// What a list can refuse with.
     OnList = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, INTERNAL, UNAVAILABLE];
     /// What a creation can refuse with.
-    OnCreate = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, TOO_LARGE, MEDIA_TYPE, INTERNAL, UNAVAILABLE];
+    OnCreate = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, KEY_IN_USE, TOO_LARGE, MEDIA_TYPE, KEY_REUSED, INTERNAL, UNAVAILABLE
+    ];
     /// What a look at a task can refuse with.
     OnTask = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INTERNAL, UNAVAILABLE];
     /// What a change of a task can refuse with.

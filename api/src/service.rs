@@ -4,6 +4,7 @@ use std::future::Future;
 
 use crate::condition::IfMatch;
 use crate::error::Error;
+use crate::idempotency::{Created, IdempotencyKey};
 use crate::owner::Owner;
 use crate::task::{NewTask, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskUpdate};
 
@@ -21,8 +22,18 @@ pub trait TaskService: Send + Sync + 'static {
     /// A page of the owner's tasks, newest first.
     fn list(&self, owner: &Owner, page: PageRequest) -> impl Future<Output = Result<TaskPage, Error>> + Send;
 
-    /// Creates a task, open and with version 1.
-    fn create(&self, owner: &Owner, new: NewTask) -> impl Future<Output = Result<Task, Error>> + Send;
+    /// Creates a task, open and with version 1; with a key that the owner used in the last 24 hours, answers the task
+    /// that was created then, as it was then.
+    ///
+    /// # Errors
+    /// [`Error::KeyReused`] when the key was used with another `new`, [`Error::KeyInUse`] when a request with it still
+    /// runs.
+    fn create(
+        &self,
+        owner: &Owner,
+        new: NewTask,
+        key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<Created, Error>> + Send;
 
     /// The task with this id.
     fn get(&self, owner: &Owner, id: TaskId) -> impl Future<Output = Result<Task, Error>> + Send;

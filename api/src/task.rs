@@ -37,6 +37,15 @@ pub struct Task {
     pub version: i64,
 }
 
+impl Task {
+    /// A task as it is when it is created: open, and with version 1.
+    #[must_use]
+    pub fn new(id: TaskId, user_id: UserId, title: Title, now: Timestamp) -> Self {
+        let completed_at = Nullable(None);
+        Self { id, user_id, title, is_completed: false, completed_at, created_at: now, updated_at: now, version: 1 }
+    }
+}
+
 /// The members of [`Task`] that the server alone sets: a body that sends one is refused by its name.
 pub(crate) const READ_ONLY: [&str; 6] = ["id", "user_id", "completed_at", "created_at", "updated_at", "version"];
 

@@ -18,13 +18,17 @@ use sea_orm_migration::sea_orm::{
 };
 
 mod m20261122_000001_create_tasks;
+mod m20261122_000002_create_idempotency_keys;
 
 /// The changes, oldest first.
 pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_create_tasks::Migration)]
+        vec![
+            Box::new(m20261122_000001_create_tasks::Migration),
+            Box::new(m20261122_000002_create_idempotency_keys::Migration),
+        ]
     }
 }
 

@@ -143,7 +143,8 @@ async fn a_listed_origin_may_call_and_read(server: Server) {
         let answer = alice.on(Method::GET, &format!("/{path}")).header("origin", origin).send().await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("access-control-allow-origin"), origin);
-        assert_eq!(answer.header("access-control-expose-headers"), "ETag, Location, Retry-After, X-Request-Id, Allow");
+        let exposed = "ETag, Location, Idempotency-Replayed, Retry-After, X-Request-Id, Allow";
+        assert_eq!(answer.header("access-control-expose-headers"), exposed);
         assert!(answer.headers.get_all("vary").iter().any(|value| value == "Origin"));
     }
 }

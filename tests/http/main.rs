@@ -40,6 +40,7 @@ mod server;
 mod conditions;
 mod forgery;
 mod framework;
+mod idempotency;
 mod input;
 mod isolation;
 mod keys;

@@ -184,7 +184,10 @@ async fn a_schema_that_falls_behind_a_running_server_is_503_and_the_log_names_th
         let server = Running::start(folder.path(), &database);
         let alice = server.client("me", server.token.clone());
         alice.create("x").await;
-        assert!(run(folder.path(), &["migrate", "down"], &database).status.success());
+        // Back to before the first change.
+        while text(&run(folder.path(), &["migrate", "status"], &database)).contains("applied") {
+            assert!(run(folder.path(), &["migrate", "down"], &database).status.success());
+        }
         alice.list("").await.problem(503, "unavailable");
         alice.to(Method::GET, "/readyz").send().await.problem(503, "unavailable");
         assert!(run(folder.path(), &["migrate", "up"], &database).status.success());

@@ -22,6 +22,7 @@ pub(crate) const SECRET: &str = "the secret of the tests, 32 bytes and more";
 
 pub(crate) struct Server {
     base: String,
+    url: String,
     _stop: oneshot::Sender<()>,
     _folder: Option<TempDir>,
 }
@@ -69,6 +70,7 @@ impl Server {
     }
 
     async fn serve(settings: Settings, folder: Option<TempDir>) -> Self {
+        let url = settings.database.url.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = App::open(settings).await.unwrap();
@@ -77,7 +79,12 @@ impl Server {
             let stopped = async { drop(stopped.await) };
             app.serve(listener, stopped).await.unwrap();
         });
-        Self { base, _stop: stop, _folder: folder }
+        Self { base, url, _stop: stop, _folder: folder }
+    }
+
+    /// The server's database, as another process would open it.
+    pub(crate) fn database(&self) -> Database {
+        Database::open(&settings(&self.url).database).unwrap()
     }
 
     /// A client with a good token of this user, whose paths name the user.
