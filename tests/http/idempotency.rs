@@ -1,9 +1,13 @@
 //! Creations that are sent again: one task for one key, whatever happens to it and however often it is sent.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use tasks_server::repository::Repository;
+use tokio::time::sleep;
 
 use crate::client::{Answer, Client, id};
 use crate::server::Server;
@@ -103,6 +107,29 @@ async fn a_refused_creation_uses_no_key(server: Server) {
     create(&alice, "k", "").await.problem(400, "invalid-request");
     let answer = create(&alice, "k", "x").await;
     assert_eq!((answer.status, is_replay(&answer)), (201, false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_waits_for_another_with_its_key_but_not_for_good() {
+    let Some(server) = Server::on_postgres().await else { return };
+    let alice = server.user("alice");
+    alice.create("x").await;
+    // A request of another server that has come as far as the key, and no further.
+    let mut other = PgConnection::connect(server.url()).await.unwrap();
+    let begun = "BEGIN; INSERT INTO idempotency_keys VALUES \
+        ('alice', 'createTask', 'k', decode(repeat('00', 32), 'hex'), decode(repeat('00', 16), 'hex'), now())";
+    sqlx::raw_sql(begun).execute(&mut other).await.unwrap();
+    let asked = Instant::now();
+    let answer = create(&alice, "k", "y").await;
+    answer.problem(409, "idempotency-key-in-use");
+    assert_eq!(answer.header("retry-after"), "2");
+    assert!((4..8).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
+    let (answer, ()) = tokio::join!(create(&alice, "k", "y"), async {
+        sleep(Duration::from_millis(300)).await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    });
+    assert_eq!((answer.status, is_replay(&answer)), (201, false), "the other gave up");
+    assert_eq!(alice.all().await.len(), 2);
 }
 
 async fn keys_expire(server: Server) {

@@ -82,6 +82,11 @@ impl Server {
         Self { base, url, _stop: stop, _folder: folder }
     }
 
+    /// The address of the server's database.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The server's database, as another process would open it.
     pub(crate) fn database(&self) -> Database {
         Database::open(&settings(&self.url).database).unwrap()
