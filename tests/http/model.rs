@@ -1,5 +1,7 @@
 //! Random sequences of operations, each answer held against a model that knows nothing of HTTP or SQL.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
@@ -18,7 +20,8 @@ const CASES: u32 = 500;
 /// One request.
 #[derive(Debug, Clone)]
 enum Step {
-    Create(String),
+    /// With a title and, perhaps, one of a few idempotency keys.
+    Create(String, Option<u8>),
     Get(Which),
     Put(Which, String, bool, Condition),
     Patch(Which, Option<String>, Option<bool>, Condition),
@@ -68,7 +71,7 @@ fn condition() -> impl Strategy<Value = Condition> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => title().prop_map(Step::Create),
+        4 => (title(), proptest::option::of(0..3_u8)).prop_map(|(t, k)| Step::Create(t, k)),
         1 => which().prop_map(Step::Get),
         2 => (which(), title(), any::<bool>(), condition()).prop_map(|(w, t, c, i)| Step::Put(w, t, c, i)),
         3 => (which(), proptest::option::of(title()), any::<Option<bool>>(), condition()).prop_map(|(w, t, c, i)| Step::Patch(w, t, c, i)),
@@ -83,6 +86,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     ids: Vec<String>,
     tasks: Vec<Option<Value>>,
+    /// What was created under each key.
+    keys: HashMap<u8, Value>,
 }
 
 impl Model {
@@ -100,6 +105,33 @@ impl Model {
 
     fn version(&self, place: Option<usize>) -> i64 {
         place.and_then(|place| self.tasks[place].as_ref()?["version"].as_i64()).unwrap_or(1)
+    }
+
+    /// What a creation answers, under this key or none.
+    fn check_creation(&mut self, title: &str, key: Option<u8>, answer: &Answer) {
+        if let Some(first) = key.and_then(|key| self.keys.get(&key)) {
+            if first["title"] == title {
+                assert_eq!(answer.data(201), *first, "as the first time, whatever happened since");
+                assert_eq!(answer.header("idempotency-replayed"), "true");
+            } else {
+                answer.problem(422, "idempotency-key-reused");
+            }
+            return;
+        }
+        let task = answer.data(201);
+        assert!(!answer.headers.contains_key("idempotency-replayed"));
+        assert_eq!(
+            (&task["title"], &task["version"], &task["is_completed"]),
+            (&json!(title), &json!(1), &json!(false))
+        );
+        assert_eq!(task["created_at"], task["updated_at"]);
+        let id = task["id"].as_str().unwrap().to_owned();
+        assert!(self.ids.last().is_none_or(|last| *last < id), "ids are in the order of creation");
+        self.ids.push(id);
+        if let Some(key) = key {
+            self.keys.insert(key, task.clone());
+        }
+        self.tasks.push(Some(task));
     }
 
     /// What a write answers, when it sets these members and names these versions.
@@ -171,17 +203,12 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
         call.send().await
     };
     match step {
-        Step::Create(title) => {
-            let task = send(Method::POST, String::new(), Some(json!({ "title": title })), None).await.data(201);
-            assert_eq!(
-                (&task["title"], &task["version"], &task["is_completed"]),
-                (&json!(title), &json!(1), &json!(false))
-            );
-            assert_eq!(task["created_at"], task["updated_at"]);
-            let id = task["id"].as_str().unwrap().to_owned();
-            assert!(model.ids.last().is_none_or(|last| *last < id), "ids are in the order of creation");
-            model.ids.push(id);
-            model.tasks.push(Some(task));
+        Step::Create(title, key) => {
+            let mut call = client.on(Method::POST, "").json(&json!({ "title": title }));
+            if let Some(key) = key {
+                call = call.header("idempotency-key", &format!("key-{key}"));
+            }
+            model.check_creation(title, *key, &call.send().await);
         }
         Step::Get(which) => {
             let (place, id) = model.find(which);
