@@ -395,11 +395,11 @@ impl Pool {
         let mut lease = loop {
             let mut lease = self.lend(&begin).await?;
             // Only asks whether the connection is alive: the transaction itself is not begun twice.
-            let alive = match lease.link.as_mut().filter(|_| first && lease.reused) {
-                Some(Link::Postgres(link)) => link.ping().await,
-                _ => Ok(()),
+            let is_alive = match lease.link.as_mut().filter(|_| first && lease.reused) {
+                Some(Link::Postgres(link)) => matches!(timeout(PING, link.ping()).await, Ok(Ok(()))),
+                _ => true,
             };
-            if alive.is_ok() {
+            if is_alive {
                 break lease;
             }
             drop(lease);
