@@ -30,7 +30,7 @@ use crate::database::{Database, OpenError, PrepareError};
 use crate::http::Edge;
 use crate::repository::Repository;
 use crate::secret::{DevelopmentKeyError, development_key};
-use crate::service::Tasks;
+use crate::service::{Clock, Tasks};
 use crate::token::Verifier;
 
 /// A server whose settings are good and whose database is prepared, or away.
@@ -38,6 +38,7 @@ pub struct Server {
     database: Database,
     verifier: Verifier,
     settings: Settings,
+    clock: Clock,
 }
 
 /// Why a server cannot start. Texts name settings, never their values.
@@ -73,7 +74,13 @@ impl Server {
             }
             prepared => prepared?,
         }
-        Ok(Self { database, verifier, settings })
+        Ok(Self { database, verifier, settings, clock: Clock::system() })
+    }
+
+    /// Takes the time of tasks from another clock than the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Serves until `stop` is done, then ends running requests in order.
@@ -81,8 +88,8 @@ impl Server {
     /// # Errors
     /// When the listener fails.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
-        let Self { database, verifier, settings } = self;
-        let tasks = Tasks::new(Repository::new(database.clone()));
+        let Self { database, verifier, settings, clock } = self;
+        let tasks = Tasks::new(Repository::new(database.clone()), clock);
         let options =
             Options { advice: settings.identity.keys.advice(), requires_condition: settings.requires_condition };
         let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier), options);

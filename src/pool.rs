@@ -22,6 +22,7 @@ use sea_orm::{
     SqlxPostgresConnector, SqlxSqliteConnector, Statement,
 };
 use sea_query_sqlx::SqlxValues;
+use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
@@ -145,12 +146,16 @@ impl Link {
 }
 
 /// The values are cloned: a second try needs them again.
-fn query<DB: sqlx::Database>(statement: &Statement) -> Query<'_, DB, SqlxValues>
+fn query<DB: sqlx::Database + HasStatementCache>(statement: &Statement) -> Query<'_, DB, SqlxValues>
 where
     SqlxValues: for<'q> IntoArguments<DB>,
 {
+    /// Statements with more values are of as many texts as there are lengths of lists: kept prepared, they would push
+    /// the few that every request needs out of the connection's cache.
+    const FEW: usize = 8;
     let values = statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new()));
-    sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
+    let is_constant = values.0.len() <= FEW;
+    sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), SqlxValues(values)).persistent(is_constant)
 }
 
 /// A connection that nobody uses now.

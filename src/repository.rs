@@ -1,7 +1,8 @@
 //! The queries: the only file that has any. Each takes the [`Owner`] first and carries them in its `WHERE`, so that no
 //! query can reach another user's tasks; each is one statement, without a transaction around it, but
-//! for a creation under a key.
+//! for creations under a key and for writes of several tasks.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -9,10 +10,10 @@ use futures_util::FutureExt;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Asterisk, Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, DeleteMany, EntityTrait, Insert, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, SqlErr, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, DeleteMany, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, SqlErr, Statement,
 };
-use tasks_api::{Created, Error, IdempotencyKey, Owner, PageRequest, Task, TaskId, Timestamp, Title};
+use tasks_api::{Created, Error, IdempotencyKey, Owner, PageRequest, SelectedTask, Task, TaskId, Timestamp, Title};
 use uuid::Uuid;
 
 use crate::database::{Database, classify};
@@ -41,13 +42,14 @@ pub struct Change {
 }
 
 /// One statement for every change, in what both databases understand: a member that is not sent is null here, and keeps
-/// its value. Every expression reads the row as it was before. `updated_at` never steps back, although the clocks of two
-/// servers may differ.
+/// its value. Every expression reads the row as it was before. Times never step back, although the clocks of two servers
+/// may differ and that of one may be set.
 const CHANGE: &str = "\
     UPDATE tasks SET \
         title = COALESCE($3, title), \
         is_completed = COALESCE($4, is_completed), \
-        completed_at = CASE WHEN COALESCE($4, is_completed) THEN COALESCE(completed_at, $5) END, \
+        completed_at = CASE WHEN COALESCE($4, is_completed) THEN \
+            COALESCE(completed_at, CASE WHEN updated_at < $5 THEN $5 ELSE updated_at END) END, \
         updated_at = CASE WHEN updated_at < $5 AND (title <> $3 OR is_completed <> $4) THEN $5 ELSE updated_at END, \
         version = CASE WHEN title <> $3 OR is_completed <> $4 THEN version + 1 ELSE version END \
     WHERE user_id = $1 AND id = $2 \
@@ -62,6 +64,17 @@ static CHANGE_IF: LazyLock<String> = LazyLock::new(|| {
             (version = $6 OR (title = COALESCE($3, title) AND is_completed = COALESCE($4, is_completed)))",
     )
 });
+
+/// [`CHANGE`] for so many tasks; the ids of all but the first come behind the other values.
+fn change_of(count: usize) -> String {
+    let mut ids = "id IN ($2".to_owned();
+    for number in 6..5 + count {
+        // Writing to a String cannot fail.
+        let _ = write!(ids, ", ${number}");
+    }
+    ids.push(')');
+    CHANGE.replace("id = $2", &ids)
+}
 
 #[expect(clippy::missing_errors_doc, reason = "the same for all, said at the type")]
 impl Repository {
@@ -104,57 +117,50 @@ impl Repository {
         Ok(count.unwrap_or_default())
     }
 
-    /// Creates a task, open and with version 1.
+    /// Stores new tasks of the owner, open and with version 1, in one statement.
     ///
-    /// The user's row is added only when the database misses it, so that all but a user's first task are one
-    /// statement. `id` must be new: a task that has it already is the one that an earlier try of this call made.
-    pub async fn insert(&self, owner: &Owner, id: TaskId, title: &Title, now: Timestamp) -> Result<Task, Error> {
+    /// The user's row is added only when the database misses it, so that all but a user's first tasks are one
+    /// statement. The ids must be new: where one is there already, an earlier try of this call stored them all.
+    pub async fn insert(&self, owner: &Owner, tasks: &[Task], now: Timestamp) -> Result<(), Error> {
         let db = self.database.connection().await?;
-        let insert = || new_task(owner, id, title, now).exec_with_returning(db);
-        let mut result = insert().await;
+        let mut result = insert(db, owner, tasks).await;
         if let Err(Some(SqlErr::ForeignKeyConstraintViolation(_))) = result.as_ref().map_err(DbErr::sql_err) {
             add_user(db, owner, now).await.map_err(classify)?;
-            result = insert().await;
+            result = insert(db, owner, tasks).await;
         }
         match result {
-            Ok(row) => Ok(row.into()),
-            Err(error) => match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) => {
-                    self.find(owner, id).await?.ok_or_else(|| classify(error))
-                }
-                _ => Err(classify(error)),
-            },
+            Err(error) if !matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+                Err(classify(error))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Creates a task, unless the owner did so under this key since `expiry`: then answers the task of that time, as it
-    /// was when it was created.
+    /// Stores new tasks of the owner, unless tasks were stored under this key since `expiry`: then answers what the new
+    /// ones would be, had they been stored then.
     ///
     /// One transaction. The key goes in first: of two requests with the same one, the second waits until the first has
     /// ended and then finds what it made. The user goes in before, as a missing parent would end the transaction.
     pub async fn insert_once(
         &self,
         owner: &Owner,
-        once: &Once,
-        id: TaskId,
-        title: &Title,
+        once: Once,
+        tasks: Vec<Task>,
         now: Timestamp,
         expiry: Timestamp,
-    ) -> Result<Created, Error> {
+    ) -> Result<Created<Vec<Task>>, Error> {
         let db = self.database.connection().await?;
-        // What the work holds must outlive every connection.
-        let own = (owner.clone(), once.clone(), title.clone());
+        let owner = owner.clone();
         let done = db.transaction(move |db| {
             async move {
-                let (owner, once, title) = &own;
-                add_user(db, owner, now).await?;
+                add_user(db, &owner, now).await?;
                 expired(expiry).filter(KeyColumn::UserId.eq(owner.id().as_str())).exec(db).await?;
                 let key = idempotency_keys::ActiveModel {
                     user_id: Set(owner.id().as_str().to_owned()),
                     operation: Set(once.operation.to_owned()),
                     key: Set(once.key.as_str().to_owned()),
                     fingerprint: Set(once.fingerprint.clone()),
-                    task_ids: Set(id.0.as_bytes().to_vec()),
+                    task_ids: Set(tasks.iter().flat_map(|task| task.id.0.into_bytes()).collect()),
                     created_at: Set(now.to_utc()),
                 };
                 let whole = [KeyColumn::UserId, KeyColumn::Operation, KeyColumn::Key];
@@ -162,28 +168,74 @@ impl Repository {
                     .on_conflict(OnConflict::columns(whole).do_nothing().to_owned())
                     .exec_without_returning(db)
                     .await?;
-                if inserted == 0 {
-                    let known =
-                        (owner.id().as_str().to_owned(), once.operation.to_owned(), once.key.as_str().to_owned());
-                    return idempotency_keys::Entity::find_by_id(known).one(db).await.map(Inserted::Before);
+                if inserted > 0 {
+                    insert(db, &owner, &tasks).await?;
+                    return Ok(Created { data: tasks, is_replay: false });
                 }
-                new_task(owner, id, title, now).exec_with_returning(db).await.map(Inserted::Now)
+                let known = (owner.id().as_str().to_owned(), once.operation.to_owned(), once.key.as_str().to_owned());
+                match idempotency_keys::Entity::find_by_id(known).one(db).await? {
+                    Some(known) if known.fingerprint == once.fingerprint => {
+                        Ok(Created { data: replay(tasks, &known)?, is_replay: true })
+                    }
+                    Some(_) => Err(Error::KeyReused.into()),
+                    // It was purged between two statements.
+                    None => Err(Error::KeyInUse.into()),
+                }
             }
             .boxed()
         });
-        match done.await {
-            Ok(Inserted::Now(row)) => Ok(Created { task: row.into(), is_replay: false }),
-            Ok(Inserted::Before(Some(known))) if known.fingerprint == once.fingerprint => {
-                let id = Uuid::from_slice(&known.task_ids).map_err(Error::internal)?;
-                let task = Task::new(TaskId(id), owner.id().clone(), title.clone(), known.created_at.into());
-                Ok(Created { task, is_replay: true })
+        done.await.map_err(|stopped| match stopped {
+            Stopped::Failed(error) if is_lock_timeout(&error) => Error::KeyInUse,
+            stopped => stopped.into(),
+        })
+    }
+
+    /// Completes tasks of the owner, all or none, in one transaction, and answers them in no order.
+    ///
+    /// # Errors
+    /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
+    pub async fn complete_all(
+        &self,
+        owner: &Owner,
+        selection: Vec<SelectedTask>,
+        now: Timestamp,
+    ) -> Result<Vec<Task>, Error> {
+        let db = self.database.connection().await?;
+        let owner = owner.clone();
+        let done = db.transaction(move |db| {
+            async move {
+                lock(db, &owner, &selection, |row| row.is_completed).await?;
+                let mut ids = selection.iter().map(|task| task.id.0.into());
+                let mut values = vec![owner.id().as_str().into()];
+                values.extend(ids.next());
+                values.extend([None::<String>.into(), true.into(), now.to_utc().into()]);
+                values.extend(ids);
+                let text = change_of(selection.len());
+                let statement = Statement::from_sql_and_values(db.get_database_backend(), text, values);
+                Ok(tasks::Entity::find().from_raw_sql(statement).all(db).await?)
             }
-            Ok(Inserted::Before(Some(_))) => Err(Error::KeyReused),
-            // It was purged between two statements.
-            Ok(Inserted::Before(None)) => Err(Error::KeyInUse),
-            Err(error) if is_lock_timeout(&error) => Err(Error::KeyInUse),
-            Err(error) => Err(classify(error)),
-        }
+            .boxed()
+        });
+        let rows = done.await.map_err(|stopped: Stopped| Error::from(stopped))?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    /// Deletes tasks of the owner, all or none, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
+    pub async fn delete_all(&self, owner: &Owner, selection: Vec<SelectedTask>) -> Result<(), Error> {
+        let db = self.database.connection().await?;
+        let owner = owner.clone();
+        let done = db.transaction(move |db| {
+            async move {
+                lock(db, &owner, &selection, |_| false).await?;
+                tasks::Entity::delete_many().filter(keys(&owner, &selection)).exec(db).await?;
+                Ok(())
+            }
+            .boxed()
+        });
+        done.await.map_err(|stopped: Stopped| stopped.into())
     }
 
     /// Forgets the keys of all users that are older than `expiry`; how many there were.
@@ -247,12 +299,74 @@ pub struct Once {
     pub fingerprint: Vec<u8>,
 }
 
-/// What an insertion under a key found.
-enum Inserted {
-    /// The key was new, and so is the task.
-    Now(tasks::Model),
-    /// The key was known.
-    Before(Option<idempotency_keys::Model>),
+/// Why a transaction was taken back.
+enum Stopped {
+    /// The database failed.
+    Failed(DbErr),
+    /// What the database holds does not allow it.
+    Refused(Error),
+}
+
+impl From<DbErr> for Stopped {
+    fn from(error: DbErr) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Failed(error) => classify(error),
+            Stopped::Refused(error) => error,
+        }
+    }
+}
+
+/// Holds the selected tasks until the transaction ends, unless one is missing, or has another version than the selection
+/// wants and is not `done` either.
+///
+/// They are locked in the order of their ids: two transactions that want the same ones do not wait for each other.
+async fn lock(
+    db: &impl ConnectionTrait,
+    owner: &Owner,
+    selection: &[SelectedTask],
+    is_done: impl Fn(&tasks::Model) -> bool,
+) -> Result<(), Stopped> {
+    let query = tasks::Entity::find().filter(keys(owner, selection)).order_by_asc(Column::Id).lock_exclusive();
+    let rows: HashMap<_, _> = query.all(db).await?.into_iter().map(|row| (row.id, row)).collect();
+    let (mut missing, mut mismatches) = (Vec::new(), Vec::new());
+    for (place, selected) in selection.iter().enumerate() {
+        match rows.get(&selected.id.0) {
+            None => missing.push(place),
+            Some(row) if selected.version.is_some_and(|version| version != row.version) && !is_done(row) => {
+                mismatches.push((place, row.version));
+            }
+            Some(_) => {}
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Error::TasksNotFound(missing).into());
+    }
+    if !mismatches.is_empty() {
+        return Err(Error::VersionMismatches(mismatches).into());
+    }
+    Ok(())
+}
+
+/// The new tasks, as they were stored under a key that is known.
+fn replay(tasks: Vec<Task>, known: &idempotency_keys::Model) -> Result<Vec<Task>, Error> {
+    let ids = known.task_ids.chunks(16).map(Uuid::from_slice);
+    let again = tasks.into_iter().zip(ids).map(|(task, id)| {
+        let id = TaskId(id.map_err(Error::internal)?);
+        Ok(Task::new(id, task.user_id, task.title, known.created_at.into()))
+    });
+    again.collect()
 }
 
 async fn add_user(db: &impl ConnectionTrait, owner: &Owner, now: Timestamp) -> Result<(), DbErr> {
@@ -264,17 +378,19 @@ async fn add_user(db: &impl ConnectionTrait, owner: &Owner, now: Timestamp) -> R
         .map(drop)
 }
 
-/// The row of a new task.
-fn new_task(owner: &Owner, id: TaskId, title: &Title, now: Timestamp) -> Insert<tasks::ActiveModel> {
-    tasks::Entity::insert(tasks::ActiveModel {
+/// Stores new tasks. Asked as a query, which is tried again on a connection that turns out to be lost.
+async fn insert(db: &impl ConnectionTrait, owner: &Owner, tasks: &[Task]) -> Result<(), DbErr> {
+    let rows = tasks.iter().map(|task| tasks::ActiveModel {
         user_id: Set(owner.id().as_str().to_owned()),
-        id: Set(id.0),
-        title: Set(title.as_str().to_owned()),
-        is_completed: Set(false),
-        created_at: Set(now.to_utc()),
-        updated_at: Set(now.to_utc()),
+        id: Set(task.id.0),
+        title: Set(task.title.as_str().to_owned()),
+        is_completed: Set(task.is_completed),
+        created_at: Set(task.created_at.to_utc()),
+        updated_at: Set(task.updated_at.to_utc()),
         ..Default::default()
-    })
+    });
+    let statement = tasks::Entity::insert_many(rows).build(db.get_database_backend());
+    db.query_all_raw(statement).await.map(drop)
 }
 
 /// The keys that are older than this.
@@ -285,6 +401,11 @@ fn expired(expiry: Timestamp) -> DeleteMany<idempotency_keys::Entity> {
 /// The owner's task with this id.
 fn key(owner: &Owner, TaskId(id): TaskId) -> Condition {
     filter(owner, None).add(Column::Id.eq(id))
+}
+
+/// The owner's tasks of a selection.
+fn keys(owner: &Owner, selection: &[SelectedTask]) -> Condition {
+    filter(owner, None).add(Column::Id.is_in(selection.iter().map(|task| task.id.0)))
 }
 
 /// The owner's tasks; with `is_completed`, only completed or only open ones.

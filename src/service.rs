@@ -1,27 +1,52 @@
 //! What each operation does: the rules between the contract and the storage.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Mutex;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tasks_api::{
-    Created, Cursor, Error, IdempotencyKey, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, Task, TaskId,
-    TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
+    Created, Cursor, Error, IdempotencyKey, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, SelectedTask,
+    Task, TaskId, TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
 };
-use uuid::Uuid;
+use uuid::{ContextV7, Uuid};
 
 use crate::repository::{Change, Once, Repository};
 
 /// The tasks of all users, behind the contract.
 pub struct Tasks {
     repository: Repository,
+    clock: Clock,
 }
 
 impl Tasks {
     /// Serves what the repository stores.
     #[must_use]
-    pub fn new(repository: Repository) -> Self {
-        Self { repository }
+    pub fn new(repository: Repository, clock: Clock) -> Self {
+        Self { repository, clock }
+    }
+
+    /// Creates tasks, in this order, by an operation of this name.
+    async fn insert(
+        &self,
+        owner: &Owner,
+        operation: &'static str,
+        new: Vec<NewTask>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Created<Vec<Task>>, Error> {
+        let now = self.clock.now();
+        let task = |new: NewTask| Task::new(self.clock.id(now), owner.id().clone(), new.title, now);
+        let tasks: Vec<_> = new.into_iter().map(task).collect();
+        let Some(key) = key else {
+            self.repository.insert(owner, &tasks, now).await?;
+            return Ok(Created { data: tasks, is_replay: false });
+        };
+        // No title has a line break in it.
+        let titles: Vec<_> = tasks.iter().map(|task| task.title.as_str()).collect();
+        let fingerprint = digest(&SHA256, titles.join("\n").as_bytes()).as_ref().to_vec();
+        let once = Once { operation, key, fingerprint };
+        self.repository.insert_once(owner, once, tasks, now, (now.to_utc() - KEPT).into()).await
     }
 
     /// Every write to a task that exists is a change of some members.
@@ -35,7 +60,10 @@ impl Tasks {
         if change == Change::default() {
             return self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound);
         }
-        self.write(owner, id, condition, |version| self.repository.change(owner, id, &change, version, now())).await
+        self.write(owner, id, condition, |version| {
+            self.repository.change(owner, id, &change, version, self.clock.now())
+        })
+        .await
     }
 
     /// Does a write that names the version which it is for, or none. The write checks the version in its own
@@ -66,9 +94,35 @@ impl Tasks {
     }
 }
 
-/// The one clock: times are made here, in whole microseconds, and never by the database.
-fn now() -> Timestamp {
-    chrono::Utc::now().into()
+/// The one clock: times and ids are made here, and never by the database.
+pub struct Clock {
+    time: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    ids: Mutex<ContextV7>,
+}
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::of(Utc::now)
+    }
+
+    /// The clock that shows this time.
+    pub fn of(time: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        Self { time: Box::new(time), ids: Mutex::default() }
+    }
+
+    /// The time, in whole microseconds.
+    fn now(&self) -> Timestamp {
+        (self.time)().into()
+    }
+
+    /// A new id: the order of a clock's ids is that in which they were made, also when its time was set back meanwhile.
+    fn id(&self, now: Timestamp) -> TaskId {
+        let now = now.to_utc();
+        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+        TaskId(Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, seconds, now.timestamp_subsec_nanos())))
+    }
 }
 
 /// For how long a key is kept.
@@ -77,7 +131,7 @@ const KEPT: TimeDelta = TimeDelta::hours(24);
 /// An idempotency key that is older than this is forgotten.
 #[must_use]
 pub fn expiry() -> Timestamp {
-    (chrono::Utc::now() - KEPT).into()
+    (Utc::now() - KEPT).into()
 }
 
 impl TaskService for Tasks {
@@ -95,16 +149,19 @@ impl TaskService for Tasks {
         Ok(TaskPage { data, meta })
     }
 
-    async fn create(&self, owner: &Owner, new: NewTask, key: Option<IdempotencyKey>) -> Result<Created, Error> {
-        // Version 7 of one process never goes back: the order of ids is the order of creation.
-        let (id, now) = (TaskId(Uuid::now_v7()), now());
-        let Some(key) = key else {
-            let task = self.repository.insert(owner, id, &new.title, now).await?;
-            return Ok(Created { task, is_replay: false });
-        };
-        let fingerprint = digest(&SHA256, new.title.as_str().as_bytes()).as_ref().to_vec();
-        let once = Once { operation: "createTask", key, fingerprint };
-        self.repository.insert_once(owner, &once, id, &new.title, now, expiry()).await
+    async fn create(&self, owner: &Owner, new: NewTask, key: Option<IdempotencyKey>) -> Result<Created<Task>, Error> {
+        let Created { data, is_replay } = self.insert(owner, "createTask", vec![new], key).await?;
+        let task = data.into_iter().next().ok_or_else(|| Error::internal("a creation of nothing"))?;
+        Ok(Created { data: task, is_replay })
+    }
+
+    async fn create_all(
+        &self,
+        owner: &Owner,
+        new: Vec<NewTask>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Created<Vec<Task>>, Error> {
+        self.insert(owner, "bulkCreateTasks", new, key).await
     }
 
     async fn get(&self, owner: &Owner, id: TaskId) -> Result<Task, Error> {
@@ -145,6 +202,17 @@ impl TaskService for Tasks {
 
     async fn delete(&self, owner: &Owner, id: TaskId, condition: Option<IfMatch>) -> Result<(), Error> {
         self.write(owner, id, condition, |version| self.repository.delete(owner, id, version)).await
+    }
+
+    async fn complete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> Result<Vec<Task>, Error> {
+        let places: HashMap<_, _> = tasks.iter().enumerate().map(|(place, task)| (task.id, place)).collect();
+        let mut completed = self.repository.complete_all(owner, tasks, self.clock.now()).await?;
+        completed.sort_by_key(|task| places.get(&task.id).copied());
+        Ok(completed)
+    }
+
+    async fn delete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> Result<(), Error> {
+        self.repository.delete_all(owner, tasks).await
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send {

@@ -20,7 +20,7 @@ use crate::json::JSON;
 use crate::newtype::never;
 use crate::task::READ_ONLY;
 
-/// The longest body that an operation reads, in bytes.
+/// The longest body that most operations read, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
 
 /// An object that a request carries.
@@ -33,6 +33,31 @@ pub(crate) trait RequestObject: Type + DeserializeOwned {
 
     /// The media types in which it may come.
     const MEDIA_TYPES: &'static [&'static str] = &[JSON];
+
+    /// The longest body that is read, in bytes.
+    const MAX_BYTES: usize = MAX_BYTES;
+
+    /// The list in it, where it has one, of which each entry is looked at by itself.
+    const LIST: Option<List> = None;
+
+    /// What is wrong with it as a whole, where every part by itself is right.
+    fn check(&self) -> Vec<Fault> {
+        vec![]
+    }
+}
+
+/// A list of objects in a [`RequestObject`].
+pub(crate) struct List {
+    name: &'static str,
+    close: fn(&mut Registry),
+    find_faults: fn(&Value, &str, &mut Vec<Fault>),
+}
+
+impl List {
+    /// The list of this name, with entries of this type.
+    pub(crate) const fn of<T: Type + DeserializeOwned>(name: &'static str) -> Self {
+        Self { name, close: close::<T>, find_faults: find_faults::<T> }
+    }
 }
 
 /// The JSON body of a request, refused with the pointers of all that is wrong with it.
@@ -45,9 +70,9 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
 
     fn register(registry: &mut Registry) {
         T::register(registry);
-        // `Body` refuses unknown members, so the schema says it.
-        if let Some(schema) = registry.schemas.get_mut(T::name().as_ref()) {
-            schema.additional_properties = Some(Box::new(never()));
+        close::<T>(registry);
+        if let Some(list) = T::LIST {
+            (list.close)(registry);
         }
     }
 
@@ -69,7 +94,7 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
     ) -> poem::Result<Self> {
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let bytes = read(body.take()?, length, MAX_BYTES).await?;
+        let bytes = read(body.take()?, length, T::MAX_BYTES).await?;
         if bytes.is_empty()
             && let Some(absent) = T::absent()
         {
@@ -118,35 +143,71 @@ fn is_one_of(media_types: &[&str], request: &Request) -> bool {
     media_types.iter().any(|known| sent.eq_ignore_ascii_case(known.as_bytes()))
 }
 
+/// Says in the schema that unknown members are refused.
+fn close<T: Type>(registry: &mut Registry) {
+    if let Some(schema) = registry.schemas.get_mut(T::name().as_ref()) {
+        schema.additional_properties = Some(Box::new(never()));
+    }
+}
+
 /// Reads one JSON object.
 fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
     // serde takes an array for a struct.
     let is_object = bytes.trim_ascii_start().starts_with(b"{");
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let fault = if is_object {
-        match serde_path_to_error::deserialize(&mut json) {
-            Ok(value) => match json.end() {
-                Ok(()) => return Ok(value),
-                Err(error) => return Err(malformed(&error)),
-            },
-            Err(error) => {
-                let pointer = pointer(error.path());
-                Some((pointer, error.into_inner()))
+    let mut repeated = None;
+    if is_object {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        match serde_path_to_error::deserialize::<_, T>(&mut json) {
+            Ok(value) => {
+                json.end().map_err(|error| malformed(&error))?;
+                return check(value);
             }
+            Err(error) => repeated = twice(&error),
         }
-    } else {
-        None
-    };
+    }
     // What follows is only for a body that is refused, and may take its time: the whole of it must be JSON first.
     let tree: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+    let mut faults = Vec::new();
+    find_faults::<T>(&tree, "", &mut faults);
+    if let Some(list) = T::LIST
+        && let Some(entries) = tree.get(list.name).and_then(Value::as_array)
+    {
+        // From outside the list, only the first fault of the first faulty entry shows.
+        let (at, below) = (format!("/{}", list.name), format!("/{}/", list.name));
+        faults.retain(|fault| !fault.pointer.as_deref().unwrap_or_default().starts_with(&below));
+        for (place, entry) in entries.iter().enumerate() {
+            if faults.len() >= Error::MAX_FAULTS {
+                break;
+            }
+            (list.find_faults)(entry, &format!("{at}/{place}"), &mut faults);
+        }
+    }
+    if let Some(repeated) = repeated {
+        // The tree has the last of its values, which may be wrong too.
+        faults.retain(|fault| fault.pointer != repeated.pointer);
+        faults.push(repeated);
+    }
+    faults.truncate(Error::MAX_FAULTS);
+    Err(Error::Invalid(faults))
+}
+
+/// Whether what reads well makes sense.
+fn check<T: RequestObject>(value: T) -> Result<T, Error> {
+    let mut faults = value.check();
+    faults.truncate(Error::MAX_FAULTS);
+    if faults.is_empty() { Ok(value) } else { Err(Error::Invalid(faults)) }
+}
+
+/// Finds what is wrong with a value that should be a `T` and stands at this pointer.
+fn find_faults<T: Type + DeserializeOwned>(tree: &Value, at: &str, faults: &mut Vec<Fault>) {
     let Value::Object(members) = tree else {
-        return Err(Error::invalid(Fault::body("", "must be a JSON object")));
+        faults.push(Fault::body(at, "must be a JSON object"));
+        return;
     };
     let (known, required) = members_of::<T>();
     let sent: BTreeSet<&str> = members.keys().map(String::as_str).collect();
-    let mut faults = Vec::new();
     for name in required.iter().filter(|name| !sent.contains(*name)) {
-        faults.push(Fault::body(format!("/{name}"), "is required"));
+        faults.push(Fault::body(format!("{at}/{name}"), "is required"));
     }
     for name in sent.iter().filter(|name| !known.contains(*name)).take(Error::MAX_FAULTS) {
         let detail = if READ_ONLY.contains(name) {
@@ -154,18 +215,21 @@ fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
         } else {
             format!("is unknown here; the members are {}", known.join(", "))
         };
-        faults.push(Fault::body(format!("/{}", escape(name)), detail));
+        faults.push(Fault::body(format!("{at}/{}", escape(name)), detail));
     }
-    if let Some((pointer, error)) = fault {
-        let text = error.to_string();
-        if let Some(name) = text.strip_prefix("duplicate field `").and_then(|t| t.split('`').next()) {
-            faults.push(Fault::body(format!("/{name}"), "is sent twice; send it once"));
-        } else if !text.starts_with("missing field") && !text.starts_with("unknown field") {
-            faults.push(Fault::body(pointer, in_our_words(&text)));
+    if let Err(error) = serde_path_to_error::deserialize::<_, T>(tree) {
+        let text = error.inner().to_string();
+        if !text.starts_with("missing field") && !text.starts_with("unknown field") {
+            faults.push(Fault::body(format!("{at}{}", pointer(error.path())), in_our_words(&text)));
         }
     }
-    faults.truncate(Error::MAX_FAULTS);
-    Err(Error::Invalid(faults))
+}
+
+/// The fault of a member that is sent twice, which only the text shows.
+fn twice(error: &serde_path_to_error::Error<serde_json::Error>) -> Option<Fault> {
+    let text = error.inner().to_string();
+    let name = text.strip_prefix("duplicate field `")?.split('`').next()?;
+    Some(Fault::body(format!("{}/{name}", pointer(error.path())), "is sent twice; send it once"))
 }
 
 /// The names of the members of `T`, and of those the required ones.

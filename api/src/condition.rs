@@ -6,6 +6,7 @@
 use poem_openapi::registry::MetaSchema;
 use serde_json::json;
 
+use crate::error::{Error, Fault, Location};
 use crate::field::RequestField;
 use crate::newtype::Invalid;
 
@@ -29,6 +30,12 @@ pub(crate) enum IfNoneMatch {
 }
 
 impl IfMatch {
+    /// The refusal of a write that has none, by a server that insists on it.
+    pub(crate) fn missing() -> Error {
+        let detail = "is required by this server; send the ETag of what the change is based on, or * to overwrite it";
+        Error::ConditionRequired(vec![Fault::parameter(Location::Header, "If-Match", detail)])
+    }
+
     /// Whether a task of this version may be written.
     #[must_use]
     pub fn allows(&self, version: i64) -> bool {

@@ -35,6 +35,8 @@ pub enum Error {
     Forbidden,
     /// 404: the owner has no such task.
     TaskNotFound,
+    /// 404: of the tasks that the body names, the owner has none at these places.
+    TasksNotFound(Vec<usize>),
     /// 404: nothing is served at this path.
     PathNotFound,
     /// 405: the path does not know the method; the methods that it knows, as `Allow` lists them.
@@ -45,12 +47,14 @@ pub enum Error {
     KeyReused,
     /// 412: the task has this version, and not one that the request's `If-Match` names.
     VersionMismatch(i64),
+    /// 412: of the tasks that the body names, those at these places have these versions, and not the ones it says.
+    VersionMismatches(Vec<(usize, i64)>),
     /// 413: the body is longer than this many bytes.
     BodyTooLarge(usize),
     /// 415: the body is of another media type than these.
     UnsupportedMediaType(&'static [&'static str]),
-    /// 428: the server takes no write without `If-Match`.
-    ConditionRequired,
+    /// 428: the server takes no write without a condition, which is missing here.
+    ConditionRequired(Vec<Fault>),
     /// 503: the time for the request is over, and whether its work was done is not known.
     TimedOut,
     /// 503: the work cannot be done now; worth another try in a while.
@@ -106,6 +110,9 @@ pub struct Fault {
     pub name: Option<String>,
     /// What to change.
     pub detail: String,
+    /// The version that the task has; only where the request was about another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<i64>,
 }
 
 /// A place outside the body.
@@ -124,12 +131,18 @@ pub enum Location {
 impl Fault {
     /// A fault in the body.
     pub fn body(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: Some(pointer.into()), location: None, name: None, detail: detail.into() }
+        Self { pointer: Some(pointer.into()), location: None, name: None, detail: detail.into(), current_version: None }
     }
 
     /// A fault in a parameter.
     pub fn parameter(location: Location, name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: None, location: Some(location), name: Some(name.into()), detail: detail.into() }
+        Self {
+            pointer: None,
+            location: Some(location),
+            name: Some(name.into()),
+            detail: detail.into(),
+            current_version: None,
+        }
     }
 }
 
@@ -151,7 +164,7 @@ pub struct Problem {
     pub code: ProblemCode,
     /// The id of the request, also in the server's log.
     pub request_id: String,
-    /// Each part of the request that was refused; only where the request itself is at fault.
+    /// Each part of the request that was refused; only where parts of it can be named.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
     pub errors: Option<Vec<Fault>>,
@@ -333,15 +346,15 @@ impl Error {
             Self::Invalid(_) => ProblemCode::InvalidRequest,
             Self::Unauthorized(fault) => fault.code(),
             Self::Forbidden => ProblemCode::UserMismatch,
-            Self::TaskNotFound => ProblemCode::TaskNotFound,
+            Self::TaskNotFound | Self::TasksNotFound(_) => ProblemCode::TaskNotFound,
             Self::PathNotFound => ProblemCode::PathNotFound,
             Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,
             Self::KeyInUse => ProblemCode::KeyInUse,
             Self::KeyReused => ProblemCode::KeyReused,
-            Self::VersionMismatch(_) => ProblemCode::VersionMismatch,
+            Self::VersionMismatch(_) | Self::VersionMismatches(_) => ProblemCode::VersionMismatch,
             Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
             Self::UnsupportedMediaType(_) => ProblemCode::UnsupportedMediaType,
-            Self::ConditionRequired => ProblemCode::ConditionRequired,
+            Self::ConditionRequired(_) => ProblemCode::ConditionRequired,
             Self::TimedOut => ProblemCode::TimedOut,
             Self::Unavailable(_) => ProblemCode::Unavailable,
             Self::Internal(_) => ProblemCode::InternalError,
@@ -362,6 +375,14 @@ impl Error {
                 }
                 faults => format!("{} parts of the request must be changed; see errors.", faults.len()),
             },
+            Self::TasksNotFound(places) => format!(
+                "{} of the tasks that the body names are not there; see errors. Nothing was changed.",
+                places.len()
+            ),
+            Self::VersionMismatches(places) => format!(
+                "{} of the tasks that the body names have other versions now; see errors. Nothing was changed.",
+                places.len()
+            ),
             Self::MethodNotAllowed(allow) => format!("The path knows {allow}."),
             Self::VersionMismatch(current) => {
                 format!("The task has version {current} now. Read it again, and send If-Match with its ETag.")
@@ -374,7 +395,11 @@ impl Error {
         };
         let errors = match self {
             Self::MalformedJson(place) => Some(vec![Fault::body("", place)]),
-            Self::Invalid(faults) => Some(faults.clone()),
+            Self::Invalid(faults) | Self::ConditionRequired(faults) => Some(faults.clone()),
+            Self::TasksNotFound(places) => Some(places.iter().map(|place| not_found(*place)).collect()),
+            Self::VersionMismatches(places) => {
+                Some(places.iter().map(|(place, current)| mismatch(*place, *current)).collect())
+            }
             _ => None,
         };
         Problem {
@@ -437,6 +462,17 @@ impl Error {
         }
         Self::internal(error.to_string())
     }
+}
+
+/// The fault of a body that names, at this place, a task which is not there.
+fn not_found(place: usize) -> Fault {
+    Fault::body(format!("/tasks/{place}/id"), "is the id of no task of the user; leave the task out")
+}
+
+/// The fault of a body that names, at this place, a task which has this version and not the one that it says.
+fn mismatch(place: usize, current: i64) -> Fault {
+    let detail = format!("is not the task's version, which is {current} now; read the task again");
+    Fault { current_version: Some(current), ..Fault::body(format!("/tasks/{place}/version"), detail) }
 }
 
 /// Our sentence out of poem-openapi's `failed to parse "Type": sentence`.
@@ -522,10 +558,29 @@ impl ResponseError for Error {
     }
 }
 
+/// A status that an operation can refuse with.
+#[derive(Debug, Clone, Copy)]
+pub struct Status {
+    /// The status.
+    pub code: u16,
+    /// What it means there.
+    pub meaning: &'static str,
+    /// The header that comes with it, beside those of every problem.
+    pub(crate) header: Option<StatusHeader>,
+}
+
+/// A header that comes with some statuses only.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum StatusHeader {
+    Challenge,
+    ETag,
+    RetryAfter,
+}
+
 /// The statuses that one operation can refuse with.
 pub trait Statuses: Send + Sync + 'static {
     /// Each with what it means there.
-    const STATUSES: &'static [(u16, &'static str)];
+    const STATUSES: &'static [Status];
 }
 
 /// An [`Error`] of an operation whose document lists the statuses `S` and no others.
@@ -555,28 +610,29 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
             deprecated: false,
             schema,
         };
-        let responses = S::STATUSES.iter().map(|&(status, description)| MetaResponse {
-            description,
-            status: Some(status),
+        let responses = S::STATUSES.iter().map(|status| MetaResponse {
+            description: status.meaning,
+            status: Some(status.code),
             status_range: None,
             content: vec![MetaMediaType { content_type: ProblemJson::MEDIA_TYPE, schema: Problem::schema_ref() }],
-            headers: [
-                (status, header("Cache-Control", "A problem is not kept by caches.", NoStore::schema_ref())),
-                (
-                    401,
-                    header(
-                        "WWW-Authenticate",
-                        "How to authenticate; with the error when a token was sent.",
-                        Challenge::schema_ref(),
-                    ),
+            headers: std::iter::once(header(
+                "Cache-Control",
+                "A problem is not kept by caches.",
+                NoStore::schema_ref(),
+            ))
+            .chain(status.header.map(|which| match which {
+                StatusHeader::Challenge => header(
+                    "WWW-Authenticate",
+                    "How to authenticate; with the error when a token was sent.",
+                    Challenge::schema_ref(),
                 ),
-                (412, header("ETag", "The version that the task has, as a strong entity tag.", ETag::schema_ref())),
-                (409, header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())),
-                (503, header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())),
-            ]
-            .into_iter()
-            .filter(|(on, _)| *on == status)
-            .map(|(_, header)| header)
+                StatusHeader::ETag => {
+                    header("ETag", "The version that the task has, as a strong entity tag.", ETag::schema_ref())
+                }
+                StatusHeader::RetryAfter => {
+                    header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())
+                }
+            }))
             .collect(),
         });
         MetaResponses { responses: responses.collect() }

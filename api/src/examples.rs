@@ -6,6 +6,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::body::MAX_BYTES;
+use crate::bulk::{self, NewTasks, SelectedTask, TaskList, TaskSelection};
+use crate::condition::IfMatch;
 use crate::error::{Error, Fault, Location, TokenFault};
 use crate::health::{Health, HealthStatus};
 use crate::json::JSON;
@@ -49,6 +51,19 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
             (Request, "reopen", value(TaskCompletion { is_completed: Some(false) })),
             (Status(200), "completed", one(completed())),
         ],
+        "bulkCreateTasks" => vec![
+            (Request, "tasks", value(NewTasks { tasks: vec![create(), NewTask { title: title("Call the plumber") }] })),
+            (Status(201), "created", value(TaskList { data: vec![open(), second()] })),
+        ],
+        "bulkCompleteTasks" => vec![
+            (Request, "tasks", value(TaskSelection { tasks: vec![any(&open()), any(&completed())] })),
+            (Request, "versions", value(TaskSelection { tasks: vec![of_its_version(&open()), any(&completed())] })),
+            (Status(200), "completed", value(TaskList { data: vec![completed_now(), completed()] })),
+        ],
+        "bulkDeleteTasks" => vec![
+            (Request, "tasks", value(TaskSelection { tasks: vec![any(&open()), any(&completed())] })),
+            (Request, "versions", value(TaskSelection { tasks: vec![of_its_version(&open()), any(&completed())] })),
+        ],
         "getLiveness" | "getReadiness" => {
             vec![(Status(200), "ok", value(Health { status: HealthStatus::Ok }))]
         }
@@ -56,14 +71,22 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
     }
 }
 
-/// The examples of a refusal with this status.
-pub(crate) fn problems(status: &str, has_body: bool) -> Vec<(&'static str, Value)> {
+/// The examples of an operation's refusal with this status.
+pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<(&'static str, Value)> {
     let problem = |error: Error| value(error.problem("019ab0d2-80aa-7bd1-8e24-5a1f3c6d9b02"));
+    let is_bulk = operation_id.starts_with("bulk");
     match status {
         "400" if has_body => vec![
             (
                 "invalidMember",
-                problem(Error::invalid(Fault::body("/title", "must contain a character that is not white space"))),
+                problem(Error::invalid(match operation_id {
+                    "completeTask" => Fault::body("/is_completed", "must be a boolean, not null"),
+                    "bulkCreateTasks" => {
+                        Fault::body("/tasks/1/title", "must contain a character that is not white space")
+                    }
+                    _ if is_bulk => Fault::body("/tasks/1/id", "repeats /tasks/0/id; name each task once"),
+                    _ => Fault::body("/title", "must contain a character that is not white space"),
+                })),
             ),
             (
                 "malformedJson",
@@ -84,13 +107,17 @@ pub(crate) fn problems(status: &str, has_body: bool) -> Vec<(&'static str, Value
             vec![("noToken", problem(TokenFault::Missing.into())), ("expired", problem(TokenFault::Expired.into()))]
         }
         "403" => vec![("otherUser", problem(Error::Forbidden))],
+        "404" if is_bulk => vec![("noSuchTask", problem(Error::TasksNotFound(vec![1])))],
         "404" => vec![("noSuchTask", problem(Error::TaskNotFound))],
         "409" => vec![("stillRunning", problem(Error::KeyInUse))],
         "422" => vec![("otherRequest", problem(Error::KeyReused))],
+        "412" if is_bulk => vec![("changedMeanwhile", problem(Error::VersionMismatches(vec![(0, 8)])))],
         "412" => vec![("changedMeanwhile", problem(Error::VersionMismatch(8)))],
+        "413" if is_bulk => vec![("tooLarge", problem(Error::BodyTooLarge(bulk::MAX_BYTES)))],
         "413" => vec![("tooLarge", problem(Error::BodyTooLarge(MAX_BYTES)))],
         "415" => vec![("notJson", problem(Error::UnsupportedMediaType(&[JSON])))],
-        "428" => vec![("noCondition", problem(Error::ConditionRequired))],
+        "428" if is_bulk => vec![("noCondition", problem(bulk::version_required(std::iter::once(0))))],
+        "428" => vec![("noCondition", problem(IfMatch::missing()))],
         "500" => vec![("bug", problem(Error::internal("an example")))],
         "503" => vec![
             ("databaseAway", problem(Error::Unavailable("an example".into()))),
@@ -146,6 +173,27 @@ fn open() -> Task {
 
 fn renamed() -> Task {
     Task { title: title("Buy oat milk and bread"), updated_at: at(START + 60_456), version: 2, ..open() }
+}
+
+/// Created with [`open`].
+fn second() -> Task {
+    let id = TaskId(Uuid::from_u128(0x019c_13be_7ac0_7a43_9f5c_8be1_07d2_65f8));
+    Task { id, title: title("Call the plumber"), ..open() }
+}
+
+fn completed_now() -> Task {
+    let now = at(START + 180_012);
+    Task { is_completed: true, completed_at: Nullable(Some(now)), updated_at: now, version: 2, ..open() }
+}
+
+/// A task of any version.
+fn any(task: &Task) -> SelectedTask {
+    SelectedTask { id: task.id, version: None }
+}
+
+/// A task of its version.
+fn of_its_version(task: &Task) -> SelectedTask {
+    SelectedTask { id: task.id, version: Some(task.version) }
 }
 
 fn completed() -> Task {

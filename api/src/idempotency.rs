@@ -6,7 +6,6 @@ use serde_json::json;
 
 use crate::field::RequestField;
 use crate::newtype::Invalid;
-use crate::task::Task;
 
 /// The name that a client gives to a creation: 1 to 255 visible ASCII characters. A key in quotes, as the draft writes
 /// it, and one without are the same.
@@ -39,11 +38,11 @@ impl RequestField for IdempotencyKey {
     }
 }
 
-/// A task that a request created: this one, or an earlier one with the same key.
+/// What a request created, this one or an earlier one with the same key: a task, or several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Created {
-    /// The task as it was when it was created.
-    pub task: Task,
+pub struct Created<T> {
+    /// It as it was when it was created.
+    pub data: T,
     /// Whether an earlier request created it.
     pub is_replay: bool,
 }

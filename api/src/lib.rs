@@ -6,6 +6,7 @@
 //! [`routes`] serves it over a [`TaskService`] and an [`Authenticate`]; `README.md` has the rules of the contract.
 
 mod body;
+mod bulk;
 mod condition;
 mod docs;
 mod error;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
 
+pub use crate::bulk::SelectedTask;
 pub use crate::condition::IfMatch;
 pub use crate::error::{Cause, Error, Fault, Location, Problem, ProblemCode, TokenFault};
 pub use crate::idempotency::{Created, IdempotencyKey};

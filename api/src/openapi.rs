@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use poem_openapi::{LicenseObject, OpenApiService};
 use serde_json::{Value, json};
 
+use crate::bulk::SelectedTask;
 use crate::condition::IfMatch;
 use crate::error::Error;
 use crate::examples::{Place, examples, problems};
@@ -65,7 +66,7 @@ fn document() -> Value {
             .map(|responses| responses.keys().cloned().collect())
             .unwrap_or_default();
         for status in statuses {
-            for (name, value) in problems(&status, has_body) {
+            for (name, value) in problems(&id, &status, has_body) {
                 add_example(response(operation, &status), name, &value);
             }
         }
@@ -113,12 +114,15 @@ struct Nobody;
 #[rustfmt::skip]
 impl TaskService for Nobody {
     async fn list(&self, _: &Owner, _: PageRequest) -> Result<TaskPage, Error> { nobody() }
-    async fn create(&self, _: &Owner, _: NewTask, _: Option<IdempotencyKey>) -> Result<Created, Error> { nobody() }
+    async fn create(&self, _: &Owner, _: NewTask, _: Option<IdempotencyKey>) -> Result<Created<Task>, Error> { nobody() }
+    async fn create_all(&self, _: &Owner, _: Vec<NewTask>, _: Option<IdempotencyKey>) -> Result<Created<Vec<Task>>, Error> { nobody() }
     async fn get(&self, _: &Owner, _: TaskId) -> Result<Task, Error> { nobody() }
     async fn update(&self, _: &Owner, _: TaskId, _: TaskUpdate, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn patch(&self, _: &Owner, _: TaskId, _: TaskPatch, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn complete(&self, _: &Owner, _: TaskId, _: bool, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn delete(&self, _: &Owner, _: TaskId, _: Option<IfMatch>) -> Result<(), Error> { nobody() }
+    async fn complete_all(&self, _: &Owner, _: Vec<SelectedTask>) -> Result<Vec<Task>, Error> { nobody() }
+    async fn delete_all(&self, _: &Owner, _: Vec<SelectedTask>) -> Result<(), Error> { nobody() }
     async fn ready(&self) -> Result<(), Error> { nobody() }
 }
 

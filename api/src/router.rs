@@ -6,8 +6,9 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::{ApiResponse, OpenApi, Tags};
 
 use crate::body::{Body, RequestObject};
+use crate::bulk::{NewTasks, SelectedTask, TaskList, TaskSelection, version_required};
 use crate::condition::{IfMatch, IfNoneMatch};
-use crate::error::{Error, Fault, Location, Refusal, Statuses};
+use crate::error::{Error, Fault, Location, Refusal, Status, StatusHeader, Statuses};
 use crate::field::Field;
 use crate::header::{
     ByToken, ETag, Location as TaskLocation, NoStore, PageTag, Private, PrivateAsIs, Replayed, RequestId,
@@ -96,7 +97,7 @@ impl<S: TaskService> TaskRouter<S> {
         body: Body<NewTask>,
     ) -> Result<CreatedAnswer, Refusal<OnCreate>> {
         let owner = caller.owner_of(&user_id)?;
-        let Created { task, is_replay } = self.service.create(&owner, body.0, idempotency_key.0).await?;
+        let Created { data: task, is_replay } = self.service.create(&owner, body.0, idempotency_key.0).await?;
         let (etag, location) = (ETag::from(&task), TaskLocation::from(&task));
         let replayed = is_replay.then_some(Replayed);
         Ok(CreatedAnswer::Created(Json(TaskEnvelope { data: task }), etag, location, replayed, PrivateAsIs, ByToken))
@@ -227,6 +228,82 @@ impl<S: TaskService> TaskRouter<S> {
         Ok(DeletedAnswer::Deleted(Private, ByToken))
     }
 
+    /// Create tasks
+    ///
+    /// 1 to 100, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction). They are
+    /// created in the order of the request, so a list, newest first, has the last of them on top.
+    #[oai(
+        path = "/api/:user_id/tasks/bulk-create",
+        method = "post",
+        operation_id = "bulkCreateTasks",
+        tag = "Tag::Tasks"
+    )]
+    async fn bulk_create_tasks(
+        &self,
+        caller: Caller,
+        /// Whose tasks: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// The client's own name for this creation. Sent again within 24 hours, also after tasks were changed or
+        /// deleted, it is answered as the first time and creates nothing.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Field<IdempotencyKey>,
+        body: Body<NewTasks>,
+    ) -> Result<CreatedListAnswer, Refusal<OnBulkCreate>> {
+        let owner = caller.owner_of(&user_id)?;
+        let Created { data, is_replay } = self.service.create_all(&owner, body.0.tasks, idempotency_key.0).await?;
+        Ok(CreatedListAnswer::Created(Json(TaskList { data }), is_replay.then_some(Replayed), Private, ByToken))
+    }
+
+    /// Complete tasks
+    ///
+    /// 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
+    /// one that has another `version` than the request names; but a task that is completed already keeps its version and
+    /// times, whatever version is named, so that a repeat succeeds.
+    #[oai(
+        path = "/api/:user_id/tasks/bulk-complete",
+        method = "post",
+        operation_id = "bulkCompleteTasks",
+        tag = "Tag::Tasks"
+    )]
+    async fn bulk_complete_tasks(
+        &self,
+        caller: Caller,
+        /// Whose tasks: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        body: Body<TaskSelection>,
+    ) -> Result<ListAnswer, Refusal<OnSelection>> {
+        let tasks = self.selected(body)?;
+        let owner = caller.owner_of(&user_id)?;
+        let data = self.service.complete_all(&owner, tasks).await?;
+        Ok(ListAnswer::Tasks(Json(TaskList { data }), Private, ByToken))
+    }
+
+    /// Delete tasks
+    ///
+    /// 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
+    /// one that has another `version` than the request names.
+    #[oai(
+        path = "/api/:user_id/tasks/bulk-delete",
+        method = "post",
+        operation_id = "bulkDeleteTasks",
+        tag = "Tag::Tasks"
+    )]
+    async fn bulk_delete_tasks(
+        &self,
+        caller: Caller,
+        /// Whose tasks: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        body: Body<TaskSelection>,
+    ) -> Result<DeletedAnswer, Refusal<OnSelection>> {
+        let tasks = self.selected(body)?;
+        let owner = caller.owner_of(&user_id)?;
+        self.service.delete_all(&owner, tasks).await?;
+        Ok(DeletedAnswer::Deleted(Private, ByToken))
+    }
+
     /// Tell whether the server is alive
     ///
     /// Asks nothing of the database.
@@ -249,7 +326,14 @@ impl<S: TaskService> TaskRouter<S> {
 impl<S> TaskRouter<S> {
     /// What a write depends on; a server may insist on it.
     fn condition(&self, if_match: Field<IfMatch>) -> Result<Option<IfMatch>, Error> {
-        if if_match.0.is_none() && self.requires_condition { Err(Error::ConditionRequired) } else { Ok(if_match.0) }
+        if if_match.0.is_none() && self.requires_condition { Err(IfMatch::missing()) } else { Ok(if_match.0) }
+    }
+
+    /// The tasks that a write is about, each with the version on which it depends; a server may insist on that.
+    fn selected(&self, body: Body<TaskSelection>) -> Result<Vec<SelectedTask>, Error> {
+        let tasks = body.0.tasks;
+        let bare = || tasks.iter().enumerate().filter(|(_, task)| task.version.is_none()).map(|(place, _)| place);
+        if self.requires_condition && bare().next().is_some() { Err(version_required(bare())) } else { Ok(tasks) }
     }
 }
 
@@ -400,8 +484,41 @@ enum CreatedAnswer {
 }
 
 #[derive(ApiResponse)]
+enum ListAnswer {
+    /// The tasks, in the order of the request.
+    #[oai(status = 200)]
+    Tasks(
+        Json<TaskList>,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum CreatedListAnswer {
+    /// The tasks were created; they come in the order of the request.
+    #[oai(status = 201)]
+    Created(
+        Json<TaskList>,
+        /// The tasks were created by an earlier request with the same `Idempotency-Key`; they may have changed since.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<Replayed>,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
 enum DeletedAnswer {
-    /// The task was deleted.
+    /// Deleted; there is nothing more to say.
     #[oai(status = 204)]
     Deleted(
         /// The answer is one user's, and must be asked for again.
@@ -431,19 +548,38 @@ impl HealthAnswer {
     }
 }
 
-const BAD_REQUEST: (u16, &str) = (400, "The request breaks the contract; `errors` says where.");
-const UNAUTHORIZED: (u16, &str) = (401, "No token, or one that does not verify; `code` says why.");
-const FORBIDDEN: (u16, &str) = (403, "The path's user is not the user of the token.");
-const NOT_FOUND: (u16, &str) = (404, "The user has no such task.");
-const VERSION: (u16, &str) = (412, "The task has another version than `If-Match` names.");
-const CONDITION: (u16, &str) = (428, "The server is set to take no write without `If-Match`.");
-const KEY_IN_USE: (u16, &str) = (409, "A request with the same `Idempotency-Key` still runs.");
-const KEY_REUSED: (u16, &str) = (422, "The `Idempotency-Key` was used for another request.");
-const TOO_LARGE: (u16, &str) = (413, "The body has more than 64 KiB.");
-const MEDIA_TYPE: (u16, &str) = (415, "The body is not sent as JSON.");
-const INTERNAL: (u16, &str) = (500, "A bug of the server; its log has the cause.");
-const UNAVAILABLE: (u16, &str) =
-    (503, "The database or the sign-in system's keys are away, or the request took too long; try again.");
+const BAD_REQUEST: Status = status(400, "The request breaks the contract; `errors` says where.");
+const UNAUTHORIZED: Status = Status {
+    header: Some(StatusHeader::Challenge),
+    ..status(401, "No token, or one that does not verify; `code` says why.")
+};
+const FORBIDDEN: Status = status(403, "The path's user is not the user of the token.");
+const NOT_FOUND: Status = status(404, "The user has no such task.");
+const SOME_NOT_FOUND: Status =
+    status(404, "The user has not all of the tasks; `errors` names those that are not there.");
+const KEY_IN_USE: Status = Status {
+    header: Some(StatusHeader::RetryAfter),
+    ..status(409, "A request with the same `Idempotency-Key` still runs.")
+};
+const VERSION: Status =
+    Status { header: Some(StatusHeader::ETag), ..status(412, "The task has another version than `If-Match` names.") };
+const SOME_VERSION: Status =
+    status(412, "Some tasks have another version than the request names; `errors` says which.");
+const TOO_LARGE: Status = status(413, "The body has more than 64 KiB.");
+const BULK_TOO_LARGE: Status = status(413, "The body has more than 512 KiB.");
+const MEDIA_TYPE: Status = status(415, "The body is not sent as JSON.");
+const KEY_REUSED: Status = status(422, "The `Idempotency-Key` was used for another request.");
+const CONDITION: Status = status(428, "The server is set to take no write without `If-Match`.");
+const SOME_CONDITION: Status = status(428, "The server is set to take no write of a task without its `version`.");
+const INTERNAL: Status = status(500, "A bug of the server; its log has the cause.");
+const UNAVAILABLE: Status = Status {
+    header: Some(StatusHeader::RetryAfter),
+    ..status(503, "The database or the sign-in system's keys are away, or the request took too long; try again.")
+};
+
+const fn status(code: u16, meaning: &'static str) -> Status {
+    Status { code, meaning, header: None }
+}
 
 macro_rules! statuses {
     ($($(#[$doc:meta])* $name:ident = [$($status:ident),*];)*) => {$(
@@ -452,7 +588,7 @@ macro_rules! statuses {
         struct $name;
 
         impl Statuses for $name {
-            const STATUSES: &'static [(u16, &'static str)] = &[$($status),*];
+            const STATUSES: &'static [Status] = &[$($status),*];
         }
     )*};
 }
@@ -472,6 +608,15 @@ statuses! {
     ];
     /// What a deletion can refuse with.
     OnDelete = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, VERSION, CONDITION, INTERNAL, UNAVAILABLE];
+    /// What a creation of several tasks can refuse with.
+    OnBulkCreate = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, KEY_IN_USE, BULK_TOO_LARGE, MEDIA_TYPE, KEY_REUSED, INTERNAL, UNAVAILABLE
+    ];
+    /// What a write of several tasks can refuse with.
+    OnSelection = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, SOME_NOT_FOUND, SOME_VERSION, BULK_TOO_LARGE, MEDIA_TYPE, SOME_CONDITION,
+        INTERNAL, UNAVAILABLE
+    ];
     /// What the liveness probe can refuse with.
     OnLive = [BAD_REQUEST, INTERNAL];
     /// What the readiness probe can refuse with.

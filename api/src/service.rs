@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use crate::bulk::SelectedTask;
 use crate::condition::IfMatch;
 use crate::error::Error;
 use crate::idempotency::{Created, IdempotencyKey};
@@ -33,7 +34,18 @@ pub trait TaskService: Send + Sync + 'static {
         owner: &Owner,
         new: NewTask,
         key: Option<IdempotencyKey>,
-    ) -> impl Future<Output = Result<Created, Error>> + Send;
+    ) -> impl Future<Output = Result<Created<Task>, Error>> + Send;
+
+    /// Creates tasks, all or none, in this order; otherwise as [`create`](Self::create).
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    fn create_all(
+        &self,
+        owner: &Owner,
+        new: Vec<NewTask>,
+        key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<Created<Vec<Task>>, Error>> + Send;
 
     /// The task with this id.
     fn get(&self, owner: &Owner, id: TaskId) -> impl Future<Output = Result<Task, Error>> + Send;
@@ -72,6 +84,24 @@ pub trait TaskService: Send + Sync + 'static {
         id: TaskId,
         condition: Option<IfMatch>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Completes tasks, all or none, and answers them in this order. Those that are completed keep version and times,
+    /// whatever version is asked for.
+    ///
+    /// # Errors
+    /// [`Error::TasksNotFound`] when the owner has not all of them; else [`Error::VersionMismatches`] when some have
+    /// not the version that is asked for.
+    fn complete_all(
+        &self,
+        owner: &Owner,
+        tasks: Vec<SelectedTask>,
+    ) -> impl Future<Output = Result<Vec<Task>, Error>> + Send;
+
+    /// Deletes tasks, all or none.
+    ///
+    /// # Errors
+    /// Those of [`complete_all`](Self::complete_all).
+    fn delete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Whether the service can work: answers from the last known outcome, and asks the database only when there is
     /// none or the last one was a failure.

@@ -14,20 +14,22 @@ on_each_engine!(
     every_operation_works_for_the_owner,
 );
 
-/// A valid body for each operation; a new operation without its line here fails every test of this file.
-fn body(operation: &str) -> Option<Value> {
+/// A valid body for each operation, about this task; a new operation without its line here fails every test of this file.
+fn body(operation: &str, task: &str) -> Option<Value> {
     match operation {
         "listTasks" | "getTask" | "deleteTask" => None,
         "createTask" | "patchTask" => Some(json!({ "title": "changed" })),
         "updateTask" => Some(json!({ "title": "changed", "is_completed": true })),
         "completeTask" => Some(json!({})),
+        "bulkCreateTasks" => Some(json!({ "tasks": [{ "title": "changed" }] })),
+        "bulkCompleteTasks" | "bulkDeleteTasks" => Some(json!({ "tasks": [{ "id": task }] })),
         other => panic!("{other} has no case in the isolation table"),
     }
 }
 
 fn secured() -> impl Iterator<Item = &'static Operation> {
     let operations = CONTRACT.operations.iter().filter(|operation| operation.is_secured);
-    assert!(operations.clone().count() >= 7);
+    assert!(operations.clone().count() >= 10);
     for operation in &CONTRACT.operations {
         assert_eq!(operation.is_secured, operation.path.starts_with("/api/"), "{}", operation.id);
     }
@@ -37,7 +39,7 @@ fn secured() -> impl Iterator<Item = &'static Operation> {
 async fn call(client: &Client, operation: &Operation, user: &str, task: &str) -> Answer {
     let path = operation.path.replace("{user_id}", user).replace("{id}", task);
     let call = client.to(operation.method.parse::<Method>().unwrap(), &path);
-    match body(&operation.id) {
+    match body(&operation.id, task) {
         Some(body) => call.json(&body).send().await,
         None => call.send().await,
     }
@@ -68,7 +70,12 @@ async fn no_operation_works_on_another_users_path(server: Server) {
 async fn no_operation_finds_another_users_task(server: Server) {
     let (alice, bob) = (server.user("alice"), server.user("bob"));
     let task = alice.create("before").await;
-    for operation in secured().filter(|operation| operation.path.contains("{id}")) {
+    let names_a_task = |operation: &&Operation| {
+        operation.path.contains("{id}")
+            || body(&operation.id, id(&task)).is_some_and(|body| body.to_string().contains(id(&task)))
+    };
+    assert_eq!(secured().filter(names_a_task).count(), 7);
+    for operation in secured().filter(names_a_task) {
         for user in ["bob", "me"] {
             call(&bob, operation, user, id(&task)).await.problem(404, "task-not-found");
         }

@@ -37,6 +37,8 @@ mod issuer;
 mod postgres;
 mod server;
 
+mod bulk;
+mod clock;
 mod conditions;
 mod forgery;
 mod framework;

@@ -8,6 +8,7 @@ use tasks_server::config::{Command, Identity, Keys, Settings, parse};
 use tasks_server::database::Database;
 use tasks_server::key_set::Pace;
 use tasks_server::secret::{Secret, mint};
+use tasks_server::service::Clock;
 use tasks_server::token::Expected;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -69,11 +70,20 @@ impl Server {
         Self::serve(settings(url), folder).await
     }
 
+    /// Another server on the same database, with a clock of its own.
+    pub(crate) async fn beside(&self, clock: Clock) -> Self {
+        Self::serve_by(clock, settings(&self.url), None).await
+    }
+
     async fn serve(settings: Settings, folder: Option<TempDir>) -> Self {
+        Self::serve_by(Clock::system(), settings, folder).await
+    }
+
+    async fn serve_by(clock: Clock, settings: Settings, folder: Option<TempDir>) -> Self {
         let url = settings.database.url.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let app = App::open(settings).await.unwrap();
+        let app = App::open(settings).await.unwrap().with_clock(clock);
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
