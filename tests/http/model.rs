@@ -27,6 +27,9 @@ enum Step {
     Patch(Which, Option<String>, Option<bool>, Condition),
     Complete(Which, Option<bool>, Condition),
     Delete(Which, Condition),
+    BulkCreate(Vec<String>, Option<u8>),
+    BulkComplete(Vec<Selected>),
+    BulkDelete(Vec<Selected>),
     List(u8, Option<bool>),
 }
 
@@ -36,6 +39,9 @@ enum Which {
     Created(Index),
     Unknown(u128),
 }
+
+/// A task that a request in bulk names, perhaps with the version that it has, or so many below it.
+type Selected = (Which, Option<i64>);
 
 /// What `If-Match` says.
 #[derive(Debug, Clone, Copy)]
@@ -69,14 +75,29 @@ fn condition() -> impl Strategy<Value = Condition> {
     ]
 }
 
+fn selection() -> impl Strategy<Value = Vec<Selected>> {
+    // Mostly tasks that were created, in their own versions: else hardly a request would be taken.
+    let created =
+        prop_oneof![19 => any::<Index>().prop_map(Which::Created), 1 => any::<u128>().prop_map(Which::Unknown)];
+    let behind = prop_oneof![4 => Just(None), 4 => Just(Some(0)), 1 => Just(Some(1)), 1 => Just(Some(-1))];
+    prop::collection::vec((created, behind), 1..5)
+}
+
+fn key() -> impl Strategy<Value = Option<u8>> {
+    proptest::option::of(0..3_u8)
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (title(), proptest::option::of(0..3_u8)).prop_map(|(t, k)| Step::Create(t, k)),
+        4 => (title(), key()).prop_map(|(t, k)| Step::Create(t, k)),
         1 => which().prop_map(Step::Get),
         2 => (which(), title(), any::<bool>(), condition()).prop_map(|(w, t, c, i)| Step::Put(w, t, c, i)),
         3 => (which(), proptest::option::of(title()), any::<Option<bool>>(), condition()).prop_map(|(w, t, c, i)| Step::Patch(w, t, c, i)),
         3 => (which(), any::<Option<bool>>(), condition()).prop_map(|(w, c, i)| Step::Complete(w, c, i)),
         1 => (which(), condition()).prop_map(|(w, i)| Step::Delete(w, i)),
+        2 => (prop::collection::vec(title(), 1..5), key()).prop_map(|(t, k)| Step::BulkCreate(t, k)),
+        3 => selection().prop_map(Step::BulkComplete),
+        1 => selection().prop_map(Step::BulkDelete),
         2 => (1..5_u8, any::<Option<bool>>()).prop_map(|(limit, filter)| Step::List(limit, filter)),
     ]
 }
@@ -86,8 +107,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     ids: Vec<String>,
     tasks: Vec<Option<Value>>,
-    /// What was created under each key.
-    keys: HashMap<u8, Value>,
+    /// What was created under each key, by one request for a task and by one in bulk.
+    keys: HashMap<(bool, u8), Vec<Value>>,
 }
 
 impl Model {
@@ -107,31 +128,66 @@ impl Model {
         place.and_then(|place| self.tasks[place].as_ref()?["version"].as_i64()).unwrap_or(1)
     }
 
-    /// What a creation answers, under this key or none.
-    fn check_creation(&mut self, title: &str, key: Option<u8>, answer: &Answer) {
+    /// What a creation of tasks with these titles answers, under this key or none: one task, or several in bulk.
+    fn check_creation(&mut self, titles: &[String], key: Option<(bool, u8)>, answer: &Answer, created: &[Value]) {
         if let Some(first) = key.and_then(|key| self.keys.get(&key)) {
-            if first["title"] == title {
-                assert_eq!(answer.data(201), *first, "as the first time, whatever happened since");
+            if first.iter().map(|task| task["title"].as_str()).eq(titles.iter().map(|title| Some(title.as_str()))) {
+                assert_eq!((answer.status, created), (201, &first[..]), "as the first time, whatever happened since");
                 assert_eq!(answer.header("idempotency-replayed"), "true");
             } else {
                 answer.problem(422, "idempotency-key-reused");
             }
             return;
         }
-        let task = answer.data(201);
+        assert_eq!((answer.status, created.len()), (201, titles.len()));
         assert!(!answer.headers.contains_key("idempotency-replayed"));
-        assert_eq!(
-            (&task["title"], &task["version"], &task["is_completed"]),
-            (&json!(title), &json!(1), &json!(false))
-        );
-        assert_eq!(task["created_at"], task["updated_at"]);
-        let id = task["id"].as_str().unwrap().to_owned();
-        assert!(self.ids.last().is_none_or(|last| *last < id), "ids are in the order of creation");
-        self.ids.push(id);
-        if let Some(key) = key {
-            self.keys.insert(key, task.clone());
+        for (task, title) in created.iter().zip(titles) {
+            assert_eq!(
+                (&task["title"], &task["version"], &task["is_completed"]),
+                (&json!(title), &json!(1), &json!(false))
+            );
+            assert_eq!(task["created_at"], task["updated_at"]);
+            let id = task["id"].as_str().unwrap().to_owned();
+            assert!(self.ids.last().is_none_or(|last| *last < id), "ids are in the order of creation");
+            self.ids.push(id);
+            self.tasks.push(Some(task.clone()));
         }
-        self.tasks.push(Some(task));
+        if let Some(key) = key {
+            self.keys.insert(key, created.to_vec());
+        }
+    }
+
+    /// The places of the tasks that a request in bulk names, the request, and how it must be refused, if it must be: with
+    /// which status and code, and where.
+    fn select(&self, selection: &[Selected], may_be_done: bool) -> Selection {
+        let mut selected = Selection::default();
+        let (mut seen, mut repeated, mut missing, mut stale) = (HashMap::new(), vec![], vec![], vec![]);
+        for (n, (which, behind)) in selection.iter().enumerate() {
+            let (place, id) = self.find(which);
+            let version = behind.map(|behind| (self.version(place) - behind).max(1));
+            let task = place.and_then(|place| self.tasks[place].as_ref());
+            if *seen.entry(id.clone()).or_insert(n) != n {
+                repeated.push(format!("/tasks/{n}/id"));
+            }
+            match (task, version) {
+                (None, _) => missing.push(format!("/tasks/{n}/id")),
+                (Some(task), Some(version))
+                    if task["version"] != version && !(may_be_done && task["is_completed"] == true) =>
+                {
+                    stale.push(format!("/tasks/{n}/version"));
+                }
+                _ => {}
+            }
+            selected.places.extend(place);
+            selected.tasks.push(match version {
+                Some(version) => json!({ "id": id, "version": version }),
+                None => json!({ "id": id }),
+            });
+        }
+        let refusals =
+            [(400, "invalid-request", repeated), (404, "task-not-found", missing), (412, "version-mismatch", stale)];
+        selected.refusal = refusals.into_iter().find(|(_, _, pointers)| !pointers.is_empty());
+        selected
     }
 
     /// What a write answers, when it sets these members and names these versions.
@@ -148,19 +204,23 @@ impl Model {
             return;
         };
         let version = before["version"].as_i64().unwrap();
-        let is_change = title.is_some_and(|title| before["title"] != title)
-            || is_completed.is_some_and(|done| before["is_completed"] != done);
-        if !is_change {
-            assert_eq!(answer.data(200), before, "nothing changes, not even a time");
-            return;
-        }
-        if allowed.is_some_and(|allowed| !allowed.contains(&version)) {
+        let is_allowed = allowed.is_none_or(|allowed| allowed.contains(&version));
+        if is_allowed || !is_change(&before, title, is_completed) {
+            self.check_change(place.unwrap(), title, is_completed, &answer.data(200));
+        } else {
             assert_eq!(answer.problem(412, "version-mismatch")["current_version"], version);
+        }
+    }
+
+    /// What a task is after a change that sets these members.
+    fn check_change(&mut self, place: usize, title: Option<&str>, is_completed: Option<bool>, after: &Value) {
+        let before = self.tasks[place].clone().unwrap();
+        if !is_change(&before, title, is_completed) {
+            assert_eq!(*after, before, "nothing changes, not even a time");
             return;
         }
-        let after = answer.data(200);
         let mut expected = before.clone();
-        expected["version"] = json!(version + 1);
+        expected["version"] = json!(before["version"].as_i64().unwrap() + 1);
         if let Some(title) = title {
             expected["title"] = json!(title);
         }
@@ -173,10 +233,34 @@ impl Model {
             }
         }
         expected["updated_at"] = after["updated_at"].clone();
-        assert_eq!(after, expected);
+        assert_eq!(*after, expected);
         assert_eq!(after["completed_at"].is_string(), after["is_completed"].as_bool().unwrap());
         assert!(after["updated_at"].as_str() >= before["updated_at"].as_str(), "time does not step back");
-        self.tasks[place.unwrap()] = Some(after);
+        self.tasks[place] = Some(after.clone());
+    }
+}
+
+/// Whether setting these members changes the task.
+fn is_change(task: &Value, title: Option<&str>, is_completed: Option<bool>) -> bool {
+    title.is_some_and(|title| task["title"] != title) || is_completed.is_some_and(|done| task["is_completed"] != done)
+}
+
+/// A request in bulk, as the model sees it.
+#[derive(Default)]
+struct Selection {
+    places: Vec<usize>,
+    tasks: Vec<Value>,
+    refusal: Option<(u16, &'static str, Vec<String>)>,
+}
+
+impl Selection {
+    /// Whether the request was refused, as it must be.
+    fn is_refused(&self, answer: &Answer) -> bool {
+        let Some((status, code, pointers)) = &self.refusal else { return false };
+        let problem = answer.problem(*status, code);
+        let named: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
+        assert_eq!(named, *pointers);
+        true
     }
 }
 
@@ -208,7 +292,42 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
             if let Some(key) = key {
                 call = call.header("idempotency-key", &format!("key-{key}"));
             }
-            model.check_creation(title, *key, &call.send().await);
+            let answer = call.send().await;
+            let created = [answer.json()["data"].clone()];
+            model.check_creation(std::slice::from_ref(title), key.map(|key| (false, key)), &answer, &created);
+        }
+        Step::BulkCreate(titles, key) => {
+            let tasks: Vec<_> = titles.iter().map(|title| json!({ "title": title })).collect();
+            let mut call = client.on(Method::POST, "/bulk-create").json(&json!({ "tasks": tasks }));
+            if let Some(key) = key {
+                call = call.header("idempotency-key", &format!("key-{key}"));
+            }
+            let answer = call.send().await;
+            let created = answer.json()["data"].as_array().cloned().unwrap_or_default();
+            model.check_creation(titles, key.map(|key| (true, key)), &answer, &created);
+        }
+        Step::BulkComplete(selection) => {
+            let selected = model.select(selection, true);
+            let body = json!({ "tasks": selected.tasks });
+            let answer = send(Method::POST, "/bulk-complete".to_owned(), Some(body), None).await;
+            if !selected.is_refused(&answer) {
+                let completed = answer.data(200);
+                assert_eq!(completed.as_array().unwrap().len(), selected.places.len());
+                for (place, after) in selected.places.iter().zip(completed.as_array().unwrap()) {
+                    model.check_change(*place, None, Some(true), after);
+                }
+            }
+        }
+        Step::BulkDelete(selection) => {
+            let selected = model.select(selection, false);
+            let body = json!({ "tasks": selected.tasks });
+            let answer = send(Method::POST, "/bulk-delete".to_owned(), Some(body), None).await;
+            if !selected.is_refused(&answer) {
+                assert_eq!(answer.status, 204);
+                for place in &selected.places {
+                    model.tasks[*place] = None;
+                }
+            }
         }
         Step::Get(which) => {
             let (place, id) = model.find(which);
