@@ -278,7 +278,8 @@ problem_codes! {
         "The user in the path is not the user of the token (its sub). Use your own id, or me.";
     /// The user has no such task.
     TaskNotFound = "task-not-found", NOT_FOUND, "No such task",
-        "The user has no task with this id: it never was, was deleted, or is another user's.";
+        "The user has no task with this id: it never was, was deleted, or is another user's. Where a body names many \
+         tasks, errors says which are not there; nothing was changed.";
     /// Nothing is served at this path.
     PathNotFound = "path-not-found", NOT_FOUND, "No such path",
         "The server has nothing at this path. The contract at /docs lists every path.";
@@ -296,7 +297,8 @@ problem_codes! {
     /// The task has another version than the request names.
     VersionMismatch = "version-mismatch", PRECONDITION_FAILED, "The task has changed meanwhile",
         "The task has another version than If-Match names: somebody changed it after it was read. Read it again, decide \
-         anew, and send the ETag of that answer. current_version is the version that it has.";
+         anew, and send the ETag of that answer. current_version is the version that it has. Where a body names many tasks, \
+         errors has it for each that changed; nothing was written.";
     /// The body is too long.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body is longer than the operation reads.";
@@ -307,7 +309,7 @@ problem_codes! {
     /// The server takes no write without a condition.
     ConditionRequired = "condition-required", PRECONDITION_REQUIRED, "A condition is required",
         "The server takes changes of a task only with the header If-Match: the ETag of the answer that the change is \
-         based on, such as \"7\", or * to overwrite whatever is there.";
+         based on, such as \"7\", or * to overwrite whatever is there. Where a body names many tasks, each needs its version.";
     /// A bug of the server.
     InternalError = "internal-error", INTERNAL_SERVER_ERROR, "The server failed",
         "This is a bug of the server. Its log has the cause under the problem's request_id.";
