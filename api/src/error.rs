@@ -367,34 +367,6 @@ impl Error {
     #[must_use]
     pub fn problem(&self, request_id: &str) -> Problem {
         let code = self.code();
-        let detail = match self {
-            Self::MalformedJson(_) => "The body is not valid JSON; see errors.".to_owned(),
-            Self::Invalid(faults) => match faults.as_slice() {
-                [fault] => fault.to_string(),
-                // The list ends there, whether or not the faults do.
-                faults if faults.len() == Self::MAX_FAULTS => {
-                    format!("At least {} parts of the request must be changed; see errors.", faults.len())
-                }
-                faults => format!("{} parts of the request must be changed; see errors.", faults.len()),
-            },
-            Self::TasksNotFound(places) => format!(
-                "{} of the tasks that the body names are not there; see errors. Nothing was changed.",
-                places.len()
-            ),
-            Self::VersionMismatches(places) => format!(
-                "{} of the tasks that the body names have other versions now; see errors. Nothing was changed.",
-                places.len()
-            ),
-            Self::MethodNotAllowed(allow) => format!("The path knows {allow}."),
-            Self::VersionMismatch(current) => {
-                format!("The task has version {current} now. Read it again, and send If-Match with its ETag.")
-            }
-            Self::UnsupportedMediaType(known) => {
-                format!("Send the body uncompressed and with the header Content-Type: {}.", known.join(" or "))
-            }
-            Self::BodyTooLarge(limit) => format!("The body must have at most {limit} bytes."),
-            _ => code.help().to_owned(),
-        };
         let errors = match self {
             Self::MalformedJson(place) => Some(vec![Fault::body("", place)]),
             Self::Invalid(faults) | Self::ConditionRequired(faults) => Some(faults.clone()),
@@ -403,6 +375,24 @@ impl Error {
                 Some(places.iter().map(|(place, current)| mismatch(*place, *current)).collect())
             }
             _ => None,
+        };
+        let detail = match (self, errors.as_deref()) {
+            (Self::MalformedJson(_), _) => "The body is not valid JSON; see errors.".to_owned(),
+            (_, Some([fault])) => fault.to_string(),
+            // The list ends there, whether or not the faults do.
+            (Self::Invalid(_), Some(faults)) if faults.len() == Self::MAX_FAULTS => {
+                format!("At least {} parts of the request must be changed; see errors.", faults.len())
+            }
+            (_, Some(faults)) => format!("{} parts of the request must be changed; see errors.", faults.len()),
+            (Self::MethodNotAllowed(allow), _) => format!("The path knows {allow}."),
+            (Self::VersionMismatch(current), _) => {
+                format!("The task has version {current} now. Read it again, and send If-Match with its ETag.")
+            }
+            (Self::UnsupportedMediaType(known), _) => {
+                format!("Send the body uncompressed and with the header Content-Type: {}.", known.join(" or "))
+            }
+            (Self::BodyTooLarge(limit), _) => format!("The body must have at most {limit} bytes."),
+            _ => code.help().to_owned(),
         };
         Problem {
             type_: format!("/problems/{}", code.as_str()),

@@ -90,7 +90,7 @@ impl<S: TaskService> TaskRouter<S> {
         /// Whose task: the token's `sub`, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
-        /// The client's own name for this creation. Sent again within 24 hours, also after the task was changed or
+        /// The client's own name for this creation, best a random UUID. Sent again within 24 hours, also after the task was changed or
         /// deleted, it is answered as the first time and creates nothing.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Field<IdempotencyKey>,
@@ -139,8 +139,9 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-        /// The write happens only when the task has one of these versions, as `ETag` tells them, or with `*` whenever
-        /// there is such a task; else it is 412. A weak tag matches nothing. What the task shows already succeeds.
+        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
+        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
+        /// succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
         body: Body<TaskUpdate>,
@@ -164,8 +165,9 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-        /// The write happens only when the task has one of these versions, as `ETag` tells them, or with `*` whenever
-        /// there is such a task; else it is 412. A weak tag matches nothing. What the task shows already succeeds.
+        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
+        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
+        /// succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
         body: Body<TaskPatch>,
@@ -193,8 +195,9 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-        /// The write happens only when the task has one of these versions, as `ETag` tells them, or with `*` whenever
-        /// there is such a task; else it is 412. A weak tag matches nothing. What the task shows already succeeds.
+        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
+        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
+        /// succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
         body: Body<TaskCompletion>,
@@ -217,8 +220,9 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-        /// The write happens only when the task has one of these versions, as `ETag` tells them, or with `*` whenever
-        /// there is such a task; else it is 412. A weak tag matches nothing. What the task shows already succeeds.
+        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
+        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
+        /// succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
     ) -> Result<DeletedAnswer, Refusal<OnDelete>> {
@@ -244,7 +248,7 @@ impl<S: TaskService> TaskRouter<S> {
         /// Whose tasks: the token's `sub`, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
-        /// The client's own name for this creation. Sent again within 24 hours, also after tasks were changed or
+        /// The client's own name for this creation, best a random UUID. Sent again within 24 hours, also after tasks were changed or
         /// deleted, it is answered as the first time and creates nothing.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Field<IdempotencyKey>,
