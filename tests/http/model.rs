@@ -27,10 +27,16 @@ enum Step {
     Patch(Which, Option<String>, Option<bool>, Condition),
     Complete(Which, Option<bool>, Condition),
     Delete(Which, Condition),
-    BulkCreate(Vec<String>, Option<u8>),
-    BulkComplete(Vec<Selected>),
-    BulkDelete(Vec<Selected>),
+    Bulk(Bulk),
     List(u8, Option<bool>),
+}
+
+/// One request about many tasks.
+#[derive(Debug, Clone)]
+enum Bulk {
+    Create(Vec<String>, Option<u8>),
+    Complete(Vec<Selected>),
+    Delete(Vec<Selected>),
 }
 
 /// A task that was created at some time, or one that never was.
@@ -95,9 +101,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (which(), proptest::option::of(title()), any::<Option<bool>>(), condition()).prop_map(|(w, t, c, i)| Step::Patch(w, t, c, i)),
         3 => (which(), any::<Option<bool>>(), condition()).prop_map(|(w, c, i)| Step::Complete(w, c, i)),
         1 => (which(), condition()).prop_map(|(w, i)| Step::Delete(w, i)),
-        2 => (prop::collection::vec(title(), 1..5), key()).prop_map(|(t, k)| Step::BulkCreate(t, k)),
-        3 => selection().prop_map(Step::BulkComplete),
-        1 => selection().prop_map(Step::BulkDelete),
+        2 => (prop::collection::vec(title(), 1..5), key()).prop_map(|(t, k)| Step::Bulk(Bulk::Create(t, k))),
+        3 => selection().prop_map(|s| Step::Bulk(Bulk::Complete(s))),
+        1 => selection().prop_map(|s| Step::Bulk(Bulk::Delete(s))),
         2 => (1..5_u8, any::<Option<bool>>()).prop_map(|(limit, filter)| Step::List(limit, filter)),
     ]
 }
@@ -296,39 +302,7 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
             let created = [answer.json()["data"].clone()];
             model.check_creation(std::slice::from_ref(title), key.map(|key| (false, key)), &answer, &created);
         }
-        Step::BulkCreate(titles, key) => {
-            let tasks: Vec<_> = titles.iter().map(|title| json!({ "title": title })).collect();
-            let mut call = client.on(Method::POST, "/bulk-create").json(&json!({ "tasks": tasks }));
-            if let Some(key) = key {
-                call = call.header("idempotency-key", &format!("key-{key}"));
-            }
-            let answer = call.send().await;
-            let created = answer.json()["data"].as_array().cloned().unwrap_or_default();
-            model.check_creation(titles, key.map(|key| (true, key)), &answer, &created);
-        }
-        Step::BulkComplete(selection) => {
-            let selected = model.select(selection, true);
-            let body = json!({ "tasks": selected.tasks });
-            let answer = send(Method::POST, "/bulk-complete".to_owned(), Some(body), None).await;
-            if !selected.is_refused(&answer) {
-                let completed = answer.data(200);
-                assert_eq!(completed.as_array().unwrap().len(), selected.places.len());
-                for (place, after) in selected.places.iter().zip(completed.as_array().unwrap()) {
-                    model.check_change(*place, None, Some(true), after);
-                }
-            }
-        }
-        Step::BulkDelete(selection) => {
-            let selected = model.select(selection, false);
-            let body = json!({ "tasks": selected.tasks });
-            let answer = send(Method::POST, "/bulk-delete".to_owned(), Some(body), None).await;
-            if !selected.is_refused(&answer) {
-                assert_eq!(answer.status, 204);
-                for place in &selected.places {
-                    model.tasks[*place] = None;
-                }
-            }
-        }
+        Step::Bulk(step) => take_bulk(client, model, step).await,
         Step::Get(which) => {
             let (place, id) = model.find(which);
             let answer = send(Method::GET, format!("/{id}"), None, None).await;
@@ -395,6 +369,44 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
                 cursor = format!("&cursor={next}");
             }
             assert_eq!(listed, expected);
+        }
+    }
+}
+
+async fn take_bulk(client: &Client, model: &mut Model, step: &Bulk) {
+    match step {
+        Bulk::Create(titles, key) => {
+            let tasks: Vec<_> = titles.iter().map(|title| json!({ "title": title })).collect();
+            let mut call = client.on(Method::POST, "/bulk-create").json(&json!({ "tasks": tasks }));
+            if let Some(key) = key {
+                call = call.header("idempotency-key", &format!("key-{key}"));
+            }
+            let answer = call.send().await;
+            let created = answer.json()["data"].as_array().cloned().unwrap_or_default();
+            model.check_creation(titles, key.map(|key| (true, key)), &answer, &created);
+        }
+        Bulk::Complete(selection) => {
+            let selected = model.select(selection, true);
+            let body = json!({ "tasks": selected.tasks });
+            let answer = client.on(Method::POST, "/bulk-complete").json(&body).send().await;
+            if !selected.is_refused(&answer) {
+                let completed = answer.data(200);
+                assert_eq!(completed.as_array().unwrap().len(), selected.places.len());
+                for (place, after) in selected.places.iter().zip(completed.as_array().unwrap()) {
+                    model.check_change(*place, None, Some(true), after);
+                }
+            }
+        }
+        Bulk::Delete(selection) => {
+            let selected = model.select(selection, false);
+            let body = json!({ "tasks": selected.tasks });
+            let answer = client.on(Method::POST, "/bulk-delete").json(&body).send().await;
+            if !selected.is_refused(&answer) {
+                assert_eq!(answer.status, 204);
+                for place in &selected.places {
+                    model.tasks[*place] = None;
+                }
+            }
         }
     }
 }
