@@ -25,6 +25,15 @@ pub(crate) struct Operation {
     responses: HashMap<u16, Promise>,
 }
 
+impl Operation {
+    /// The statuses that the document promises, in order.
+    pub(crate) fn statuses(&self) -> Vec<u16> {
+        let mut statuses: Vec<_> = self.responses.keys().copied().collect();
+        statuses.sort_unstable();
+        statuses
+    }
+}
+
 /// What the document promises of one status.
 struct Promise {
     bodies: HashMap<String, Validator>,

@@ -1,10 +1,8 @@
 //! No operation shows or changes a task without its owner's token: a table over all operations of the document.
 
-use reqwest::Method;
-use serde_json::{Value, json};
-
-use crate::client::{Answer, Client, id};
+use crate::client::id;
 use crate::contract::{CONTRACT, Operation};
+use crate::request::{body, request};
 use crate::server::Server;
 
 on_each_engine!(
@@ -13,19 +11,6 @@ on_each_engine!(
     no_operation_finds_another_users_task,
     every_operation_works_for_the_owner,
 );
-
-/// A valid body for each operation, about this task; a new operation without its line here fails every test of this file.
-fn body(operation: &str, task: &str) -> Option<Value> {
-    match operation {
-        "listTasks" | "getTask" | "deleteTask" => None,
-        "createTask" | "patchTask" => Some(json!({ "title": "changed" })),
-        "updateTask" => Some(json!({ "title": "changed", "is_completed": true })),
-        "completeTask" => Some(json!({})),
-        "bulkCreateTasks" => Some(json!({ "tasks": [{ "title": "changed" }] })),
-        "bulkCompleteTasks" | "bulkDeleteTasks" => Some(json!({ "tasks": [{ "id": task }] })),
-        other => panic!("{other} has no case in the isolation table"),
-    }
-}
 
 fn secured() -> impl Iterator<Item = &'static Operation> {
     let operations = CONTRACT.operations.iter().filter(|operation| operation.is_secured);
@@ -36,20 +21,11 @@ fn secured() -> impl Iterator<Item = &'static Operation> {
     operations
 }
 
-async fn call(client: &Client, operation: &Operation, user: &str, task: &str) -> Answer {
-    let path = operation.path.replace("{user_id}", user).replace("{id}", task);
-    let call = client.to(operation.method.parse::<Method>().unwrap(), &path);
-    match body(&operation.id, task) {
-        Some(body) => call.json(&body).send().await,
-        None => call.send().await,
-    }
-}
-
 async fn no_operation_works_without_a_token(server: Server) {
     let task = server.user("alice").create("before").await;
     for operation in secured() {
         for user in ["alice", "me", "bob"] {
-            let answer = call(&server.nobody(), operation, user, id(&task)).await;
+            let answer = request(&server.nobody(), operation, user, id(&task)).send().await;
             answer.problem(401, "token-missing");
             assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="tasks-api""#);
         }
@@ -60,7 +36,7 @@ async fn no_operation_works_without_a_token(server: Server) {
 async fn no_operation_works_on_another_users_path(server: Server) {
     let task = server.user("alice").create("before").await;
     for operation in secured() {
-        let answer = call(&server.user("bob"), operation, "alice", id(&task)).await;
+        let answer = request(&server.user("bob"), operation, "alice", id(&task)).send().await;
         answer.problem(403, "user-mismatch");
     }
     assert_eq!(server.user("alice").all().await, [task]);
@@ -77,7 +53,7 @@ async fn no_operation_finds_another_users_task(server: Server) {
     assert_eq!(secured().filter(names_a_task).count(), 7);
     for operation in secured().filter(names_a_task) {
         for user in ["bob", "me"] {
-            call(&bob, operation, user, id(&task)).await.problem(404, "task-not-found");
+            request(&bob, operation, user, id(&task)).send().await.problem(404, "task-not-found");
         }
     }
     assert_eq!(alice.all().await, [task]);
@@ -88,7 +64,7 @@ async fn every_operation_works_for_the_owner(server: Server) {
     let alice = server.user("alice");
     for operation in secured() {
         let task = alice.create("before").await;
-        let answer = call(&alice, operation, "me", id(&task)).await;
+        let answer = request(&alice, operation, "me", id(&task)).send().await;
         assert!(matches!(answer.status, 200 | 201 | 204), "{}: {answer:?}", operation.id);
     }
 }

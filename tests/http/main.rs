@@ -35,6 +35,7 @@ mod client;
 mod contract;
 mod issuer;
 mod postgres;
+mod request;
 mod server;
 
 mod bulk;
@@ -50,5 +51,6 @@ mod lists;
 mod model;
 mod pages;
 mod process;
+mod statuses;
 mod tasks;
 mod tokens;
