@@ -110,7 +110,7 @@ pub struct Fault {
     pub name: Option<String>,
     /// What to change.
     pub detail: String,
-    /// The version that the task has; only where the request was about another.
+    /// The version that the task has; only where the request was about another. Read the task before you write again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_version: Option<i64>,
 }
@@ -168,7 +168,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
     pub errors: Option<Vec<Fault>>,
-    /// The version that the task has; only where the request was about another.
+    /// The version that the task has; only where the request was about another. Read the task before you write again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
     pub current_version: Option<i64>,
@@ -297,7 +297,7 @@ problem_codes! {
     /// The task has another version than the request names.
     VersionMismatch = "version-mismatch", PRECONDITION_FAILED, "The task has changed meanwhile",
         "The task has another version than If-Match names: somebody changed it after it was read. Read it again, decide \
-         anew, and send the ETag of that answer. current_version is the version that it has. Where a body names many tasks, \
+         anew, and send the ETag of that answer, or its version. current_version is the version that it has. Where a body names many tasks, \
          errors has it for each that changed; nothing was written.";
     /// The body is too long.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large",

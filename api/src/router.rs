@@ -90,8 +90,9 @@ impl<S: TaskService> TaskRouter<S> {
         /// Whose task: the token's `sub`, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
-        /// The client's own name for this creation, best a random UUID. Sent again within 24 hours, also after the task was changed or
-        /// deleted, it is answered as the first time and creates nothing.
+        /// The client's own name for this creation: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+        /// within 24 hours, also after the task was changed or deleted, it is answered as the first time and creates
+        /// nothing.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Field<IdempotencyKey>,
         body: Body<NewTask>,
@@ -248,8 +249,9 @@ impl<S: TaskService> TaskRouter<S> {
         /// Whose tasks: the token's `sub`, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
-        /// The client's own name for this creation, best a random UUID. Sent again within 24 hours, also after tasks were changed or
-        /// deleted, it is answered as the first time and creates nothing.
+        /// The client's own name for this creation: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+        /// within 24 hours, also after tasks were changed or deleted, it is answered as the first time and creates
+        /// nothing.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Field<IdempotencyKey>,
         body: Body<NewTasks>,

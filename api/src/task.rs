@@ -22,7 +22,7 @@ pub struct Task {
     pub id: TaskId,
     /// The user who owns the task: the `sub` of their token.
     pub user_id: UserId,
-    /// What is to be done, exactly as it was sent.
+    /// What is to be done, exactly as it was sent: 1 to 200 characters.
     pub title: Title,
     /// Whether the task is done.
     pub is_completed: bool,
@@ -53,7 +53,7 @@ pub(crate) const READ_ONLY: [&str; 6] = ["id", "user_id", "completed_at", "creat
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
-    /// What is to be done.
+    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
     pub title: Title,
 }
 
@@ -61,7 +61,7 @@ pub struct NewTask {
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskUpdate {
-    /// What is to be done.
+    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
     pub title: Title,
     /// Whether the task is done.
     pub is_completed: bool,
@@ -72,7 +72,7 @@ pub struct TaskUpdate {
 #[serde(deny_unknown_fields)]
 #[oai(skip_serializing_if_is_none)]
 pub struct TaskPatch {
-    /// What is to be done.
+    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub title: Option<Title>,
     /// Whether the task is done.
