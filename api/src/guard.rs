@@ -89,7 +89,7 @@ pub(crate) fn routes<T: OpenApi>() -> HashMap<String, RouteInfo> {
 }
 
 /// The path of an operation as its route names it: poem-openapi numbers the parameters, `/{a}/{b}` is `/:param0/:param1`.
-fn route_of(path: &str) -> String {
+pub(crate) fn route_of(path: &str) -> String {
     let mut count = 0;
     let segment = |segment: &str| {
         if segment.starts_with('{') {

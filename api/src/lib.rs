@@ -55,12 +55,20 @@ pub fn routes<S: TaskService, A: Authenticate>(
     authenticator: Arc<A>,
     options: Options,
 ) -> impl Endpoint<Output = Response> {
-    let router = TaskRouter { service, requires_condition: options.requires_condition };
-    let operations = Guarded { api: router, authenticator };
     Routes {
-        inner: openapi::service((operations, Pages::new(options.advice))).into_endpoint(),
+        inner: openapi::service(api(service, authenticator, options)).into_endpoint(),
         operations: guard::routes::<TaskRouter<S>>(),
     }
+}
+
+/// The operations, and the pages about them.
+fn api<S: TaskService, A: Authenticate>(
+    service: Arc<S>,
+    authenticator: Arc<A>,
+    options: Options,
+) -> (Guarded<TaskRouter<S>, A>, Pages) {
+    let router = TaskRouter { service, requires_condition: options.requires_condition };
+    (Guarded { api: router, authenticator }, Pages::new(options.advice))
 }
 
 /// How the contract is served.
@@ -120,5 +128,57 @@ impl Endpoint for Routes {
                 Err(error)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::future::ready;
+
+    use futures_util::future::BoxFuture;
+    use poem_openapi::OpenApi;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::guard::route_of;
+    use crate::openapi::Nobody;
+
+    impl Authenticate for Nobody {
+        fn authenticate<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<UserId, Error>> {
+            Box::pin(ready(Err(TokenFault::Missing.into())))
+        }
+    }
+
+    /// The pages, which are no operations.
+    const PAGES: [&str; 10] = [
+        "/",
+        "/docs",
+        "/docs/",
+        "/docs/start.js",
+        "/docs/swagger-ui.css",
+        "/docs/swagger-ui.js",
+        "/openapi.json",
+        "/openapi.yaml",
+        "/problems",
+        "/problems/:code",
+    ];
+
+    #[test]
+    fn the_routes_are_the_operations_of_the_document_and_the_pages() {
+        let mut table = HashMap::new();
+        api(Arc::new(Nobody), Arc::new(Nobody), Options::default()).add_routes(&mut table);
+        let served: BTreeSet<(String, String)> = table
+            .into_iter()
+            .flat_map(|(path, methods)| methods.into_keys().map(move |method| (path.clone(), method.to_string())))
+            .collect();
+        let document: Value = serde_json::from_str(&openapi::JSON).expect("the document is JSON");
+        let paths = document.get("paths").and_then(Value::as_object).expect("paths");
+        let operations = paths.iter().flat_map(|(path, item)| {
+            let methods = item.as_object().expect("operations").keys();
+            methods.map(|method| (route_of(path), method.to_uppercase()))
+        });
+        let pages = PAGES.map(|path| (path.to_owned(), "GET".to_owned()));
+        assert_eq!(served, operations.chain(pages).collect());
     }
 }

@@ -109,7 +109,7 @@ fn add_example(at: Option<&mut Value>, name: &str, value: &Value) {
 
 /// Nobody serves: the document is made from the types alone.
 #[derive(Default)]
-struct Nobody;
+pub(crate) struct Nobody;
 
 #[rustfmt::skip]
 impl TaskService for Nobody {
