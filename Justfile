@@ -35,12 +35,12 @@ deny:
 advisories:
     cargo deny --config .deny.toml check advisories
 
-# Write the contract that the code derives into api/openapi.json
-contract:
+# Write the document that the code derives into api/openapi.json
+document:
     cargo run --quiet -p tasks-api > api/openapi.json.new && mv api/openapi.json.new api/openapi.json
 
-# Validate the committed contract with independent tools (Python, Node)
-contract-check:
+# Judge the committed document with independent tools (Python, Node)
+contract:
     .ci/contract
 
 # Start the release binary in an empty folder and use it

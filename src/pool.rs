@@ -12,7 +12,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -389,53 +389,43 @@ impl Pool {
     /// Runs statements that happen all or not at all, and not beside those of another transaction that writes the same.
     /// When `work` fails, or is given up, nothing has happened. A lock is waited for 5 s at most ([`is_lock_timeout`]).
     ///
-    /// Nothing is tried again but the beginning, on a connection that turns out to be lost.
+    /// `work` is done once more when the first try shows a connection from before, which is lost or whose prepared
+    /// statement does not fit the tables any more: until the end of a transaction nothing has happened.
     pub(crate) async fn transaction<T, E: From<DbErr>>(
         &self,
-        work: impl for<'t> FnOnce(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
+        work: impl for<'t> Fn(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
     ) -> Result<T, E> {
         // Whatever writes is told from what reads by its first word.
         let begin = Statement::from_string(self.get_database_backend(), "BEGIN");
         let mut first = true;
-        let mut lease = loop {
+        loop {
             let mut lease = self.lend(&begin).await?;
-            // Only asks whether the connection is alive: the transaction itself is not begun twice.
-            let is_alive = match lease.link.as_mut().filter(|_| first && lease.reused) {
-                Some(Link::Postgres(link)) => matches!(timeout(PING, link.ping()).await, Ok(Ok(()))),
-                _ => true,
+            let Some(link) = &mut lease.link else {
+                return Err(closed().into());
             };
-            if is_alive {
-                break lease;
+            let failure = match attempt(link, &work).await {
+                Ok(done) => {
+                    lease.end();
+                    self.note(Outcome::Good);
+                    return Ok(done);
+                }
+                Err(failure) => failure,
+            };
+            if failure.is_clean {
+                lease.end();
+            } else {
+                lease.link = None;
             }
+            let said = failure.said.as_deref();
+            self.note(if said.is_some_and(is_outage_of_driver) { Outcome::Bad } else { Outcome::Good });
+            let again = first && lease.reused && failure.is_undone && said.is_some_and(is_of_a_past_transaction);
             drop(lease);
+            if !again {
+                return Err(failure.error);
+            }
             self.forget();
             first = false;
-        };
-        let outcome = match lease.link.as_mut() {
-            Some(Link::Postgres(link)) => match link.begin_with(BEGIN_POSTGRES).await {
-                Ok(open) => run(Transaction::of(Open::Postgres(open)), work).await,
-                Err(error) => Err(Failure::Database(error)),
-            },
-            Some(Link::Sqlite(link)) => match link.begin_with("BEGIN IMMEDIATE").await {
-                Ok(open) => run(Transaction::of(Open::Sqlite(open)), work).await,
-                Err(error) => Err(Failure::Database(error)),
-            },
-            None => return Err(closed().into()),
-        };
-        let error = match outcome {
-            Ok(done) => {
-                lease.end();
-                self.note(Outcome::Good);
-                return Ok(done);
-            }
-            Err(Failure::Work(error)) => {
-                lease.end();
-                return Err(error);
-            }
-            Err(Failure::Database(error)) => DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))),
-        };
-        self.note(if is_outage(&error) { Outcome::Bad } else { Outcome::Good });
-        Err(error.into())
+        }
     }
 
     /// Remembers an outcome; writes only news, as every request comes by here.
@@ -475,12 +465,14 @@ impl ConnectionTrait for Pool {
 
 /// In one round trip; the time that a transaction waits for another to let go of a row is its own, as a pooler may hand
 /// the session to others.
-const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '5s'";
+const BEGIN_POSTGRES: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'";
 
 /// Statements that happen all or not at all.
 pub(crate) struct Transaction<'c> {
     backend: DbBackend,
     open: AsyncMutex<Open<'c>>,
+    /// The first error of a statement.
+    said: OnceLock<Arc<sqlx::Error>>,
 }
 
 enum Open<'c> {
@@ -488,39 +480,51 @@ enum Open<'c> {
     Sqlite(sqlx::Transaction<'c, Sqlite>),
 }
 
-/// Why a transaction did not happen.
-enum Failure<E> {
-    /// Its work failed, and it was rolled back.
-    Work(E),
-    /// It could not be begun or ended: the connection's state is not known.
-    Database(sqlx::Error),
+/// A transaction that did not happen, or of which it is not known.
+struct Failure<E> {
+    error: E,
+    /// What the driver said, where the database failed.
+    said: Option<Arc<sqlx::Error>>,
+    /// Whether the connection is as it was before.
+    is_clean: bool,
+    /// Whether it is certain that nothing happened.
+    is_undone: bool,
 }
 
-/// Does the work, and ends the transaction as the work ends.
-async fn run<T, E>(
-    transaction: Transaction<'_>,
-    work: impl for<'t> FnOnce(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
+/// Begins a transaction, does the work, and ends the transaction as the work ends.
+async fn attempt<T, E: From<DbErr>>(
+    link: &mut Link,
+    work: &impl for<'t> Fn(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
 ) -> Result<T, Failure<E>> {
+    let broken = |error: sqlx::Error, is_undone| {
+        let said = Arc::new(error);
+        Failure { error: of_driver(&said).into(), said: Some(said), is_clean: false, is_undone }
+    };
+    let (backend, open) = match link {
+        Link::Postgres(link) => (DbBackend::Postgres, link.begin_with(BEGIN_POSTGRES).await.map(Open::Postgres)),
+        Link::Sqlite(link) => (DbBackend::Sqlite, link.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite)),
+    };
+    let open = AsyncMutex::new(open.map_err(|error| broken(error, true))?);
+    let transaction = Transaction { backend, open, said: OnceLock::new() };
     let done = work(&transaction).await;
-    match (transaction.open.into_inner(), done.is_ok()) {
-        (Open::Postgres(open), true) => open.commit().await,
-        (Open::Sqlite(open), true) => open.commit().await,
-        (Open::Postgres(open), false) => open.rollback().await,
-        (Open::Sqlite(open), false) => open.rollback().await,
+    let Transaction { open, said, .. } = transaction;
+    match (open.into_inner(), done) {
+        (Open::Postgres(open), Ok(done)) => open.commit().await.map(|()| done).map_err(|error| broken(error, false)),
+        (Open::Sqlite(open), Ok(done)) => open.commit().await.map(|()| done).map_err(|error| broken(error, false)),
+        (open, Err(error)) => {
+            let rolled_back = match open {
+                Open::Postgres(open) => open.rollback().await,
+                // Where the disk is full, SQLite has rolled back already, and the driver does not know.
+                Open::Sqlite(open) => open.rollback().await,
+            };
+            let said = said.into_inner();
+            let is_clean = rolled_back.is_ok() && said.as_deref().is_none_or(leaves_connection_sound);
+            Err(Failure { error, said, is_clean, is_undone: true })
+        }
     }
-    .map_err(Failure::Database)?;
-    done.map_err(Failure::Work)
 }
 
-impl<'c> Transaction<'c> {
-    fn of(open: Open<'c>) -> Self {
-        let backend = match open {
-            Open::Postgres(_) => DbBackend::Postgres,
-            Open::Sqlite(_) => DbBackend::Sqlite,
-        };
-        Self { backend, open: AsyncMutex::new(open) }
-    }
-
+impl Transaction<'_> {
     async fn run<T>(
         &self,
         statement: &Statement,
@@ -531,7 +535,11 @@ impl<'c> Transaction<'c> {
             Open::Postgres(open) => Channel::Postgres(open),
             Open::Sqlite(open) => Channel::Sqlite(open),
         };
-        ask(channel, statement).await.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))))
+        ask(channel, statement).await.map_err(|error| {
+            let error = Arc::new(error);
+            let _ = self.said.set(Arc::clone(&error));
+            of_driver(&error)
+        })
     }
 }
 
@@ -584,6 +592,10 @@ fn conn(cause: &str) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(cause.to_owned()))
 }
 
+fn of_driver(error: &Arc<sqlx::Error>) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(Arc::clone(error)))
+}
+
 fn unreachable(error: sqlx::Error) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
 }
@@ -616,6 +628,12 @@ fn is_of_the_past(error: &sqlx::Error, twice: bool) -> bool {
         Some("0A000" | "57P01" | "57P02" | "57P05") => true,
         _ => twice && matches!(error, sqlx::Error::Io(_)),
     }
+}
+
+/// Whether the error, of a transaction before its end, tells of the connection's past. What is no error of the database
+/// is one of the driver's: its connection was lost, or an earlier transaction on it did not end as it should.
+fn is_of_a_past_transaction(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_none() || is_of_the_past(error, true)
 }
 
 /// Whether the database, or the way to it, is away, full or busy: trying later may work.
@@ -669,6 +687,7 @@ mod tests {
     use std::borrow::Cow;
     use std::error::Error as StdError;
 
+    use futures_util::FutureExt;
     use sqlx::error::{DatabaseError, ErrorKind};
 
     use super::*;
@@ -782,5 +801,45 @@ mod tests {
         assert!(is_of_the_past(&io, true) && !is_of_the_past(&io, false));
         assert!(is_of_the_past(&said("57P01", ""), false) && is_of_the_past(&said("0A000", ""), false));
         assert!(!is_of_the_past(&said("23505", ""), true));
+    }
+
+    /// A pool on a file of its own, and the folder that it is in.
+    fn on_file() -> (Pool, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = SqliteConnectOptions::new().filename(folder.path().join("db")).create_if_missing(true);
+        (Pool::new(Target::Sqlite(Box::new(options)), 2), folder)
+    }
+
+    /// SQLite ends a transaction by itself when the disk is full, and the driver does not know: as if it were rolled back.
+    async fn rolled_back(db: &Transaction<'_>) -> Result<(), DbErr> {
+        db.execute_unprepared("ROLLBACK").await.map(drop)
+    }
+
+    async fn is_well(pool: &Pool) -> bool {
+        let select = || Statement::from_string(DbBackend::Sqlite, "SELECT 1");
+        pool.transaction(|db| async move { db.query_one_raw(select()).await }.boxed()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_ended_by_itself_spoils_no_connection() {
+        let (pool, _folder) = on_file();
+        assert!(is_well(&pool).await);
+        let committed = pool.transaction(|db| rolled_back(db).boxed()).await;
+        assert!(committed.is_err(), "there was nothing to commit");
+        assert!(is_well(&pool).await, "after a commit that failed");
+        let failed: Result<(), _> = pool
+            .transaction(|db| async move { rolled_back(db).await.and(Err(DbErr::Custom("mine".to_owned()))) }.boxed())
+            .await;
+        assert_eq!(failed, Err(DbErr::Custom("mine".to_owned())), "not the failure of the rollback");
+        assert!(is_well(&pool).await, "after a rollback that failed");
+        let given_up = pool.transaction(|db| {
+            async move {
+                rolled_back(db).await?;
+                std::future::pending::<Result<(), DbErr>>().await
+            }
+            .boxed()
+        });
+        assert!(timeout(Duration::from_millis(200), given_up).await.is_err());
+        assert!(is_well(&pool).await, "after work that was given up");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt;
 use sea_orm::ActiveValue::Set;
@@ -52,28 +52,25 @@ const CHANGE: &str = "\
             COALESCE(completed_at, CASE WHEN updated_at < $5 THEN $5 ELSE updated_at END) END, \
         updated_at = CASE WHEN updated_at < $5 AND (title <> $3 OR is_completed <> $4) THEN $5 ELSE updated_at END, \
         version = CASE WHEN title <> $3 OR is_completed <> $4 THEN version + 1 ELSE version END \
-    WHERE user_id = $1 AND id = $2 \
-    RETURNING user_id, id, title, is_completed, completed_at, created_at, updated_at, version";
+    WHERE user_id = $1";
+const RETURNING: &str = " RETURNING user_id, id, title, is_completed, completed_at, created_at, updated_at, version";
 
-/// [`CHANGE`], when the task has version `$6` or shows the change already: a repeat of a write whose answer was lost
-/// succeeds (RFC 9110 §13.1.1).
+/// The change of one task, whatever its version.
+static CHANGE_ONE: LazyLock<String> = LazyLock::new(|| format!("{CHANGE} AND id = $2{RETURNING}"));
+
+/// The change of one task, when it has version `$6` or shows the change already: a repeat of a write whose answer was
+/// lost succeeds (RFC 9110 §13.1.1).
 static CHANGE_IF: LazyLock<String> = LazyLock::new(|| {
-    CHANGE.replace(
-        "WHERE user_id = $1 AND id = $2",
-        "WHERE user_id = $1 AND id = $2 AND \
-            (version = $6 OR (title = COALESCE($3, title) AND is_completed = COALESCE($4, is_completed)))",
+    format!(
+        "{CHANGE} AND id = $2 AND \
+            (version = $6 OR (title = COALESCE($3, title) AND is_completed = COALESCE($4, is_completed))){RETURNING}"
     )
 });
 
-/// [`CHANGE`] for so many tasks; the ids of all but the first come behind the other values.
+/// The change of so many tasks; the ids of all but the first come behind the other values.
 fn change_of(count: usize) -> String {
-    let mut ids = "id IN ($2".to_owned();
-    for number in 6..5 + count {
-        // Writing to a String cannot fail.
-        let _ = write!(ids, ", ${number}");
-    }
-    ids.push(')');
-    CHANGE.replace("id = $2", &ids)
+    let ids: Vec<_> = std::iter::once(2).chain(6..5 + count).map(|number| format!("${number}")).collect();
+    format!("{CHANGE} AND id IN ({}){RETURNING}", ids.join(", "))
 }
 
 #[expect(clippy::missing_errors_doc, reason = "the same for all, said at the type")]
@@ -150,27 +147,22 @@ impl Repository {
         expiry: Timestamp,
     ) -> Result<Created<Vec<Task>>, Error> {
         let db = self.database.connection().await?;
-        let owner = owner.clone();
+        // What the work holds must outlive every connection.
+        let own = Arc::new((owner.clone(), once, tasks));
         let done = db.transaction(move |db| {
+            let own = Arc::clone(&own);
             async move {
-                add_user(db, &owner, now).await?;
+                let (owner, once, tasks) = &*own;
+                add_user(db, owner, now).await?;
                 expired(expiry).filter(KeyColumn::UserId.eq(owner.id().as_str())).exec(db).await?;
-                let key = idempotency_keys::ActiveModel {
-                    user_id: Set(owner.id().as_str().to_owned()),
-                    operation: Set(once.operation.to_owned()),
-                    key: Set(once.key.as_str().to_owned()),
-                    fingerprint: Set(once.fingerprint.clone()),
-                    task_ids: Set(tasks.iter().flat_map(|task| task.id.0.into_bytes()).collect()),
-                    created_at: Set(now.to_utc()),
+                let is_new = match add_key(db, owner, once, tasks, now).await {
+                    // Another request with the key has not ended yet.
+                    Err(error) if is_lock_timeout(&error) => return Err(Error::KeyInUse.into()),
+                    added => added?,
                 };
-                let whole = [KeyColumn::UserId, KeyColumn::Operation, KeyColumn::Key];
-                let inserted = idempotency_keys::Entity::insert(key)
-                    .on_conflict(OnConflict::columns(whole).do_nothing().to_owned())
-                    .exec_without_returning(db)
-                    .await?;
-                if inserted > 0 {
-                    insert(db, &owner, &tasks).await?;
-                    return Ok(Created { data: tasks, is_replay: false });
+                if is_new {
+                    insert(db, owner, tasks).await?;
+                    return Ok(Created { data: tasks.clone(), is_replay: false });
                 }
                 let known = (owner.id().as_str().to_owned(), once.operation.to_owned(), once.key.as_str().to_owned());
                 match idempotency_keys::Entity::find_by_id(known).one(db).await? {
@@ -184,10 +176,7 @@ impl Repository {
             }
             .boxed()
         });
-        done.await.map_err(|stopped| match stopped {
-            Stopped::Failed(error) if is_lock_timeout(&error) => Error::KeyInUse,
-            stopped => stopped.into(),
-        })
+        done.await.map_err(|stopped: Stopped| stopped.into())
     }
 
     /// Completes tasks of the owner, all or none, in one transaction, and answers them in no order.
@@ -201,10 +190,12 @@ impl Repository {
         now: Timestamp,
     ) -> Result<Vec<Task>, Error> {
         let db = self.database.connection().await?;
-        let owner = owner.clone();
+        let own = Arc::new((owner.clone(), selection));
         let done = db.transaction(move |db| {
+            let own = Arc::clone(&own);
             async move {
-                lock(db, &owner, &selection, |row| row.is_completed).await?;
+                let (owner, selection) = &*own;
+                lock(db, owner, selection, |row| row.is_completed).await?;
                 let mut ids = selection.iter().map(|task| task.id.0.into());
                 let mut values = vec![owner.id().as_str().into()];
                 values.extend(ids.next());
@@ -226,11 +217,13 @@ impl Repository {
     /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
     pub async fn delete_all(&self, owner: &Owner, selection: Vec<SelectedTask>) -> Result<(), Error> {
         let db = self.database.connection().await?;
-        let owner = owner.clone();
+        let own = Arc::new((owner.clone(), selection));
         let done = db.transaction(move |db| {
+            let own = Arc::clone(&own);
             async move {
-                lock(db, &owner, &selection, |_| false).await?;
-                tasks::Entity::delete_many().filter(keys(&owner, &selection)).exec(db).await?;
+                let (owner, selection) = &*own;
+                lock(db, owner, selection, |_| false).await?;
+                tasks::Entity::delete_many().filter(keys(owner, selection)).exec(db).await?;
                 Ok(())
             }
             .boxed()
@@ -273,7 +266,7 @@ impl Repository {
             now.to_utc().into(),
         ];
         values.extend(version.map(Into::into));
-        let text = if version.is_some() { CHANGE_IF.as_str() } else { CHANGE };
+        let text = if version.is_some() { &*CHANGE_IF } else { &*CHANGE_ONE };
         let statement = Statement::from_sql_and_values(db.get_database_backend(), text, values);
         let row = tasks::Entity::find().from_raw_sql(statement).one(db).await.map_err(classify)?;
         Ok(row.map(Into::into))
@@ -360,13 +353,40 @@ async fn lock(
 }
 
 /// The new tasks, as they were stored under a key that is known.
-fn replay(tasks: Vec<Task>, known: &idempotency_keys::Model) -> Result<Vec<Task>, Error> {
-    let ids = known.task_ids.chunks(16).map(Uuid::from_slice);
-    let again = tasks.into_iter().zip(ids).map(|(task, id)| {
-        let id = TaskId(id.map_err(Error::internal)?);
-        Ok(Task::new(id, task.user_id, task.title, known.created_at.into()))
+fn replay(tasks: &[Task], known: &idempotency_keys::Model) -> Result<Vec<Task>, Error> {
+    let (ids, rest) = known.task_ids.as_chunks();
+    if ids.len() != tasks.len() || !rest.is_empty() {
+        return Err(Error::internal("a key knows another number of tasks than its request has"));
+    }
+    let again = tasks.iter().zip(ids).map(|(task, id)| {
+        let id = TaskId(Uuid::from_bytes(*id));
+        Task::new(id, task.user_id.clone(), task.title.clone(), known.created_at.into())
     });
-    again.collect()
+    Ok(again.collect())
+}
+
+/// Stores a key with the ids of its tasks; whether it is new.
+async fn add_key(
+    db: &impl ConnectionTrait,
+    owner: &Owner,
+    once: &Once,
+    tasks: &[Task],
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let key = idempotency_keys::ActiveModel {
+        user_id: Set(owner.id().as_str().to_owned()),
+        operation: Set(once.operation.to_owned()),
+        key: Set(once.key.as_str().to_owned()),
+        fingerprint: Set(once.fingerprint.clone()),
+        task_ids: Set(tasks.iter().flat_map(|task| task.id.0.into_bytes()).collect()),
+        created_at: Set(now.to_utc()),
+    };
+    let whole = [KeyColumn::UserId, KeyColumn::Operation, KeyColumn::Key];
+    let inserted = idempotency_keys::Entity::insert(key)
+        .on_conflict(OnConflict::columns(whole).do_nothing().to_owned())
+        .exec_without_returning(db)
+        .await?;
+    Ok(inserted > 0)
 }
 
 async fn add_user(db: &impl ConnectionTrait, owner: &Owner, now: Timestamp) -> Result<(), DbErr> {

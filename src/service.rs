@@ -36,13 +36,13 @@ impl Tasks {
         key: Option<IdempotencyKey>,
     ) -> Result<Created<Vec<Task>>, Error> {
         let now = self.clock.now();
-        let task = |new: NewTask| Task::new(self.clock.id(now), owner.id().clone(), new.title, now);
+        let task = |NewTask { title }| Task::new(self.clock.id(now), owner.id().clone(), title, now);
         let tasks: Vec<_> = new.into_iter().map(task).collect();
         let Some(key) = key else {
             self.repository.insert(owner, &tasks, now).await?;
             return Ok(Created { data: tasks, is_replay: false });
         };
-        // No title has a line break in it.
+        // Titles are all that a new task has, and none has a line break in it.
         let titles: Vec<_> = tasks.iter().map(|task| task.title.as_str()).collect();
         let fingerprint = digest(&SHA256, titles.join("\n").as_bytes()).as_ref().to_vec();
         let once = Once { operation, key, fingerprint };

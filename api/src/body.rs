@@ -3,7 +3,8 @@
 //! poem-openapi's own `Json` gives no pointers, and takes numbers for strings and the last of duplicate members. [`Body`]
 //! reads with serde, says where a body is wrong, and keeps the schema of the type that it carries.
 
-use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::{fmt, slice};
 
 use futures_util::StreamExt;
 use poem::http::header;
@@ -11,8 +12,10 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchema, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
 use crate::error::{Error, Fault};
@@ -49,14 +52,38 @@ pub(crate) trait RequestObject: Type + DeserializeOwned {
 /// A list of objects in a [`RequestObject`].
 pub(crate) struct List {
     name: &'static str,
+    max: usize,
     close: fn(&mut Registry),
-    find_faults: fn(&Value, &str, &mut Vec<Fault>),
+    find_faults: fn(&[Value], &str, &mut Vec<Fault>),
 }
 
 impl List {
-    /// The list of this name, with entries of this type.
-    pub(crate) const fn of<T: Type + DeserializeOwned>(name: &'static str) -> Self {
-        Self { name, close: close::<T>, find_faults: find_faults::<T> }
+    /// The list of this name, with at most so many entries of this type.
+    pub(crate) const fn of<T: Type + DeserializeOwned>(name: &'static str, max: usize) -> Self {
+        Self { name, max, close: close::<T>, find_faults: find_faults::<T> }
+    }
+}
+
+/// A value that is an object in JSON, where serde would take an array for a struct.
+pub(crate) struct AsObject<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for AsObject<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Members(PhantomData))
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = AsObject<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(AsObject)
     }
 }
 
@@ -152,40 +179,36 @@ fn close<T: Type>(registry: &mut Registry) {
 
 /// Reads one JSON object.
 fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
-    // serde takes an array for a struct.
-    let is_object = bytes.trim_ascii_start().starts_with(b"{");
-    let mut repeated = None;
-    if is_object {
-        let mut json = serde_json::Deserializer::from_slice(bytes);
-        match serde_path_to_error::deserialize::<_, T>(&mut json) {
-            Ok(value) => {
-                json.end().map_err(|error| malformed(&error))?;
-                return check(value);
-            }
-            Err(error) => repeated = twice(&error),
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let first = match serde_path_to_error::deserialize::<_, AsObject<T>>(&mut json) {
+        Ok(AsObject(value)) => {
+            json.end().map_err(|error| malformed(&error))?;
+            return check(value);
         }
-    }
+        Err(error) => error,
+    };
     // What follows is only for a body that is refused, and may take its time: the whole of it must be JSON first.
     let tree: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
     let mut faults = Vec::new();
-    find_faults::<T>(&tree, "", &mut faults);
+    find_faults::<T>(slice::from_ref(&tree), "", &mut faults);
     if let Some(list) = T::LIST
         && let Some(entries) = tree.get(list.name).and_then(Value::as_array)
     {
         // From outside the list, only the first fault of the first faulty entry shows.
         let (at, below) = (format!("/{}", list.name), format!("/{}/", list.name));
         faults.retain(|fault| !fault.pointer.as_deref().unwrap_or_default().starts_with(&below));
-        for (place, entry) in entries.iter().enumerate() {
-            if faults.len() >= Error::MAX_FAULTS {
-                break;
-            }
-            (list.find_faults)(entry, &format!("{at}/{place}"), &mut faults);
-        }
+        let entries = entries.get(..list.max).unwrap_or(entries);
+        (list.find_faults)(entries, &at, &mut faults);
     }
-    if let Some(repeated) = repeated {
-        // The tree has the last of its values, which may be wrong too.
-        faults.retain(|fault| fault.pointer != repeated.pointer);
-        faults.push(repeated);
+    // Of a member that is sent twice the tree has the last value only.
+    let text = first.inner().to_string();
+    let (at, repeated) = (pointer(first.path()), text.strip_prefix("duplicate field `"));
+    if let Some(name) = repeated.and_then(|text| text.split('`').next()) {
+        let twice = Fault::body(format!("{at}/{name}"), "is sent twice; send it once");
+        faults.retain(|fault| fault.pointer != twice.pointer);
+        faults.push(twice);
+    } else if faults.is_empty() {
+        faults.push(Fault::body(at, in_our_words(&text)));
     }
     faults.truncate(Error::MAX_FAULTS);
     Err(Error::Invalid(faults))
@@ -198,38 +221,43 @@ fn check<T: RequestObject>(value: T) -> Result<T, Error> {
     if faults.is_empty() { Ok(value) } else { Err(Error::Invalid(faults)) }
 }
 
-/// Finds what is wrong with a value that should be a `T` and stands at this pointer.
-fn find_faults<T: Type + DeserializeOwned>(tree: &Value, at: &str, faults: &mut Vec<Fault>) {
-    let Value::Object(members) = tree else {
-        faults.push(Fault::body(at, "must be a JSON object"));
-        return;
-    };
+/// Finds what is wrong with values that should be a `T` each: a list's entries, by their place below this pointer, or
+/// where it is empty the one that is the body.
+fn find_faults<T: Type + DeserializeOwned>(values: &[Value], list: &str, faults: &mut Vec<Fault>) {
     let (known, required) = members_of::<T>();
-    let sent: BTreeSet<&str> = members.keys().map(String::as_str).collect();
-    for name in required.iter().filter(|name| !sent.contains(*name)) {
-        faults.push(Fault::body(format!("{at}/{name}"), "is required"));
-    }
-    for name in sent.iter().filter(|name| !known.contains(*name)).take(Error::MAX_FAULTS) {
-        let detail = if READ_ONLY.contains(name) {
-            "is set by the server; leave it out".to_owned()
-        } else {
-            format!("is unknown here; the members are {}", known.join(", "))
+    for (place, value) in values.iter().enumerate() {
+        if faults.len() >= Error::MAX_FAULTS {
+            return;
+        }
+        let at = if list.is_empty() { String::new() } else { format!("{list}/{place}") };
+        let Value::Object(members) = value else {
+            faults.push(Fault::body(at, "must be a JSON object"));
+            continue;
         };
-        faults.push(Fault::body(format!("{at}/{}", escape(name)), detail));
-    }
-    if let Err(error) = serde_path_to_error::deserialize::<_, T>(tree) {
-        let text = error.inner().to_string();
-        if !text.starts_with("missing field") && !text.starts_with("unknown field") {
-            faults.push(Fault::body(format!("{at}{}", pointer(error.path())), in_our_words(&text)));
+        for name in required.iter().filter(|name| !members.contains_key(**name)) {
+            faults.push(Fault::body(format!("{at}/{name}"), "is required"));
+        }
+        let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
+        for name in unknown.take(Error::MAX_FAULTS) {
+            let detail = if READ_ONLY.contains(&name.as_str()) {
+                "is set by the server; leave it out".to_owned()
+            } else {
+                format!("is unknown here; the members are {}", known.join(", "))
+            };
+            faults.push(Fault::body(format!("{at}/{}", escape(name)), detail));
+        }
+        // One fault at a time: without the member that has it, the next one shows.
+        let mut rest: Map<_, _> = members.clone();
+        rest.retain(|name, _| known.contains(&name.as_str()));
+        while let Err(error) = serde_path_to_error::deserialize::<_, T>(Value::Object(rest.clone())) {
+            let Some(Segment::Map { key }) = error.path().iter().next() else { break };
+            faults
+                .push(Fault::body(format!("{at}{}", pointer(error.path())), in_our_words(&error.inner().to_string())));
+            if rest.remove(key).is_none() {
+                break;
+            }
         }
     }
-}
-
-/// The fault of a member that is sent twice, which only the text shows.
-fn twice(error: &serde_path_to_error::Error<serde_json::Error>) -> Option<Fault> {
-    let text = error.inner().to_string();
-    let name = text.strip_prefix("duplicate field `")?.split('`').next()?;
-    Some(Fault::body(format!("{}/{name}", pointer(error.path())), "is sent twice; send it once"))
 }
 
 /// The names of the members of `T`, and of those the required ones.
@@ -241,13 +269,14 @@ fn members_of<T: Type>() -> (Vec<&'static str>, Vec<&'static str>) {
 }
 
 fn malformed(error: &serde_json::Error) -> Error {
-    Error::MalformedJson(format!("is not valid JSON: {error}"))
+    Error::MalformedJson(format!("cannot be read as JSON: {error}"))
 }
 
 /// serde's text without its place, which the pointer says: `invalid type: null, expected a string at line 1 …`.
 fn in_our_words(text: &str) -> String {
     let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
     match text.split_once(", expected ") {
+        Some((_, "a sequence")) => "must be an array".to_owned(),
         Some(("invalid type: null", expected)) => format!("must be {expected}, not null"),
         Some((_, expected)) => format!("must be {expected}"),
         None => text.to_owned(),
@@ -265,6 +294,11 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     path.iter().map(step).collect()
 }
 
+/// A token of a JSON pointer; cut where a client sends a text for a name.
 fn escape(token: &str) -> String {
+    const LONG: usize = 100;
+    if let Some((end, _)) = token.char_indices().nth(LONG) {
+        return escape(token.get(..end).unwrap_or_default()) + "…";
+    }
     token.replace('~', "~0").replace('/', "~1")
 }

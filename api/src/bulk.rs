@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use poem_openapi::Object;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::body::{List, RequestObject};
+use crate::body::{AsObject, List, RequestObject};
 use crate::error::{Error, Fault};
 use crate::task::{NewTask, Task, TaskId};
 
@@ -61,12 +61,12 @@ pub(crate) struct TaskList {
 
 impl RequestObject for NewTasks {
     const MAX_BYTES: usize = MAX_BYTES;
-    const LIST: Option<List> = Some(List::of::<NewTask>("tasks"));
+    const LIST: Option<List> = Some(List::of::<NewTask>("tasks", MAX_TASKS));
 }
 
 impl RequestObject for TaskSelection {
     const MAX_BYTES: usize = MAX_BYTES;
-    const LIST: Option<List> = Some(List::of::<SelectedTask>("tasks"));
+    const LIST: Option<List> = Some(List::of::<SelectedTask>("tasks", MAX_TASKS));
 
     fn check(&self) -> Vec<Fault> {
         let mut first = HashMap::new();
@@ -89,19 +89,19 @@ pub(crate) fn version_required(places: impl Iterator<Item = usize>) -> Error {
 }
 
 fn tasks<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    let tasks = Vec::deserialize(from)?;
+    let tasks: Vec<AsObject<T>> = Vec::deserialize(from)?;
     match tasks.len() {
-        1..=MAX_TASKS => Ok(tasks),
+        1..=MAX_TASKS => Ok(tasks.into_iter().map(|AsObject(task)| task).collect()),
         count => Err(de::Error::custom(format_args!("must have 1 to {MAX_TASKS} entries, not {count}"))),
     }
 }
 
 fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-    let number = serde_json::Number::deserialize(from)?;
+    let value = serde_json::Value::deserialize(from)?;
     // To JSON Schema, 1.0 is an integer.
     #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
-    let whole = || number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= 9e15).map(|n| n as i64);
-    match number.as_i64().or_else(whole) {
+    let whole = || value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9.1e15).map(|n| n as i64);
+    match value.as_i64().or_else(whole) {
         Some(version @ 1..=MAX_VERSION) => Ok(Some(version)),
         _ => Err(de::Error::custom(format_args!("must be a whole number from 1 to {MAX_VERSION}"))),
     }

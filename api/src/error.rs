@@ -214,9 +214,10 @@ macro_rules! problem_codes {
 }
 
 problem_codes! {
-    /// The body is not JSON.
-    MalformedJson = "malformed-json", BAD_REQUEST, "The body is not valid JSON",
-        "The body could not be read as JSON (RFC 8259). The problem's errors say at which line and column it breaks.";
+    /// The body cannot be read as JSON.
+    MalformedJson = "malformed-json", BAD_REQUEST, "The body cannot be read as JSON",
+        "The body is not JSON (RFC 8259), or is nested more than 127 deep, or has a number that no double can hold. The \
+         problem's errors say at which line and column.";
     /// A part of the request breaks its schema.
     InvalidRequest = "invalid-request", BAD_REQUEST, "The request breaks the contract",
         "A member of the body or a parameter is missing, unknown, sent twice or out of its limits. Each entry of errors \
@@ -377,7 +378,7 @@ impl Error {
             _ => None,
         };
         let detail = match (self, errors.as_deref()) {
-            (Self::MalformedJson(_), _) => "The body is not valid JSON; see errors.".to_owned(),
+            (Self::MalformedJson(_), _) => "The body cannot be read as JSON; see errors.".to_owned(),
             (_, Some([fault])) => fault.to_string(),
             // The list ends there, whether or not the faults do.
             (Self::Invalid(_), Some(faults)) if faults.len() == Self::MAX_FAULTS => {

@@ -91,7 +91,7 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
             (
                 "malformedJson",
                 problem(Error::MalformedJson(
-                    "is not valid JSON: EOF while parsing a string at line 1 column 14".to_owned(),
+                    "cannot be read as JSON: EOF while parsing a string at line 1 column 14".to_owned(),
                 )),
             ),
         ],

@@ -1,5 +1,6 @@
 //! What every operation checks before its own extractors, in the order that the contract promises: first the token
-//! (401), then that the query has only parameters that the operation knows, each once (400).
+//! (401), then that the query has only parameters that the operation knows, each once, and that no condition of a write
+//! would be overlooked (400).
 //!
 //! Which operations want a token and which parameters they know is read from the metadata that the document is made of,
 //! so the two cannot differ.
@@ -8,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
-use poem::http::Method;
+use poem::http::{Method, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::error::ParsePathError;
@@ -30,6 +31,8 @@ struct Guard<A> {
     authenticator: Option<Arc<A>>,
     path: Vec<String>,
     query: Vec<String>,
+    /// Whether `If-Match` would be overlooked.
+    refuses_if_match: bool,
 }
 
 impl<T: OpenApi, A: Authenticate> OpenApi for Guarded<T, A> {
@@ -104,15 +107,17 @@ pub(crate) fn route_of(path: &str) -> String {
 
 impl<A: Authenticate> Guard<A> {
     fn new(operation: BoxEndpoint<'static>, meta: &MetaOperation, authenticator: &Arc<A>) -> Self {
-        let names = |place| {
+        let names = |place| -> Vec<String> {
             let params = meta.params.iter().filter(move |param| param.in_type == place);
             params.map(|param| param.name.clone()).collect()
         };
+        let takes_if_match = names(MetaParamIn::Header).iter().any(|name| name.eq_ignore_ascii_case("If-Match"));
         Self {
             operation,
             authenticator: (!meta.security.is_empty()).then(|| Arc::clone(authenticator)),
             path: names(MetaParamIn::Path),
             query: names(MetaParamIn::Query),
+            refuses_if_match: !takes_if_match && meta.method != Method::GET,
         }
     }
 
@@ -145,6 +150,10 @@ impl<A: Authenticate> Endpoint for Guard<A> {
             let token = bearer_token(request.headers())?;
             let caller = Caller(authenticator.authenticate(token).await?);
             request.set_data(caller);
+        }
+        if self.refuses_if_match && request.headers().contains_key(header::IF_MATCH) {
+            let detail = "is not read by this operation, and would be overlooked; leave it out";
+            return Err(Error::invalid(Fault::parameter(Location::Header, "If-Match", detail)).into());
         }
         check_query(request.uri().query().unwrap_or_default(), &self.query)?;
         self.operation.call(request).await.map_err(|error| self.name_path_parameter(error))

@@ -22,7 +22,10 @@ impl IdempotencyKey {
 impl RequestField for IdempotencyKey {
     /// Without an example: Swagger UI would send it with every request, as if all were one.
     fn schema() -> MetaSchema {
-        MetaSchema { pattern: Some(r#"^("[!-~]{1,255}"|[!-~]{1,255})$"#.to_owned()), ..MetaSchema::new("string") }
+        MetaSchema {
+            pattern: Some(r#"^("[!-~]{1,255}"|[!#-~][!-~]{0,254}|"([!-~]{0,253}[!#-~])?)$"#.to_owned()),
+            ..MetaSchema::new("string")
+        }
     }
 
     fn parse(value: &[u8]) -> Result<Self, Invalid> {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use poem_openapi::{LicenseObject, OpenApiService};
+use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
 use serde_json::{Value, json};
 
 use crate::bulk::SelectedTask;
@@ -31,6 +31,7 @@ pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
     OpenApiService::new(api, "Tasks API", env!("CARGO_PKG_VERSION"))
         .summary("A multi-user task API")
         .description(include_str!("introduction.md"))
+        .contact(ContactObject::new().name("The maintainers of tasks-api"))
         .license(LicenseObject::new("MIT").identifier("MIT"))
         .server("/")
 }

@@ -105,6 +105,8 @@ impl<S: TaskService> TaskRouter<S> {
     }
 
     /// Get a task
+    ///
+    /// One task, as it is now. Another user's is just as absent as one that never was.
     #[oai(path = "/api/:user_id/tasks/:id", method = "get", operation_id = "getTask", tag = "Tag::Tasks")]
     async fn get_task(
         &self,

@@ -28,7 +28,7 @@ fn the_committed_document_is_the_derived_one() {
     let differs = committed.lines().zip(openapi::JSON.lines()).position(|(a, b)| a != b);
     assert!(
         committed == openapi::JSON.as_str(),
-        "api/openapi.json is stale from line {:?}: refresh it with `just contract` (cargo run -p tasks-api > api/openapi.json) and review the difference",
+        "api/openapi.json is stale from line {:?}: refresh it with `just document` (cargo run -p tasks-api > api/openapi.json) and review the difference",
         differs.map(|line| line + 1)
     );
 }

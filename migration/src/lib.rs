@@ -19,6 +19,7 @@ use sea_orm_migration::sea_orm::{
 
 mod m20261122_000001_create_tasks;
 mod m20261122_000002_create_idempotency_keys;
+mod m20261122_000003_index_expiring_keys;
 
 /// The changes, oldest first.
 pub struct Migrator;
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261122_000001_create_tasks::Migration),
             Box::new(m20261122_000002_create_idempotency_keys::Migration),
+            Box::new(m20261122_000003_index_expiring_keys::Migration),
         ]
     }
 }

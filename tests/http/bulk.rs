@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::client::{Answer, Client, id};
@@ -18,6 +19,7 @@ on_each_engine!(
     what_is_completed_already_is_no_mismatch,
     another_users_task_is_as_absent_as_none,
     every_wrong_entry_is_named,
+    a_condition_is_not_overlooked,
     a_task_is_named_once,
     creations_that_are_sent_again_are_answered_as_the_first_time,
     crossing_requests_end_in_order,
@@ -194,6 +196,12 @@ async fn every_wrong_entry_is_named(server: Server) {
             &["/tasks/0/title", "/tasks/2/title", "/tasks/3/title", "/tasks/3/name", "/tasks/4", "/tasks/5/id"],
         ),
         ("create", r#"{ "tasks": [{ "title": "x" }, { "title": "x", "title": "y" }] }"#, &["/tasks/1/title"]),
+        ("create", r#"{ "tasks": [["x"], { "title": "x" }] }"#, &["/tasks/0"]),
+        // Of what is sent twice, either value may be wrong.
+        ("create", r#"{ "tasks": [], "tasks": [{ "title": "x" }] }"#, &["/tasks"]),
+        ("create", r#"{ "tasks": [{ "title": "", "title": "x" }] }"#, &["/tasks/0/title"]),
+        ("delete", &format!(r#"{{ "tasks": [["{good}", 1]] }}"#), &["/tasks/0"]),
+        ("delete", r#"{ "tasks": [{ "id": "x", "version": "y" }] }"#, &["/tasks/0/id", "/tasks/0/version"]),
         ("delete", r#"{ "tasks": [{}] }"#, &["/tasks/0/id"]),
         ("delete", r#"{ "tasks": [{ "id": "x" }, { "id": 1 }] }"#, &["/tasks/0/id", "/tasks/1/id"]),
         ("complete", &format!(r#"{{ "tasks": [{{ "id": "{}" }}] }}"#, good.simple()), &["/tasks/0/id"]),
@@ -212,6 +220,18 @@ async fn every_wrong_entry_is_named(server: Server) {
     let many = format!(r#"{{ "tasks": [{}] }}"#, vec!["{}"; 100].join(","));
     assert_eq!(refused("create", &many).await.len(), 20);
     assert!(alice.all().await.is_empty());
+}
+
+async fn a_condition_is_not_overlooked(server: Server) {
+    let alice = server.user("alice");
+    let tasks = create(&alice, &["a"]).await;
+    for (verb, body) in
+        [("create", json!({ "tasks": [{ "title": "x" }] })), ("complete", of(&tasks)), ("delete", of(&tasks))]
+    {
+        let call = alice.on(Method::POST, &format!("/bulk-{verb}")).header("if-match", "\"1\"").json(&body);
+        assert_eq!(call.send().await.parameters(), [("header".to_owned(), "If-Match".to_owned())], "{verb}");
+    }
+    assert_eq!(alice.all().await, tasks);
 }
 
 async fn a_task_is_named_once(server: Server) {
@@ -303,4 +323,31 @@ async fn a_server_may_insist_on_versions() {
     }
     body["tasks"][1]["version"] = json!(1);
     assert_eq!(bulk(&alice, "complete", body).await.status, 200);
+}
+
+/// After a failover a session may be one of a server that only reads; and a prepared statement may not fit a table that
+/// was changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_connection_is_kept_that_serves_no_more() {
+    let Some(server) = Server::on_postgres().await else { return };
+    let alice = server.user("alice");
+    let body = of(&create(&alice, &["a", "b"]).await);
+    let run = async |sql: &str| {
+        let mut other = PgConnection::connect(server.url()).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut other).await.unwrap();
+    };
+    for _ in 0..2 {
+        bulk(&alice, "complete", body.clone()).await.data(200);
+    }
+    run("ALTER TABLE tasks ALTER COLUMN title TYPE varchar(400)").await;
+    bulk(&alice, "complete", body.clone()).await.data(200);
+    let only_reads = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', \
+        current_database()); END $$; SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    run(only_reads).await;
+    bulk(&alice, "delete", body.clone()).await.problem(503, "unavailable");
+    let writes_again = "BEGIN READ WRITE; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET \
+        default_transaction_read_only', current_database()); END $$; COMMIT";
+    run(writes_again).await;
+    assert_eq!(bulk(&alice, "delete", body).await.status, 204);
 }
