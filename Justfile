@@ -43,6 +43,14 @@ document:
 contract:
     .ci/contract
 
+# Write the TypeScript types of the committed document into tests/typescript/client (Node)
+types:
+    npm ci --silent --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs --write
+
+# Generate three TypeScript clients, compile them strictly and use them on the release binary (Node)
+clients: release
+    npm ci --silent --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs target/release/tasks-server
+
 # Start the release binary in an empty folder and use it
 smoke: release
     .ci/smoke target/release/tasks-server

@@ -1,0 +1,42 @@
+// A server of the given binary in an empty folder, for the tests in JavaScript.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+/** The binary that the command line names. */
+export function binary() {
+  const path = process.argv[2];
+  if (!path) {
+    console.error(`usage: node ${process.argv[1]} /path/to/tasks-server`);
+    process.exit(2);
+  }
+  return resolve(path);
+}
+
+/** Starts the server in development mode, on a free port: its address, its printed token, and how to stop it. */
+export async function start(binary) {
+  const folder = mkdtempSync(join(tmpdir(), "tasks-server-"));
+  const env = { PATH: process.env.PATH, LISTEN: "127.0.0.1:0" };
+  const child = spawn(binary, [], { cwd: folder, env, stdio: ["ignore", "ignore", "pipe"] });
+  let banner = "";
+  for await (const piece of child.stderr.setEncoding("utf8")) {
+    banner += piece;
+    if (/^Ready/m.test(banner)) break;
+  }
+  const url = /(http:\/\/\S+)\/docs/.exec(banner)?.[1];
+  const token = /eyJ\S+/.exec(banner)?.[0];
+  if (!url || !token) throw new Error(`the server did not start:\n${banner}`);
+  return {
+    url,
+    token,
+    async stop() {
+      child.kill("SIGTERM");
+      const [code] = await once(child, "exit");
+      rmSync(folder, { recursive: true });
+      if (code !== 0) throw new Error(`the server ended with ${code}`);
+    },
+  };
+}

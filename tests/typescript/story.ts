@@ -1,0 +1,119 @@
+// What a user of the API does, through the package as `npm pack` builds it.
+
+import assert from "node:assert/strict";
+import { createTasksClient, type Problem, type Task, type TaskPage } from "tasks-api-client";
+
+const baseUrl = process.env["TASKS_URL"]!;
+const api = createTasksClient({ baseUrl, token: () => process.env["TASKS_TOKEN"]! });
+const mine = { user_id: "me" };
+
+/** What an answer carries, or its problem thrown. */
+function must<T>({ data, error }: { data?: T; error?: Problem }): T {
+  if (error) throw new Error(`${error.code}: ${error.detail}`);
+  assert(data !== undefined);
+  return data;
+}
+
+// Create with a key, and again, as if the first answer were lost.
+const create = (title: string) =>
+  api.POST("/api/{user_id}/tasks", {
+    params: { path: mine, header: { "Idempotency-Key": "first" } },
+    body: { title },
+  });
+const created = await create("Buy milk");
+const task: Task = must(created).data;
+assert.equal(created.response.status, 201);
+assert.equal(created.response.headers.get("ETag"), `"${task.version}"`);
+assert.equal(created.response.headers.get("Location"), `/api/${task.user_id}/tasks/${task.id}`);
+const again = await create("Buy milk");
+assert.equal(again.response.headers.get("Idempotency-Replayed"), "true");
+assert.deepEqual(must(again).data, task);
+assert.equal((await create("Buy jam")).error?.code, "idempotency-key-reused");
+
+// A title that breaks the contract is named.
+const refused = await api.POST("/api/{user_id}/tasks", { params: { path: mine }, body: { title: " " } });
+assert(refused.error?.code === "invalid-request");
+assert.equal(refused.error.errors?.[0]?.pointer, "/title");
+
+// Many at once, then all of them page by page, newest first.
+const many = must(
+  await api.POST("/api/{user_id}/tasks/bulk-create", {
+    params: { path: mine },
+    body: { tasks: [{ title: "One" }, { title: "Two" }, { title: "Three" }] },
+  }),
+).data;
+const listed: Task[] = [];
+for (let cursor: string | null | undefined; cursor !== null; ) {
+  const page: TaskPage = must(
+    await api.GET("/api/{user_id}/tasks", {
+      params: { path: mine, query: { limit: 2, is_completed: false, ...(cursor && { cursor }) } },
+    }),
+  );
+  listed.push(...page.data);
+  cursor = page.meta.next_cursor;
+}
+assert.deepEqual(listed, [...many].reverse().concat(task));
+
+// Read only what is news.
+const path = { ...mine, id: task.id };
+const known = await api.GET("/api/{user_id}/tasks/{id}", {
+  params: { path, header: { "If-None-Match": `"${task.version}"` } },
+});
+assert.deepEqual([known.response.status, known.data, known.error], [304, undefined, undefined]);
+
+// Two who change the same version: the second is told.
+const replace = (title: string) =>
+  api.PUT("/api/{user_id}/tasks/{id}", {
+    params: { path, header: { "If-Match": `"${task.version}"` } },
+    body: { title, is_completed: false },
+  });
+const first = must(await replace("Buy oat milk")).data;
+const second = await replace("Buy soy milk");
+assert(second.error?.code === "version-mismatch");
+assert.equal(second.error.current_version, first.version);
+
+// A merge patch leaves what it does not name.
+const patched = must(
+  await api.PATCH("/api/{user_id}/tasks/{id}", {
+    params: { path, header: { "If-Match": `"${first.version}"` } },
+    headers: { "Content-Type": "application/merge-patch+json" },
+    body: { title: "Buy two oat milks" },
+  }),
+).data;
+assert.deepEqual(patched, { ...first, title: "Buy two oat milks", version: 3, updated_at: patched.updated_at });
+
+// Complete; a second time changes nothing.
+const complete = () => api.PATCH("/api/{user_id}/tasks/{id}/complete", { params: { path } });
+const done = must(await complete()).data;
+assert(done.is_completed && done.completed_at !== null);
+assert.deepEqual(must(await complete()).data, done);
+
+// Complete and delete many, with the versions that were seen.
+const tasks = many.map(({ id, version }) => ({ id, version }));
+const completed = must(
+  await api.POST("/api/{user_id}/tasks/bulk-complete", { params: { path: mine }, body: { tasks } }),
+).data;
+const stale = await api.POST("/api/{user_id}/tasks/bulk-delete", { params: { path: mine }, body: { tasks } });
+assert(stale.error?.code === "version-mismatch");
+assert.deepEqual(
+  stale.error.errors?.map(({ pointer, current_version }) => [pointer, current_version]),
+  completed.map(({ version }, place) => [`/tasks/${place}/version`, version]),
+);
+const deleted = await api.POST("/api/{user_id}/tasks/bulk-delete", {
+  params: { path: mine },
+  body: { tasks: completed.map(({ id, version }) => ({ id, version })) },
+});
+assert.equal(deleted.response.status, 204);
+
+// Delete; a second time there is nothing to delete.
+const remove = () => api.DELETE("/api/{user_id}/tasks/{id}", { params: { path } });
+assert.equal((await remove()).response.status, 204);
+assert.equal((await remove()).error?.code, "task-not-found");
+
+// Others' tasks, and no token at all.
+const theirs = await api.GET("/api/{user_id}/tasks", { params: { path: { user_id: "somebody" } } });
+assert.equal(theirs.error?.code, "user-mismatch");
+const nobody = createTasksClient({ baseUrl, token: "undefined" });
+assert.equal((await nobody.GET("/api/{user_id}/tasks", { params: { path: mine } })).error?.code, "token-malformed");
+
+console.log("tasks-api-client: the whole story");
