@@ -43,6 +43,10 @@ document:
 contract:
     .ci/contract
 
+# Take the committed document for the released one, whose promises later ones keep
+released:
+    cp api/openapi.json api/released.json
+
 # Write the TypeScript types of the committed document into tests/typescript/client (Node)
 types:
     npm ci --silent --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs --write

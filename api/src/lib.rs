@@ -17,6 +17,7 @@ mod header;
 mod health;
 mod idempotency;
 mod json;
+mod links;
 mod newtype;
 pub mod openapi;
 mod owner;

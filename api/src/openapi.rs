@@ -3,13 +3,14 @@
 use std::sync::{Arc, LazyLock};
 
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::bulk::SelectedTask;
 use crate::condition::IfMatch;
 use crate::error::Error;
 use crate::examples::{Place, examples, problems};
 use crate::idempotency::{Created, IdempotencyKey};
+use crate::links;
 use crate::owner::Owner;
 use crate::router::TaskRouter;
 use crate::service::TaskService;
@@ -70,7 +71,21 @@ fn document() -> Value {
             for (name, value) in problems(&id, &status, has_body) {
                 add_example(response(operation, &status), name, &value);
             }
+            let links = links::of(&id, &status).iter();
+            let links: Map<_, _> = links
+                .map(|(name, component)| {
+                    ((*name).to_owned(), json!({ "$ref": format!("#/components/links/{component}") }))
+                })
+                .collect();
+            if let Some(response) = response(operation, &status).and_then(Value::as_object_mut)
+                && !links.is_empty()
+            {
+                response.insert("links".to_owned(), links.into());
+            }
         }
+    }
+    if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
+        components.insert("links".to_owned(), links::components().into());
     }
     document
 }
@@ -91,7 +106,7 @@ fn order_tags(document: &mut Value) {
     }
 }
 
-fn response<'a>(operation: &'a mut serde_json::Map<String, Value>, status: &str) -> Option<&'a mut Value> {
+fn response<'a>(operation: &'a mut Map<String, Value>, status: &str) -> Option<&'a mut Value> {
     operation.get_mut("responses")?.get_mut(status)
 }
 

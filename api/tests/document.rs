@@ -1,6 +1,8 @@
 //! The document: committed as the code derives it, and true to itself.
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
+
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use tasks_api::{Title, UserId, openapi};
@@ -92,6 +94,32 @@ fn request_bodies_are_closed_and_answers_are_whole() {
     assert_eq!(schemas["NewTask"]["required"], json!(["title"]));
     assert_eq!(schemas["TaskUpdate"]["required"], json!(["title", "is_completed"]));
     assert!(schemas["TaskPatch"].get("required").is_none());
+}
+
+#[test]
+fn links_lead_to_operations_and_their_parameters() {
+    let document = document();
+    let links = document["components"]["links"].as_object().expect("links");
+    let mut used = BTreeSet::new();
+    for operation in operations(&document) {
+        for response in operation["responses"].as_object().expect("responses").values() {
+            for (_, link) in response["links"].as_object().into_iter().flatten() {
+                used.insert(link["$ref"].as_str().expect("$ref").trim_start_matches("#/components/links/"));
+            }
+        }
+    }
+    assert_eq!(used, links.keys().map(String::as_str).collect());
+    for (name, link) in links {
+        let operation = operations(&document).find(|operation| operation["operationId"] == link["operationId"]);
+        let parameters = operation.unwrap_or_else(|| panic!("{name} leads nowhere"))["parameters"].as_array();
+        for parameter in link["parameters"].as_object().expect("parameters").keys() {
+            let known = parameters.into_iter().flatten().any(|known| {
+                let text = |member: &str| known[member].as_str().expect("text");
+                *parameter == format!("{}.{}", text("in"), text("name"))
+            });
+            assert!(known, "{name}: {parameter}");
+        }
+    }
 }
 
 /// Texts around every edge of the rules.
