@@ -55,6 +55,10 @@ types:
 clients: release
     npm ci --silent --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs target/release/tasks-server
 
+# Use the pages of the release binary in headless Chromium (Node, Chromium)
+browser: release
+    npm ci --silent --ignore-scripts --prefix tests/browser && node tests/browser/run.mjs target/release/tasks-server
+
 # Start the release binary in an empty folder and use it
 smoke: release
     .ci/smoke target/release/tasks-server

@@ -1,0 +1,144 @@
+// Uses the pages of the server in headless Chromium as a person would. Run it with `npm ci` and then
+// `node run.mjs /path/to/tasks-server` (Node 20 or newer; Chromium on PATH or named by CHROMIUM). What the pages looked
+// like is in target/browser.
+
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import axe from "axe-core";
+import { chromium } from "playwright-core";
+import { binary, start } from "../server.mjs";
+
+const pictures = join(import.meta.dirname, "../../target/browser");
+mkdirSync(pictures, { recursive: true });
+
+const server = await start(binary());
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+  ],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 1600 } });
+const page = await context.newPage();
+
+// Whatever a browser complains of, and whomever it asks.
+const complaints = [];
+const hosts = new Set();
+page.on("console", (message) => {
+  if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()}`);
+});
+page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
+page.on("request", (request) => {
+  const url = new URL(request.url());
+  if (url.protocol !== "data:" && url.protocol !== "blob:") hosts.add(url.origin);
+});
+await page.addInitScript(() => {
+  addEventListener("securitypolicyviolation", (event) => {
+    console.error(`${event.violatedDirective} keeps out ${event.blockedURI}`);
+  });
+});
+
+let seen = 0;
+async function see(claim, check) {
+  try {
+    await check();
+  } catch (error) {
+    await page.screenshot({ path: join(pictures, "failure.png"), fullPage: true });
+    throw new Error(`not so: ${claim}`, { cause: error });
+  }
+  seen += 1;
+  console.log(`ok  ${claim}`);
+}
+const open = (path) => page.goto(server.url + path, { waitUntil: "networkidle" });
+const operation = (id) => page.locator(`#operations-Tasks-${id}`);
+
+/** Executes an operation by "Try it out": the status that it answers. */
+async function execute(id) {
+  await operation(id).locator(".execute").click();
+  const status = operation(id).locator(".live-responses-table tbody .response-col_status").first();
+  await status.waitFor();
+  return Number.parseInt(await status.innerText(), 10);
+}
+
+/** What axe finds: contrast, names, landmarks, order of headings. */
+async function faults() {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+}
+
+try {
+  await see("Swagger UI opens under its policy", async () => {
+    const answer = await open("/docs");
+    const policy = answer.headers()["content-security-policy"];
+    assert.match(policy, /default-src 'none'; script-src 'self';/);
+    await operation("createTask").waitFor();
+    assert.equal(await page.locator(".opblock").count(), 12);
+    assert.equal(await page.locator(".errors-wrapper").count(), 0);
+    await page.screenshot({ path: join(pictures, "docs.png") });
+  });
+
+  await see("without a token an operation is refused", async () => {
+    await operation("listTasks").locator(".opblock-summary-control").click();
+    assert.equal(await execute("listTasks"), 401);
+  });
+  // The browser itself reports an answer of 401.
+  assert.deepEqual(complaints.splice(0), ["error: Failed to load resource: the server responded with a status of 401 (Unauthorized)"]);
+
+  await see("a token is taken", async () => {
+    await page.locator(".btn.authorize").click();
+    await page.locator(".auth-container input").fill(server.token);
+    await page.locator(".auth-btn-wrapper .authorize").click();
+    await page.screenshot({ path: join(pictures, "authorized.png") });
+    await page.locator(".btn-done").click();
+  });
+
+  await see("a task is created by Try it out, and each time another", async () => {
+    await operation("createTask").locator(".opblock-summary-control").click();
+    for (const title of ["Buy milk", "Walk the dog"]) {
+      await operation("createTask").locator("textarea").fill(JSON.stringify({ title }));
+      assert.equal(await execute("createTask"), 201);
+      await operation("createTask").locator(".live-responses-table", { hasText: title }).waitFor();
+    }
+    await page.screenshot({ path: join(pictures, "created.png") });
+  });
+
+  await see("the list has both", async () => {
+    assert.equal(await execute("listTasks"), 200);
+    const listed = operation("listTasks").locator(".live-responses-table");
+    await listed.filter({ hasText: "Buy milk" }).filter({ hasText: "Walk the dog" }).waitFor();
+    await listed.scrollIntoViewIfNeeded();
+    await page.screenshot({ path: join(pictures, "listed.png") });
+  });
+
+  await see("the list of problems is for everybody, and for keyboards", async () => {
+    await open("/problems");
+    assert.deepEqual(await faults(), []);
+    await page.keyboard.press("Tab");
+    const [focused, outline] = await page.evaluate(() => {
+      const { textContent } = document.activeElement;
+      return [textContent, getComputedStyle(document.activeElement).outlineStyle];
+    });
+    assert.equal(focused, "malformed-json");
+    assert.notEqual(outline, "none");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/problems/malformed-json");
+    assert.deepEqual(await faults(), []);
+    await page.screenshot({ path: join(pictures, "problem.png") });
+  });
+
+  await see("no page complains, and none asks another host", () => {
+    assert.deepEqual(complaints, []);
+    assert.deepEqual([...hosts], [server.url]);
+  });
+  console.log(`${seen} claims seen; pictures are in target/browser`);
+} finally {
+  await browser.close();
+  await server.stop();
+}
