@@ -21,7 +21,7 @@ use poem_openapi::registry::{MetaApi, Registry};
 use serde_json::Value;
 
 use crate::error::{Error, ProblemCode};
-use crate::openapi;
+use crate::{openapi, reference};
 
 /// The pages: routes without a place in the document.
 pub(crate) struct Pages {
@@ -58,6 +58,7 @@ impl OpenApi for Pages {
         get("/docs/", |_| Ok(to_docs()));
         get("/docs/swagger-ui.css", |request| Ok(STYLE.answer(request)));
         get("/docs/swagger-ui.js", |request| Ok(SCRIPT.answer(request)));
+        get("/docs/reference", |request| Ok(REFERENCE.answer(request)));
         get("/openapi.json", |request| Ok(DOCUMENT_JSON.answer(request)));
         get("/openapi.yaml", |request| Ok(DOCUMENT_YAML.answer(request)));
         get("/problems", |request| Ok(PROBLEMS.answer(request)));
@@ -96,6 +97,11 @@ static STYLE: LazyLock<Page> =
     LazyLock::new(|| Page::compressed("text/css; charset=utf-8", built!("swagger-ui.css.gz"), UI_POLICY));
 static SCRIPT: LazyLock<Page> =
     LazyLock::new(|| Page::compressed("text/javascript; charset=utf-8", built!("swagger-ui.js.gz"), UI_POLICY));
+static REFERENCE: LazyLock<Page> = LazyLock::new(|| {
+    // The document is JSON that we wrote ourselves.
+    let document = serde_json::from_str(&openapi::JSON).unwrap_or_default();
+    html("Reference", reference::STYLE, &reference::page(&document))
+});
 static PROBLEMS: LazyLock<Page> = LazyLock::new(|| {
     let mut rows = String::new();
     for code in ProblemCode::ALL {
@@ -108,6 +114,7 @@ static PROBLEMS: LazyLock<Page> = LazyLock::new(|| {
     }
     html(
         "Problems",
+        "",
         &format!(
             "<table>\n<thead><tr><th>Status</th><th>Code</th><th>Title</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
         ),
@@ -121,7 +128,7 @@ static PROBLEM: LazyLock<HashMap<&str, Page>> = LazyLock::new(|| {
             code.as_str(),
             status.as_u16(),
         );
-        (code.as_str(), html(code.title(), &body))
+        (code.as_str(), html(code.title(), "", &body))
     };
     ProblemCode::ALL.iter().map(page).collect()
 });
@@ -179,7 +186,8 @@ fn swagger_ui(start: &Page) -> Page {
 
 const HTML: &str = "text/html; charset=utf-8";
 
-fn html(title: &str, body: &str) -> Page {
+/// A page without script, with this style beside the common one.
+fn html(title: &str, style: &str, body: &str) -> Page {
     let text = format!(
         r#"<!doctype html>
 <html lang="en">
@@ -192,7 +200,7 @@ fn html(title: &str, body: &str) -> Page {
 body {{ max-width: 45rem; margin: 3rem auto; padding: 0 1rem; font: 1rem/1.6 system-ui, sans-serif; color: #1b1f24; background: #fff; }}
 a {{ color: #0b57a4; }}
 td, th {{ padding: .2rem 1rem .2rem 0; text-align: left; vertical-align: top; }}
-</style>
+{style}</style>
 </head>
 <body>
 <main>

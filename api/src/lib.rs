@@ -21,6 +21,7 @@ mod links;
 mod newtype;
 pub mod openapi;
 mod owner;
+mod reference;
 mod router;
 mod service;
 mod task;
@@ -152,10 +153,11 @@ mod tests {
     }
 
     /// The pages, which are no operations.
-    const PAGES: [&str; 10] = [
+    const PAGES: [&str; 11] = [
         "/",
         "/docs",
         "/docs/",
+        "/docs/reference",
         "/docs/start.js",
         "/docs/swagger-ui.css",
         "/docs/swagger-ui.js",

@@ -3,6 +3,7 @@
 // like is in target/browser.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import axe from "axe-core";
@@ -131,6 +132,39 @@ try {
     await page.waitForURL("**/problems/malformed-json");
     assert.deepEqual(await faults(), []);
     await page.screenshot({ path: join(pictures, "problem.png") });
+  });
+
+  await see("the reference shows the chosen language alone, for everybody, and for keyboards", async () => {
+    await open("/docs/reference");
+    assert.deepEqual(await faults(), []);
+    await page.keyboard.press("Tab");
+    for (const language of ["curl", "typescript", "rust", "python"]) {
+      for (let tabs = 0; tabs < 9 && !(await page.evaluate(() => document.activeElement.matches("input"))); tabs += 1) {
+        await page.keyboard.press("Tab");
+      }
+      assert.equal(await page.evaluate(() => document.activeElement.id), language);
+      const shown = await page.locator("pre:visible").evaluateAll((all) => all.map((sample) => sample.className));
+      assert.deepEqual(shown, Array(13).fill(language));
+      await page.screenshot({ path: join(pictures, `reference-${language}.png`) });
+      await page.keyboard.press("ArrowRight");
+    }
+  });
+
+  await see("its samples for curl do what they say, and those for Python are Python", async () => {
+    const samples = (language) => page.locator(`pre.${language}`).allTextContents();
+    const env = { PATH: process.env.PATH, TASKS: server.url, TOKEN: server.token };
+    const shell = (script) => execFileSync("sh", ["-c", script], { env, encoding: "utf8" });
+    const [, ...requests] = await samples("curl");
+    assert.equal(requests.length, 12);
+    for (const request of requests) {
+      // The document's tasks are on no server.
+      const create = `curl -s "$TASKS/api/me/tasks" -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"title":"x"}'`;
+      const script = request.replaceAll(/019c13be-[0-9a-f-]{27}|019ab0d2-[0-9a-f-]{27}/g, () => JSON.parse(shell(create)).data.id);
+      const status = shell(`${script} -s -o /dev/null -w '%{http_code}'`);
+      assert.match(status, /^20[014]$/, `${status}: ${request}`);
+    }
+    const isPython = "import ast, sys; ast.parse(sys.stdin.read())";
+    execFileSync("python3", ["-c", isPython], { input: (await samples("python")).join("\n") });
   });
 
   await see("no page complains, and none asks another host", () => {

@@ -15,6 +15,7 @@ on_each_engine!(
     swagger_ui_comes_whole_from_this_server,
     pages_are_compressed_and_kept_by_caches,
     every_problem_has_its_page,
+    the_reference_has_samples_that_compile,
 );
 
 async fn page(server: &Server, path: &str) -> Answer {
@@ -88,5 +89,32 @@ async fn every_problem_has_its_page(server: Server) {
         assert!(index.contains(&format!("/problems/{code}\"")), "{code}");
         let text = String::from_utf8(page(&server, &format!("/problems/{code}")).await.body).unwrap();
         assert!(text.contains(code));
+    }
+}
+
+/// `samples.rs` has what the page shows, and is compiled with these tests; `REFRESH=1` writes it anew.
+async fn the_reference_has_samples_that_compile(server: Server) {
+    let page = String::from_utf8(page(&server, "/docs/reference").await.body).unwrap();
+    let samples: Vec<_> = page
+        .split("<pre class=\"rust\"")
+        .skip(2)
+        .map(|rest| {
+            let code = rest.split("<code>").nth(1).unwrap().split("</code>").next().unwrap();
+            code.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        })
+        .collect();
+    assert_eq!(samples.len(), CONTRACT.operations.len());
+    let mut file = "//! The samples of the reference page, written by `REFRESH=1 cargo test --test http pages`.\n\n\
+        use serde_json::json;\n\n\
+        pub(crate) async fn samples(http: reqwest::Client, tasks: &str, token: &str) -> reqwest::Result<()> {\n"
+        .to_owned();
+    for sample in samples {
+        file.push_str(&format!("\n{sample}\n"));
+    }
+    file.push_str("\nOk(())\n}\n");
+    if std::env::var("REFRESH").is_ok() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http/samples.rs"), &file).unwrap();
+    } else {
+        assert_eq!(file, include_str!("samples.rs"), "stale: REFRESH=1 cargo test --test http pages");
     }
 }

@@ -23,6 +23,21 @@ function generateTypes(output) {
   tool("openapi-typescript", ["../../api/openapi.json", ...names, "--output", output], quiet);
 }
 
+/** The samples of the reference page, each in a scope of its own. */
+async function samples(url) {
+  const page = await (await fetch(`${url}/docs/reference`)).text();
+  const found = [...page.matchAll(/<pre class="typescript"[^>]*><code>(.*?)<\/code>/gs)].map(([, text]) =>
+    text.replaceAll("&quot;", '"').replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&"),
+  );
+  const [beginning, ...requests] = found;
+  if (requests.length < 12) fail("the reference page has too few samples");
+  return [
+    'const token = "";',
+    beginning.replace("./tasks.js", "./schema.js"),
+    ...requests.map((request) => `{\n${request}\n}`),
+  ].join("\n\n");
+}
+
 function fail(reason) {
   console.error(reason);
   process.exit(1);
@@ -56,6 +71,7 @@ try {
   tool("orval", [], { env, stdio: ["ignore", "ignore", "inherit"] });
   const programs = ["story", "hey", "orval"];
   for (const program of programs) copyFileSync(join(here, `${program}.ts`), join(generated, `${program}.ts`));
+  writeFileSync(join(generated, "samples.ts"), await samples(server.url));
   tool("tsc", ["--project", "tsconfig.json"]);
   tool("tsc", ["--project", "tsconfig.hey.json"]);
   for (const program of programs) run("node", [join(generated, `${program}.js`)], { env });

@@ -1,0 +1,260 @@
+//! The reference: a request of each operation in four languages, made from the document and its examples.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+/// The languages, by the class of their samples and by name.
+const LANGUAGES: [(&str, &str); 4] =
+    [("curl", "curl"), ("typescript", "TypeScript"), ("rust", "Rust"), ("python", "Python")];
+
+/// What stands before the first sample of each language.
+const BEGINNINGS: [&str; 4] = [
+    "export TASKS=https://tasks.example.com TOKEN=eyJ…",
+    "// npm install openapi-fetch; npx openapi-typescript https://tasks.example.com/openapi.json -o tasks.d.ts\n\
+     import createClient from \"openapi-fetch\";\n\
+     import type { paths } from \"./tasks.js\";\n\n\
+     const api = createClient<paths>({\n  baseUrl: \"https://tasks.example.com\",\n  headers: { Authorization: `Bearer ${token}` },\n});",
+    "// reqwest with its feature json, and serde_json\n\
+     let (tasks, token) = (\"https://tasks.example.com\", \"eyJ…\");\n\
+     let http = reqwest::Client::new();",
+    "# pip install requests\n\
+     import requests\n\n\
+     TASKS, TOKEN = \"https://tasks.example.com\", \"eyJ…\"\n\
+     api = requests.Session()\n\
+     api.headers[\"Authorization\"] = f\"Bearer {TOKEN}\"",
+];
+
+/// Shows the samples of the chosen language alone.
+pub(crate) const STYLE: &str = "\
+fieldset { position: sticky; top: 0; display: flex; gap: 1.5rem; border: 0; border-bottom: 1px solid #c8ccd1; padding: .6rem 0; background: #fff; }
+legend { position: absolute; left: -100rem; }
+pre { overflow-x: auto; padding: .8rem 1rem; background: #f2f4f7; font-size: .85rem; line-height: 1.5; }
+h2 { margin-top: 2.5rem; }
+body:not(:has(#curl:checked)) .curl, body:not(:has(#typescript:checked)) .typescript,
+body:not(:has(#rust:checked)) .rust, body:not(:has(#python:checked)) .python { display: none; }
+";
+
+/// The page's text, in HTML.
+pub(crate) fn page(document: &Value) -> String {
+    let mut page = String::from(
+        "<p>A request of each operation. The whole contract is in <a href=\"/docs\">Swagger UI</a> and in \
+         <a href=\"/openapi.json\">openapi.json</a>; <a href=\"/problems\">problems</a> are explained.</p>\n\
+         <fieldset><legend>Language</legend>",
+    );
+    // Writing to a String cannot fail.
+    for (place, (class, name)) in LANGUAGES.iter().enumerate() {
+        let checked = if place == 0 { " checked" } else { "" };
+        let _ = write!(page, "<label><input type=\"radio\" name=\"language\" id=\"{class}\"{checked}> {name}</label>");
+    }
+    page.push_str("</fieldset>\n");
+    samples(&mut page, BEGINNINGS.map(str::to_owned));
+    for (path, item) in document.get("paths").and_then(Value::as_object).into_iter().flatten() {
+        for (method, operation) in item.as_object().into_iter().flatten() {
+            let request = Request::new(method, path, operation);
+            let (id, summary) = (text(operation, "operationId"), text(operation, "summary"));
+            let _ = write!(
+                page,
+                "<h2 id=\"{id}\">{summary}</h2>\n<p><code>{id}</code>: <code>{} {}</code></p>\n",
+                method.to_uppercase(),
+                escape(path),
+            );
+            for paragraph in text(operation, "description").split("\n\n") {
+                let _ = writeln!(page, "<p>{}</p>", markdown(paragraph));
+            }
+            samples(&mut page, [request.curl(), request.typescript(), request.rust(), request.python()]);
+            page.push_str("<table>\n<thead><tr><th>Status</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+            for (status, response) in operation.get("responses").and_then(Value::as_object).into_iter().flatten() {
+                let meaning = markdown(text(response, "description"));
+                let _ = writeln!(page, "<tr><td>{status}</td><td>{meaning}</td></tr>");
+            }
+            page.push_str("</tbody>\n</table>\n");
+        }
+    }
+    page
+}
+
+/// One sample in each language; focusable, as a long line scrolls.
+fn samples(page: &mut String, samples: [String; 4]) {
+    for ((class, _), sample) in LANGUAGES.iter().zip(samples) {
+        let _ = writeln!(page, "<pre class=\"{class}\" tabindex=\"0\"><code>{}</code></pre>", escape(&sample));
+    }
+}
+
+/// A request of an operation.
+struct Request<'a> {
+    method: String,
+    /// The path as the document has it.
+    template: &'a str,
+    /// The path and query of this request.
+    path: String,
+    query: Map<String, Value>,
+    path_parameters: Map<String, Value>,
+    headers: Vec<(&'a str, &'a str)>,
+    body: Option<&'a Value>,
+    is_secured: bool,
+    has_answer: bool,
+}
+
+impl<'a> Request<'a> {
+    fn new(method: &str, template: &'a str, operation: &'a Value) -> Self {
+        let parameters = || operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+        let of = |place: &'static str| parameters().filter(move |parameter| text(parameter, "in") == place);
+        let (mut path, mut path_parameters) = (template.to_owned(), Map::new());
+        for parameter in of("path") {
+            let example = parameter.get("example").or_else(|| parameter.get("schema")?.get("examples")?.get(0));
+            let (name, example) = (text(parameter, "name"), example.cloned().unwrap_or_default());
+            path = path.replace(&format!("{{{name}}}"), example.as_str().unwrap_or_default());
+            path_parameters.insert(name.to_owned(), example);
+        }
+        let query: Map<_, _> = of("query")
+            .filter_map(|parameter| query(text(parameter, "name")))
+            .map(|(n, v)| (n.to_owned(), v))
+            .collect();
+        for (place, (name, value)) in query.iter().enumerate() {
+            let _ = write!(path, "{}{name}={value}", if place == 0 { '?' } else { '&' });
+        }
+        let content = operation.get("requestBody").and_then(|body| body.get("content")?.get("application/json"));
+        let examples = content.and_then(|content| content.get("examples")?.as_object());
+        Self {
+            method: method.to_owned(),
+            template,
+            path,
+            query,
+            path_parameters,
+            headers: of("header").filter_map(|parameter| header(text(parameter, "name"))).collect(),
+            body: examples.and_then(|examples| examples.values().next()?.get("value")),
+            is_secured: operation.get("security").and_then(Value::as_array).is_some_and(|all| !all.is_empty()),
+            has_answer: operation.get("responses").is_some_and(|responses| responses.get("204").is_none()),
+        }
+    }
+
+    fn curl(&self) -> String {
+        let mut sample = format!("curl -X {} \"$TASKS{}\"", self.method.to_uppercase(), self.path);
+        if self.is_secured {
+            sample.push_str(" \\\n  -H \"Authorization: Bearer $TOKEN\"");
+        }
+        for (name, value) in &self.headers {
+            let _ = write!(sample, " \\\n  -H '{name}: {value}'");
+        }
+        if let Some(body) = self.body {
+            let body = body.to_string().replace('\'', r"'\''");
+            let _ = write!(sample, " \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'");
+        }
+        sample
+    }
+
+    fn typescript(&self) -> String {
+        let headers = self.headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        let params = [("path", &self.path_parameters), ("query", &self.query), ("header", &headers)];
+        let params = params.into_iter().filter(|(_, members)| !members.is_empty());
+        let params: Map<_, _> = params.map(|(n, members)| (n.to_owned(), Value::Object(members.clone()))).collect();
+        let mut options = String::new();
+        if !params.is_empty() {
+            let _ = writeln!(options, "  params: {},", in_typescript(&params.into()));
+        }
+        if let Some(body) = self.body {
+            let _ = writeln!(options, "  body: {},", in_typescript(body));
+        }
+        let options = if options.is_empty() { options } else { format!(", {{\n{options}}}") };
+        format!(
+            "const {{ {}error }} = await api.{}(\"{}\"{options});\nif (error) throw new Error(`${{error.code}}: ${{error.detail}}`);",
+            if self.has_answer { "data, " } else { "" },
+            self.method.to_uppercase(),
+            self.template,
+        )
+    }
+
+    fn rust(&self) -> String {
+        let mut sample = format!("let answer = http\n    .{}(format!(\"{{tasks}}{}\"))\n", self.method, self.path);
+        if self.is_secured {
+            sample.push_str("    .bearer_auth(token)\n");
+        }
+        for (name, value) in &self.headers {
+            let _ = writeln!(sample, "    .header(\"{name}\", {value:?})");
+        }
+        if let Some(body) = self.body {
+            let _ = writeln!(sample, "    .json(&json!({body}))");
+        }
+        sample + "    .send()\n    .await?\n    .error_for_status()?;"
+    }
+
+    fn python(&self) -> String {
+        let mut sample = format!("answer = api.{}(\n    f\"{{TASKS}}{}\",\n", self.method, self.path);
+        if !self.headers.is_empty() {
+            let headers: Vec<_> = self.headers.iter().map(|(name, value)| format!("\"{name}\": {value:?}")).collect();
+            let _ = writeln!(sample, "    headers={{{}}},", headers.join(", "));
+        }
+        if let Some(body) = self.body {
+            let _ = writeln!(sample, "    json={},", in_python(body));
+        }
+        sample + ")\nanswer.raise_for_status()"
+    }
+}
+
+/// What a sample sends in a query parameter; nothing where the default is as good.
+fn query(name: &str) -> Option<(&str, Value)> {
+    match name {
+        "limit" => Some((name, 10.into())),
+        "is_completed" => Some((name, false.into())),
+        _ => None,
+    }
+}
+
+/// What a sample sends in a header: parameters have no examples, which Swagger UI would send with every request.
+fn header(name: &str) -> Option<(&str, &'static str)> {
+    match name {
+        "Idempotency-Key" => Some((name, "8e03978e-40d5-43e8-bc93-6894a57f9324")),
+        "If-Match" => Some((name, "\"1\"")),
+        _ => None,
+    }
+}
+
+fn in_typescript(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let members = members.iter().map(|(name, value)| {
+                let name = if is_name(name) { name.clone() } else { format!("\"{name}\"") };
+                format!("{name}: {}", in_typescript(value))
+            });
+            let members: Vec<_> = members.collect();
+            if members.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", members.join(", ")) }
+        }
+        Value::Array(values) => format!("[{}]", values.iter().map(in_typescript).collect::<Vec<_>>().join(", ")),
+        value => value.to_string(),
+    }
+}
+
+fn in_python(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: Vec<_> =
+                members.iter().map(|(name, value)| format!("\"{name}\": {}", in_python(value))).collect();
+            format!("{{{}}}", members.join(", "))
+        }
+        Value::Array(values) => format!("[{}]", values.iter().map(in_python).collect::<Vec<_>>().join(", ")),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Null => "None".to_owned(),
+        value => value.to_string(),
+    }
+}
+
+/// The text of a member, empty where there is none.
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Text with code between backticks, which is all of Markdown that the document's descriptions use.
+fn markdown(text: &str) -> String {
+    let pieces = text.split('`').enumerate().map(|(place, piece)| {
+        let piece = escape(piece);
+        if place % 2 == 1 { format!("<code>{piece}</code>") } else { piece }
+    });
+    pieces.collect()
+}

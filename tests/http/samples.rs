@@ -1,0 +1,103 @@
+//! The samples of the reference page, written by `REFRESH=1 cargo test --test http pages`.
+
+use serde_json::json;
+
+pub(crate) async fn samples(http: reqwest::Client, tasks: &str, token: &str) -> reqwest::Result<()> {
+
+let answer = http
+    .get(format!("{tasks}/api/me/tasks?limit=10&is_completed=false"))
+    .bearer_auth(token)
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .post(format!("{tasks}/api/me/tasks"))
+    .bearer_auth(token)
+    .header("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")
+    .json(&json!({"title":"Buy milk and bread"}))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .get(format!("{tasks}/api/me/tasks/019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70"))
+    .bearer_auth(token)
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .put(format!("{tasks}/api/me/tasks/019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70"))
+    .bearer_auth(token)
+    .header("If-Match", "\"1\"")
+    .json(&json!({"title":"Buy oat milk and bread","is_completed":false}))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .patch(format!("{tasks}/api/me/tasks/019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70"))
+    .bearer_auth(token)
+    .header("If-Match", "\"1\"")
+    .json(&json!({"title":"Buy oat milk and bread"}))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .delete(format!("{tasks}/api/me/tasks/019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70"))
+    .bearer_auth(token)
+    .header("If-Match", "\"1\"")
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .patch(format!("{tasks}/api/me/tasks/019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70/complete"))
+    .bearer_auth(token)
+    .header("If-Match", "\"1\"")
+    .json(&json!({}))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .post(format!("{tasks}/api/me/tasks/bulk-create"))
+    .bearer_auth(token)
+    .header("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")
+    .json(&json!({"tasks":[{"title":"Buy milk and bread"},{"title":"Call the plumber"}]}))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .post(format!("{tasks}/api/me/tasks/bulk-complete"))
+    .bearer_auth(token)
+    .json(&json!({"tasks":[{"id":"019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70"},{"id":"019c13be-2c20-7d15-8c02-71f40a9e63b5"}]}))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .post(format!("{tasks}/api/me/tasks/bulk-delete"))
+    .bearer_auth(token)
+    .json(&json!({"tasks":[{"id":"019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70"},{"id":"019c13be-2c20-7d15-8c02-71f40a9e63b5"}]}))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .get(format!("{tasks}/livez"))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .get(format!("{tasks}/readyz"))
+    .send()
+    .await?
+    .error_for_status()?;
+
+Ok(())
+}
