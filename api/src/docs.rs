@@ -176,7 +176,8 @@ fn swagger_ui(start: &Page) -> Page {
 </head>
 <body>
 <main id="ui"></main>
-<noscript>Swagger UI needs JavaScript. The contract itself is at <a href="/openapi.json">/openapi.json</a>.</noscript>
+<noscript>Swagger UI needs JavaScript. The <a href="/docs/reference">reference</a> does not, and the contract
+itself is at <a href="/openapi.json">/openapi.json</a>.</noscript>
 </body>
 </html>
 "#
