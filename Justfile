@@ -53,15 +53,15 @@ released:
 
 # Write the TypeScript types of the committed document into tests/typescript/client (Node)
 types:
-    npm ci --silent --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs --write
+    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs --write
 
 # Generate three TypeScript clients, compile them strictly and use them on the release binary (Node)
 clients: release
-    npm ci --silent --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs target/release/tasks-server
+    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs target/release/tasks-server
 
-# Use the pages of the release binary in headless Chromium (Node, Chromium)
+# Use the pages of the release binary in headless Chromium (Node, Python, curl, Chromium)
 browser: release
-    npm ci --silent --ignore-scripts --prefix tests/browser && node tests/browser/run.mjs target/release/tasks-server
+    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/browser && node tests/browser/run.mjs target/release/tasks-server
 
 # Start the release binary in an empty folder and use it
 smoke: release
@@ -73,7 +73,7 @@ model cases="5000":
 
 # Drive the release binary with the tokens of a real Better Auth server (Node)
 better-auth: release
-    npm ci --silent --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server
+    npm ci --loglevel=error --no-audit --no-fund --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server
 
 # Measure what a check of a token costs beside its bare signature
 bench:

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /** The binary that the command line names. */
 export function binary() {
@@ -21,22 +22,21 @@ export async function start(binary) {
   const folder = mkdtempSync(join(tmpdir(), "tasks-server-"));
   const env = { PATH: process.env.PATH, LISTEN: "127.0.0.1:0" };
   const child = spawn(binary, [], { cwd: folder, env, stdio: ["ignore", "ignore", "pipe"] });
+  const exited = once(child, "exit");
   let banner = "";
-  for await (const piece of child.stderr.setEncoding("utf8")) {
-    banner += piece;
-    if (/^Ready/m.test(banner)) break;
-  }
+  child.stderr.setEncoding("utf8").on("data", (piece) => (banner += piece));
+  const stop = async () => {
+    child.kill("SIGTERM");
+    const [code] = await exited;
+    rmSync(folder, { recursive: true });
+    if (code !== 0) throw new Error(`the server ended with ${code}:\n${banner}`);
+  };
+  for (let waits = 0; waits < 300 && child.exitCode === null && !/^Ready/m.test(banner); waits += 1) await sleep(50);
   const url = /(http:\/\/\S+)\/docs/.exec(banner)?.[1];
   const token = /eyJ\S+/.exec(banner)?.[0];
-  if (!url || !token) throw new Error(`the server did not start:\n${banner}`);
-  return {
-    url,
-    token,
-    async stop() {
-      child.kill("SIGTERM");
-      const [code] = await once(child, "exit");
-      rmSync(folder, { recursive: true });
-      if (code !== 0) throw new Error(`the server ended with ${code}`);
-    },
-  };
+  if (!url || !token) {
+    await stop().catch(() => {});
+    throw new Error(`the server did not start:\n${banner}`);
+  }
+  return { url, token, stop };
 }

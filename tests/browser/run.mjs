@@ -15,7 +15,7 @@ mkdirSync(pictures, { recursive: true });
 
 const server = await start(binary());
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  executablePath: process.env.CHROMIUM ?? execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim(),
   args: [
     "--no-sandbox",
     "--disable-gpu",
@@ -32,7 +32,7 @@ const page = await context.newPage();
 const complaints = [];
 const hosts = new Set();
 page.on("console", (message) => {
-  if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()}`);
+  complaints.push(`${message.type()}: ${message.text()}`);
 });
 page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
 page.on("request", (request) => {
@@ -150,6 +150,7 @@ try {
       assert.equal(await page.evaluate(() => document.activeElement.id), language);
       const shown = await page.locator("pre:visible").evaluateAll((all) => all.map((sample) => sample.className));
       assert.deepEqual(shown, Array(13).fill(language));
+      assert.deepEqual(await faults(), []);
       await page.screenshot({ path: join(pictures, `reference-${language}.png`) });
       await page.keyboard.press("ArrowRight");
     }

@@ -64,6 +64,13 @@ const BREAKING = {
   "an optional parameter now wanted": (d) => (parameter(d, "If-Match", "put", ONE).required = true),
   "a parameter removed": (d) =>
     without(operation(d, "get", LIST).parameters, parameter(d, "include_total", "get", LIST)),
+  "a parameter moved": (d) => (parameter(d, "limit", "get", LIST).in = "header"),
+  "a parameter of another type": (d) => (parameter(d, "is_completed", "get", LIST).schema.type = "integer"),
+  "a value of an enum in an answer added": (d) => schema(d, "HealthStatus").enum.push("tired"),
+  "another way to sign in": (d) => {
+    const { type: _, ...scheme } = d.components.securitySchemes.bearer;
+    d.components.securitySchemes.bearer = { ...scheme, type: "apiKey", in: "header", name: "X-Key" };
+  },
   "another default": (d) => (parameter(d, "limit", "get", LIST).schema.default = 20),
 };
 

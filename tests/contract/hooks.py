@@ -61,7 +61,7 @@ def missing(case, response):
     ids = named(case)
     if operation_id(case) not in BULK:
         return ids
-    return [ids[int(fault["pointer"].split("/")[2])] for fault in content(response).get("errors", ())]
+    return [ids[int(fault["pointer"].split("/")[2])] for fault in content(response)["errors"]]
 
 
 @schemathesis.hook

@@ -116,4 +116,12 @@ assert.equal(theirs.error?.code, "user-mismatch");
 const nobody = createTasksClient({ baseUrl, token: "undefined" });
 assert.equal((await nobody.GET("/api/{user_id}/tasks", { params: { path: mine } })).error?.code, "token-malformed");
 
+// A proxy that answers in the server's place, without a body.
+const proxied = createTasksClient({
+  baseUrl,
+  token: "any",
+  fetch: async () => new Response(null, { status: 502, headers: { "Content-Length": "0" } }),
+});
+await assert.rejects(proxied.DELETE("/api/{user_id}/tasks/{id}", { params: { path } }), /502/);
+
 console.log("tasks-api-client: the whole story");

@@ -13,6 +13,6 @@ export interface TasksClientOptions extends ClientOptions {
 
 /**
  * A client of the server at `baseUrl`. Every answer has `data` or an `error`, a problem with a `code`; a deletion and a
- * 304 have neither.
+ * 304 have neither. What comes from a proxy, and is no answer of the server, is thrown.
  */
 export declare function createTasksClient(options: TasksClientOptions): TasksClient;

@@ -7,12 +7,19 @@ export function createTasksClient({ token, ...options }) {
       const value = typeof token === "function" ? await token() : token;
       request.headers.set("Authorization", `Bearer ${value}`);
     },
-    // Without this, openapi-fetch takes "not modified" for an error whose body is empty.
     onResponse({ response }) {
-      if (response.status !== 304) return undefined;
-      const headers = new Headers(response.headers);
-      headers.set("Content-Length", "0");
-      return new Response(null, { status: 304, headers });
+      const { status, headers } = response;
+      // Without this, openapi-fetch takes "not modified" for an error whose body is empty.
+      if (status === 304) {
+        const empty = new Headers(headers);
+        empty.set("Content-Length", "0");
+        return new Response(null, { status, headers: empty });
+      }
+      // A proxy's answer, which would be an error without a code, or none at all.
+      if (!response.ok && !headers.get("Content-Type")?.startsWith("application/problem+json")) {
+        throw new Error(`${status} from something between here and the server`);
+      }
+      return undefined;
     },
   });
   return client;
