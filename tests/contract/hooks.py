@@ -143,6 +143,8 @@ def refusals_have_their_cause(ctx, response, case):
         assert status != 403, f"403 for the user {user!r}"
     if status == 412:
         assert "if-match" in headers or any("version" in task for task in case.body["tasks"]), "412 without a condition"
+        tag = (case.headers or {}).get("If-Match")
+        assert tag is None or tag != f'"{versions.get(named(case)[0])}"', f"412 for the task's own {tag}"
     if status == 422:
         assert "idempotency-key" in headers, "422 without a key"
     if status == 304:
