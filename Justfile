@@ -45,7 +45,7 @@ contract:
 
 # Look for requests on which the release binary breaks the document: 10,000 and more, on both databases (Python, PostgreSQL)
 fuzz: release
-    EXAMPLES=250 .ci/fuzz target/release/tasks-server 3400 sqlite,postgres 1 2 3
+    EXAMPLES=350 .ci/fuzz target/release/tasks-server 3400 sqlite,postgres 1 2 3
 
 # Take the committed document for the released one, whose promises later ones keep
 released:
