@@ -6,8 +6,8 @@ use sea_orm_migration::sea_orm::DbBackend;
 /// Creates `idempotency_keys`.
 ///
 /// A row is what an answer is rebuilt from, together with the request that is sent again: the ids and the time of what
-/// was created. The request itself is only there as a hash, by which another one under the same key is told. The key's
-/// own index is the only one: rows are looked up by it, and those of one user expire together with its writes.
+/// was created. The request itself is only there as a hash, by which another one under the same key is told. Rows are
+/// looked up by the key's own index; the migration after this one adds that of the expiring ones.
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 

@@ -95,18 +95,18 @@ async fn every_problem_has_its_page(server: Server) {
 /// `samples.rs` has what the page shows, and is compiled with these tests; `REFRESH=1` writes it anew.
 async fn the_reference_has_samples_that_compile(server: Server) {
     let page = String::from_utf8(page(&server, "/docs/reference").await.body).unwrap();
-    let samples: Vec<_> = page
+    let (_, samples) = page.split_once("<pre class=\"rust\"").unwrap();
+    let samples: Vec<_> = samples
         .split("<pre class=\"rust\"")
-        .skip(2)
         .map(|rest| {
             let code = rest.split("<code>").nth(1).unwrap().split("</code>").next().unwrap();
             code.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         })
         .collect();
-    assert_eq!(samples.len(), CONTRACT.operations.len());
+    assert_eq!(samples.len(), 1 + CONTRACT.operations.len(), "what stands before all, and one for each operation");
     let mut file = "//! The samples of the reference page, written by `REFRESH=1 cargo test --test http pages`.\n\n\
         use serde_json::json;\n\n\
-        pub(crate) async fn samples(http: reqwest::Client, tasks: &str, token: &str) -> reqwest::Result<()> {\n"
+        pub(crate) async fn samples() -> reqwest::Result<()> {\n"
         .to_owned();
     for sample in samples {
         file.extend(["\n", &sample, "\n"]);

@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-pub(crate) async fn samples(http: reqwest::Client, tasks: &str, token: &str) -> reqwest::Result<()> {
+pub(crate) async fn samples() -> reqwest::Result<()> {
+
+// reqwest with its feature json, and serde_json
+let (tasks, token) = ("https://tasks.example.com", "eyJ…");
+let http = reqwest::Client::new();
 
 let answer = http
     .get(format!("{tasks}/api/me/tasks?limit=10&is_completed=false"))
