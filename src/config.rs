@@ -25,10 +25,10 @@ use reqwest::Url;
 use tasks_api::UserId;
 use tracing_subscriber::EnvFilter;
 
-use crate::database::{DatabaseSettings, DatabaseTls};
 use crate::http::Cors;
 use crate::key_set::Pace;
 use crate::secret::Secret;
+use crate::storage::database::{DatabaseSettings, DatabaseTls};
 use crate::token::{Expected, subject};
 
 /// Where the key of the development mode is kept, relative to the working directory.
@@ -322,6 +322,9 @@ settings! {
     DATABASE_URL_UNPOOLED "database-url-unpooled" Some("DATABASE_URL_UNPOOLED"), "URL" "",
         "be an address that begins with postgresql://, postgres:// or sqlite:",
         "A direct connection to the same database, for migrations, where DATABASE_URL is a pooler's";
+    DATABASE_SCHEMA "database-schema" Some("DATABASE_SCHEMA"), "NAME" "",
+        "be the name of a schema of PostgreSQL: 1 to 63 bytes without control characters, and none of PostgreSQL's own",
+        "The schema of PostgreSQL in which the tables are, where public belongs to others. Left out, it is public";
     DATABASE_MAX_CONNECTIONS "database-max-connections" Some("DATABASE_MAX_CONNECTIONS"), "NUMBER" "10",
         "be a whole number from 1 to 1000",
         "The most connections to the database at a time: 1 to 1000";
@@ -374,10 +377,12 @@ settings! {
 /// The settings by subject, as `--help` shows them.
 type Group = (&'static str, &'static [Setting]);
 const EDGE: Group = ("Listener", &[LISTEN, PORT, REQUIRE_IF_MATCH, REQUEST_TIMEOUT, SHUTDOWN_GRACE, CORS]);
-const DATABASE: Group =
-    ("Database", &[DATABASE_URL, DATABASE_URL_UNPOOLED, DATABASE_MAX_CONNECTIONS, DATABASE_TLS, MIGRATE_ON_START]);
+const DATABASE: Group = (
+    "Database",
+    &[DATABASE_URL, DATABASE_URL_UNPOOLED, DATABASE_SCHEMA, DATABASE_MAX_CONNECTIONS, DATABASE_TLS, MIGRATE_ON_START],
+);
 /// What of it migrations need.
-const SCHEMA: Group = ("Database", &[DATABASE_URL, DATABASE_URL_UNPOOLED, DATABASE_TLS]);
+const SCHEMA: Group = ("Database", &[DATABASE_URL, DATABASE_URL_UNPOOLED, DATABASE_SCHEMA, DATABASE_TLS]);
 const IDENTITY: Group = ("Tokens", &[JWT_SECRET, BETTER_AUTH_SECRET, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, JWT_LEEWAY]);
 const LOG: Group = ("Log", &[RUST_LOG, LOG_FORMAT]);
 const ALL: [Group; 4] = [EDGE, DATABASE, IDENTITY, LOG];
@@ -585,6 +590,7 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
         };
         Ok(DatabaseSettings {
             migration_url,
+            schema: self.optional(&DATABASE_SCHEMA, schema)?,
             max_connections: self.required(&DATABASE_MAX_CONNECTIONS, |text| number(text, 1..=1000))?,
             tls: self.required(&DATABASE_TLS, |text| match text {
                 "verified" => Some(DatabaseTls::Verified),
@@ -687,6 +693,12 @@ fn line(text: &str) -> Option<String> {
 fn database_url(text: &str) -> Option<String> {
     let is_known = ["postgresql://", "postgres://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
     line(text).filter(|_| is_known)
+}
+
+/// The name of a schema that may be ours: PostgreSQL cuts longer ones off and keeps `pg_…` for itself.
+fn schema(text: &str) -> Option<String> {
+    let is_own = !text.starts_with("pg_") && text != "information_schema";
+    line(text).filter(|name| name.len() <= 63 && is_own)
 }
 
 /// An address that keys may come from: nobody on the way to it can change them.

@@ -4,6 +4,7 @@
 //! caught. Whatever was refused inside becomes a problem here, where the id is known.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -19,12 +20,13 @@ pub struct Edge<E> {
     inner: E,
     timeout: Duration,
     cors: Option<Cors>,
+    outages: Outages,
 }
 
 impl<E: Endpoint<Output = Response>> Edge<E> {
     /// Around `inner`, whose answers may take `timeout`; without `cors`, pages of other origins cannot call.
     pub fn new(inner: E, timeout: Duration, cors: Option<Cors>) -> Self {
-        Self { inner, timeout, cors }
+        Self { inner, timeout, cors, outages: Outages::default() }
     }
 
     /// The answer of what is inside, whatever happens there.
@@ -36,7 +38,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             Ok(Err(_panic)) => Err(Error::internal("a panic").into()),
             Err(_elapsed) => Err(Error::TimedOut.into()),
         };
-        outcome.unwrap_or_else(|error| refuse(error, id))
+        outcome.unwrap_or_else(|error| refuse(error, id, &self.outages))
     }
 }
 
@@ -70,13 +72,52 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
     }
 }
 
-/// The problem for an error; what the server is to blame for is logged, once, with its cause.
-fn refuse(error: poem::Error, id: &str) -> Response {
+/// What was last said of outages: of each cause, one line a second, however many requests it meets.
+#[derive(Default)]
+struct Outages(Mutex<Vec<Outage>>);
+
+struct Outage {
+    cause: String,
+    said: Instant,
+    /// How many requests it has met since.
+    silent: u64,
+}
+
+impl Outages {
+    /// How many causes are told apart.
+    const MOST: usize = 16;
+
+    fn say(&self, id: &str, cause: &str) {
+        let mut outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = match outages.iter_mut().find(|outage| outage.cause == cause) {
+            Some(outage) if outage.said.elapsed() < Duration::from_secs(1) => {
+                outage.silent += 1;
+                return;
+            }
+            Some(outage) => {
+                outage.said = Instant::now();
+                std::mem::take(&mut outage.silent)
+            }
+            None => {
+                if outages.len() == Self::MOST {
+                    outages.remove(0);
+                }
+                outages.push(Outage { cause: cause.to_owned(), said: Instant::now(), silent: 0 });
+                0
+            }
+        };
+        drop(outages);
+        tracing::warn!(request_id = id, cause, more = silent, "unavailable");
+    }
+}
+
+/// The problem for an error; what the server is to blame for is logged with its cause.
+fn refuse(error: poem::Error, id: &str, outages: &Outages) -> Response {
     let route = error.data::<Route>().cloned();
     let error = Error::from_framework(error);
     match &error {
         Error::Internal(cause) => tracing::error!(request_id = id, %cause, "internal error"),
-        Error::Unavailable(cause) => tracing::warn!(request_id = id, %cause, "unavailable"),
+        Error::Unavailable(cause) => outages.say(id, &cause.to_string()),
         _ => {}
     }
     let code = error.code();

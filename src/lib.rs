@@ -5,16 +5,16 @@
 //! tells the architecture and its reasons.
 
 pub mod config;
-pub mod database;
 pub mod http;
 mod key;
 pub mod key_set;
 pub mod log;
 pub mod model;
-mod pool;
 pub mod repository;
 pub mod secret;
 pub mod service;
+mod statements;
+pub mod storage;
 pub mod token;
 
 use std::path::Path;
@@ -24,14 +24,19 @@ use std::time::Duration;
 use poem::listener::TcpAcceptor;
 use tasks_api::Options;
 use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
 
 use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
-use crate::database::{Database, OpenError, PrepareError};
 use crate::http::Edge;
 use crate::repository::Repository;
 use crate::secret::{DevelopmentKeyError, development_key};
 use crate::service::{Clock, Tasks};
+use crate::storage::database::{Database, OpenError, PrepareError};
+use crate::storage::failure::StorageError;
 use crate::token::Verifier;
+
+/// How long a start waits for the database.
+const PREPARE: Duration = Duration::from_secs(5);
 
 /// A server whose settings are good and whose database is prepared, or away.
 pub struct Server {
@@ -68,7 +73,9 @@ impl Server {
     pub async fn open(settings: Settings) -> Result<Self, StartError> {
         let verifier = verifier(&settings.identity)?;
         let database = Database::open(&settings.database)?;
-        match database.prepare().await {
+        // Whoever watches over the process wants to hear from it soon.
+        let prepared = timeout(PREPARE, database.prepare()).await;
+        match prepared.unwrap_or_else(|_| Err(PrepareError::Away(StorageError::silent()))) {
             Err(PrepareError::Away(cause)) => {
                 tracing::warn!(%cause, "the database cannot be used: requests are answered 503 until it can");
             }
@@ -95,6 +102,15 @@ impl Server {
         let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier), options);
         let edge = Edge::new(routes, settings.request_timeout, settings.cors);
         let grace = settings.shutdown_grace;
+        let stop = async {
+            stop.await;
+            // Who waits for the database then is told, and not cut off.
+            let database = database.clone();
+            tokio::spawn(async move {
+                sleep(grace.mul_f32(0.8)).await;
+                database.stop();
+            });
+        };
         let served = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
             .run_with_graceful_shutdown(edge, stop, Some(grace))
             .await;

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tasks_api::UserId;
 use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Keys, Migration, Settings};
-use tasks_server::database::{Database, DatabaseSettings};
 use tasks_server::repository::Repository;
 use tasks_server::secret::{MintError, Secret, development_key, mint};
 use tasks_server::service::expiry;
+use tasks_server::storage::database::{Database, DatabaseSettings};
 use tasks_server::token::Expected;
 use tasks_server::{Server, log};
 use tokio::net::TcpListener;

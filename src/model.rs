@@ -4,6 +4,9 @@
 
 use tasks_api::{Task, TaskId, Title, UserId};
 
+use crate::storage::failure::Failure;
+use crate::storage::statement::Row;
+
 /// The users that own tasks. The sign-in system owns people; this mirrors their ids so that tasks have a parent.
 pub mod users {
     #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
@@ -114,6 +117,38 @@ pub mod idempotency_keys {
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+}
+
+impl tasks::Model {
+    /// A row with all columns, in the order of the table.
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self, Failure> {
+        let mut columns = row.columns();
+        Ok(Self {
+            user_id: columns.text()?,
+            id: columns.uuid()?,
+            title: columns.text()?,
+            is_completed: columns.bool()?,
+            completed_at: columns.optional_time()?,
+            created_at: columns.time()?,
+            updated_at: columns.time()?,
+            version: columns.int()?,
+        })
+    }
+}
+
+impl idempotency_keys::Model {
+    /// A row with all columns, in the order of the table.
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self, Failure> {
+        let mut columns = row.columns();
+        Ok(Self {
+            user_id: columns.text()?,
+            operation: columns.text()?,
+            key: columns.text()?,
+            fingerprint: columns.bytes()?,
+            task_ids: columns.bytes()?,
+            created_at: columns.time()?,
+        })
+    }
 }
 
 impl From<tasks::Model> for Task {

@@ -19,7 +19,7 @@ fn program(folder: &Path) -> Command {
 }
 
 fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    program(folder).args(arguments).envs(variables.iter().copied()).output().unwrap()
+    program(folder).env("LISTEN", "127.0.0.1:0").args(arguments).envs(variables.iter().copied()).output().unwrap()
 }
 
 /// Both outputs of a program that ended.

@@ -1,0 +1,208 @@
+//! How changes are made: one after another, each in a transaction of its own, and those that must not stop anybody
+//! without one.
+//!
+//! A change and its line in the history are one transaction, so a process that is killed leaves all of a change or none
+//! of it, and the next `up` goes on from there. A change without a transaction ([`MigrationTrait::use_transaction`] is
+//! `Some(false)`: `CREATE INDEX CONCURRENTLY`) cleans up behind one that was killed, and gets its line when it is done.
+//!
+//! On PostgreSQL a change waits at most [`LOCK_TIMEOUT`] for a table that others use, and is tried again: while it
+//! waits, everybody waits behind it. Only one process makes changes at a time: the caller holds [`LOCK`] meanwhile, in
+//! a transaction on another session. A lock of the session that works would be lost behind a pooler, and a lock of its
+//! transaction would end with each change.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait,
+};
+
+use crate::{HISTORY, History, migrations};
+
+/// What one process has at a time on PostgreSQL; in a transaction, which is to be held until all is done. Any number
+/// does, as long as it stays: these are the first digits of the first change.
+pub const LOCK: &str = "SELECT pg_advisory_xact_lock(20261122)";
+
+/// How long a change waits for a table that others use, on PostgreSQL.
+const LOCK_TIMEOUT: &str = "1s";
+/// How often it is tried.
+const TRIES: u32 = 20;
+
+/// Where the tables stand: a schema of PostgreSQL; without one, SQLite's file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place(Option<String>);
+
+impl Place {
+    /// The schema of this name.
+    #[must_use]
+    pub fn schema(name: &str) -> Self {
+        Self(Some(name.to_owned()))
+    }
+
+    /// A table or index as statements name it.
+    #[must_use]
+    pub fn of(&self, name: &str) -> String {
+        match &self.0 {
+            Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
+            None => quoted(name),
+        }
+    }
+
+    /// The schema's name, where there is one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// The schema as statements name it.
+    #[must_use]
+    pub fn schema_name(&self) -> String {
+        quoted(self.0.as_deref().unwrap_or("public"))
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Makes the changes that a database lacks, oldest first; `done` is told of each. `has`: the names in the table of the
+/// history, where there is one; on PostgreSQL they were read under [`LOCK`], which is held.
+///
+/// # Errors
+/// Those of the database; the change that failed has not happened, those before it have. [`DbErr::Custom`] when the
+/// database lacks a change and has one that this program does not know.
+pub async fn up(
+    db: &DatabaseConnection,
+    place: &Place,
+    has: Option<Vec<String>>,
+    mut done: impl FnMut(&str),
+) -> Result<(), DbErr> {
+    let is_new = has.is_none();
+    let history = History::of(has.unwrap_or_default());
+    if history.pending.is_empty() {
+        return Ok(());
+    }
+    if !history.unknown.is_empty() {
+        return Err(DbErr::Custom(format!(
+            "the history in {} lacks changes of this program and has others ({}): it belongs to another version, or to \
+             another application; DATABASE_SCHEMA names a schema of one's own",
+            place.of(HISTORY),
+            history.unknown.join(", "),
+        )));
+    }
+    if is_new {
+        // As SeaORM's own tool makes it.
+        let table = "(version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";
+        db.execute_unprepared(&format!("CREATE TABLE IF NOT EXISTS {} {table}", place.of(HISTORY))).await?;
+    }
+    for change in migrations(place).iter().filter(|change| history.pending.iter().any(|name| name == change.name())) {
+        Step { db, place, change: &**change, is_up: true }.run().await?;
+        done(change.name());
+    }
+    Ok(())
+}
+
+/// Takes the newest change back, with the data that it holds; its name, or `None` when there is none. `has` as for [`up`].
+///
+/// # Errors
+/// Those of the database; nothing is changed then. [`DbErr::Custom`] when the database has a change that this program
+/// does not know, and so cannot take back.
+pub async fn down(db: &DatabaseConnection, place: &Place, has: Option<Vec<String>>) -> Result<Option<String>, DbErr> {
+    let history = History::of(has.unwrap_or_default());
+    if let Some(name) = history.unknown.first() {
+        return Err(DbErr::Custom(format!("{name} is not known here: the version that made it takes it back")));
+    }
+    let Some(last) = history.applied.last() else { return Ok(None) };
+    if let Some(change) = migrations(place).iter().find(|change| change.name() == last) {
+        Step { db, place, change: &**change, is_up: false }.run().await?;
+    }
+    Ok(Some(last.clone()))
+}
+
+/// A change to be made, or to be taken back.
+struct Step<'a> {
+    db: &'a DatabaseConnection,
+    place: &'a Place,
+    change: &'a dyn MigrationTrait,
+    is_up: bool,
+}
+
+impl Step<'_> {
+    async fn run(&self) -> Result<(), DbErr> {
+        let Self { db, place, .. } = self;
+        if db.get_database_backend() == DbBackend::Sqlite {
+            let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+            let options = TransactionOptions { sqlite_transaction_mode, ..Default::default() };
+            let open = db.begin_with_options(options).await?;
+            // Another process may have been faster.
+            let line = Statement::from_string(DbBackend::Sqlite, self.find());
+            if open.query_one_raw(line).await?.is_some() != self.is_up {
+                self.make(&open, &SchemaManager::new(&open)).await?;
+            }
+            return open.commit().await;
+        }
+        if self.change.use_transaction() == Some(false) {
+            return self.make(*db, &SchemaManager::new(*db)).await;
+        }
+        let settings = format!(
+            "SET LOCAL search_path TO {}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0",
+            place.schema_name()
+        );
+        let mut tries = 1;
+        loop {
+            let open = db.begin().await?;
+            open.execute_unprepared(&settings).await?;
+            match self.make(&open, &SchemaManager::new(&open)).await {
+                Ok(()) => return open.commit().await,
+                Err(error) => {
+                    open.rollback().await?;
+                    if tries == TRIES || !is_lock_timeout(&error) {
+                        return Err(error);
+                    }
+                }
+            }
+            tries += 1;
+        }
+    }
+
+    /// The change, and its line in the history.
+    async fn make(&self, db: &impl ConnectionTrait, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        if self.is_up {
+            self.change.up(manager).await?;
+        } else {
+            self.change.down(manager).await?;
+        }
+        let (history, name) = (self.place.of(HISTORY), self.change.name());
+        let line = if self.is_up {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            format!("INSERT INTO {history} (version, applied_at) VALUES ('{name}', {now})")
+        } else {
+            format!("DELETE FROM {history} WHERE version = '{name}'")
+        };
+        db.execute_unprepared(&line).await.map(drop)
+    }
+
+    fn find(&self) -> String {
+        format!("SELECT 1 FROM {} WHERE version = '{}'", self.place.of(HISTORY), self.change.name())
+    }
+}
+
+/// Whether a table was waited for in vain.
+fn is_lock_timeout(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
+        return false;
+    };
+    error.as_database_error().is_some_and(|said| said.code().as_deref() == Some("55P03"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted() {
+        assert_eq!(Place::default().of("tasks"), "\"tasks\"");
+        assert_eq!(Place::schema("my \"own\"").of("tasks"), "\"my \"\"own\"\"\".\"tasks\"");
+    }
+}

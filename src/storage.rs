@@ -1,0 +1,17 @@
+//! How tasks are stored: statements in, rows out. Knows no task.
+//!
+//! [`database`] is the whole: where it is, its schema, what runs statements. Below it, `postgres` lends sessions with
+//! PostgreSQL (`session`, `reader`; `address` and `tls` say where and how), `sqlite` connections to SQLite's file.
+//! `statement` has what both take and give, `failure` what can go wrong and what that means.
+
+pub(crate) mod address;
+pub mod database;
+mod driver;
+pub(crate) mod failure;
+mod postgres;
+mod reader;
+mod session;
+mod sqlite;
+pub(crate) mod statement;
+mod tls;
+pub(crate) mod transaction;

@@ -1,0 +1,909 @@
+//! Sessions with PostgreSQL: when they are opened, who gets them, and what happens when they fail.
+//!
+//! Quick reads share few sessions ([`Reader`]), the one with the fewest statements under way first, and none that does
+//! not get on. Whatever may wait (writes, for rows that others hold; transactions; counts) has a session for itself,
+//! which rests in between. A user has only a part of the sessions at a time, so that writes which wait for one row leave
+//! the others to others; and while reads come, one session is theirs.
+//!
+//! Sessions are opened in the background, by as many as wait, and go to who waits the longest. A session that was lost
+//! makes all that are older doubtful: they are closed, and the statement runs on a new one where it may. A statement
+//! that is given up is cancelled, and its session closed. Nothing here runs while nothing is asked, but for the clock
+//! that closes what has rested for a minute.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap, RandomState};
+use std::fmt;
+use std::hash::BuildHasher;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
+
+use crate::storage::failure::{Failure, Remedy};
+use crate::storage::reader::{DOUBTFUL, Reader};
+use crate::storage::session::{Session, Target, is_starting};
+use crate::storage::statement::{Reply, Statement, Value};
+use crate::storage::transaction::{Attempt, Transaction};
+
+/// How long a session may take to be opened: a database that sleeps wakes within it.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a session that others have is waited for, together with the statement that it is wanted for.
+const PATIENCE: Duration = Duration::from_millis(3500);
+/// How long a statement on a session of its own may take, when it needs not wait for the session.
+const STATEMENT: Duration = Duration::from_secs(3);
+/// The same for what reads much.
+const SLOW: Duration = Duration::from_secs(10);
+/// How long the outcome of a statement that was cancelled is waited for.
+const OUTCOME: Duration = Duration::from_millis(700);
+/// How long a session that may be gone is waited for.
+const PING: Duration = Duration::from_millis(500);
+/// After so long at rest a session is closed.
+const MAX_REST: Duration = Duration::from_mins(1);
+/// At this age a session is closed: its server process has grown, and a failover may have moved the database.
+const MAX_AGE: Duration = Duration::from_mins(15);
+/// How often the resting sessions are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+/// For so long an outage is news: who comes waits for its end. Later ones are told at once.
+const NEWS: Duration = Duration::from_millis(800);
+/// How long after a failed attempt to open a session the next one begins.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many attempts to find the database well again may be under way, and how long one has before the next begins.
+const PROBES: usize = 4;
+const PROBE: Duration = Duration::from_secs(1);
+/// For so long after the last request the database is looked for.
+const DEMAND: Duration = Duration::from_secs(2);
+/// For so long after a read, a session is kept for reads.
+const READING: Duration = Duration::from_secs(10);
+/// For so long the number of sessions that a database allows is taken for its limit.
+const LIMITED: Duration = Duration::from_secs(30);
+/// A reader that has not got on for so long gets no more statements.
+const STALLED: Duration = Duration::from_millis(20);
+/// So many statements under way make another reader worth it.
+const BUSY: usize = 4;
+/// How often something is tried.
+const TRIES: usize = 5;
+
+/// The last thing that was heard of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Outcome {
+    Unknown,
+    Good,
+    Bad,
+}
+
+/// At most so many sessions, opened when they are needed and never before.
+#[derive(Clone)]
+pub(crate) struct Pool(Arc<Inner>);
+
+struct Inner {
+    target: Arc<Target>,
+    /// The most sessions, and the most of them that read.
+    max: usize,
+    max_readers: usize,
+    /// The most sessions that one user has.
+    share: usize,
+    state: Mutex<State>,
+    /// Lets one at a time ask for a session to read from.
+    growing: AsyncMutex<()>,
+    users: Mutex<HashMap<u64, Arc<Semaphore>>>,
+    hasher: RandomState,
+    outcome: AtomicU8,
+    stopped: Notify,
+    has_stopped: AtomicBool,
+    start: Instant,
+    /// When something was last read, in milliseconds from the start.
+    last_read: AtomicU64,
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own")]
+struct State {
+    /// How many sessions there are, with those that are being opened.
+    open: usize,
+    opening: usize,
+    /// How many are somebody's own.
+    leased: usize,
+    /// How many the database allows, as far as is known, and until when that is believed.
+    ceiling: Option<(usize, Instant)>,
+    /// Sessions of an older generation are not used any more.
+    generation: u64,
+    resting: Vec<Live>,
+    /// What is to be closed once the lock is let go: its end is counted under it.
+    closing: Vec<Live>,
+    readers: Vec<(u64, Arc<Reader>)>,
+    is_growing: bool,
+    reads: VecDeque<Wanting>,
+    writes: VecDeque<Wanting>,
+    away: Option<Away>,
+    is_probing: bool,
+    demand: Instant,
+    is_sweeping: bool,
+    is_stopping: bool,
+}
+
+/// An outage.
+struct Away {
+    since: Instant,
+    cause: Failure,
+    /// Whether waiting may help.
+    is_passing: bool,
+}
+
+impl Away {
+    /// Whether who comes may wait for its end.
+    fn is_news(&self) -> bool {
+        self.is_passing && self.since.elapsed() < NEWS
+    }
+}
+
+/// Somebody who waits for a session.
+type Wanting = oneshot::Sender<Result<Lease, Failure>>;
+
+/// A session, counted.
+struct Live {
+    session: Session,
+    generation: u64,
+    _count: Count,
+}
+
+/// One of the sessions that there are.
+struct Count(Arc<Inner>);
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.open -= 1;
+        self.0.serve(&mut state);
+    }
+}
+
+/// A session that is somebody's own. Dropping it gives it back where nothing is under way on it, else ends it.
+struct Lease {
+    pool: Pool,
+    live: Option<Live>,
+    /// Whether it is to be read from by many: then it does not count as somebody's own.
+    is_read: bool,
+    /// Whether it is as it was before.
+    is_sound: bool,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(live) = self.live.take() else { return };
+        let is_at_rest = live.session.is_at_rest();
+        let mut state = self.pool.0.state();
+        state.leased -= usize::from(!self.is_read);
+        if self.is_sound && is_at_rest {
+            self.pool.0.put(&mut state, live);
+            return;
+        }
+        self.pool.0.serve(&mut state);
+        drop(state);
+        // Who gave it up does not want it to happen any more.
+        if !is_at_rest && let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                live.session.cancel().send().await;
+                drop(live);
+            });
+        }
+    }
+}
+
+impl Pool {
+    /// An empty pool of at most `max` sessions.
+    pub(crate) fn new(target: Arc<Target>, max: usize) -> Self {
+        let now = Instant::now();
+        let state = State {
+            open: 0,
+            opening: 0,
+            leased: 0,
+            ceiling: None,
+            generation: 0,
+            resting: Vec::new(),
+            closing: Vec::new(),
+            readers: Vec::new(),
+            is_growing: false,
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
+            away: None,
+            is_probing: false,
+            demand: now,
+            is_sweeping: false,
+            is_stopping: false,
+        };
+        Self(Arc::new(Inner {
+            target,
+            max,
+            max_readers: (max / 3).clamp(1, 4),
+            share: (max / 4).max(1),
+            state: Mutex::new(state),
+            growing: AsyncMutex::new(()),
+            users: Mutex::default(),
+            hasher: RandomState::new(),
+            outcome: AtomicU8::new(Outcome::Unknown as u8),
+            stopped: Notify::new(),
+            has_stopped: AtomicBool::new(false),
+            start: now,
+            last_read: AtomicU64::new(0),
+        }))
+    }
+
+    /// Whether the last statement found the database well.
+    pub(crate) fn is_well(&self) -> bool {
+        self.0.outcome.load(Ordering::Relaxed) == Outcome::Good as u8
+    }
+
+    /// Reads what is quick and waits for nobody.
+    ///
+    /// # Errors
+    /// As all statements: what [`Failure`] says.
+    pub(crate) async fn read(&self, statement: &Arc<Statement>, values: &[Value<'_>]) -> Result<Reply, Failure> {
+        let bound = statement.bind(statement.name(), values)?;
+        let inner = &self.0;
+        inner.last_read.store(inner.millis(), Ordering::Relaxed);
+        let mut tries = 0;
+        let result = loop {
+            tries += 1;
+            let (generation, reader) = match self.reader().await {
+                Ok(found) => found,
+                Err(failure) => break Err(failure),
+            };
+            match reader.run(statement, &bound).await {
+                Err(failure) if tries < TRIES && matches!(failure.remedy(), Remedy::Again | Remedy::Perhaps) => {
+                    if inner.has_stopped.load(Ordering::Relaxed) {
+                        break Err(Failure::Stopping);
+                    }
+                    inner.forget(generation);
+                }
+                done => break done,
+            }
+        };
+        inner.note(&result);
+        result
+    }
+
+    /// Reads what may take long.
+    pub(crate) async fn read_slowly(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Reply, Failure> {
+        self.run(statement, values, SLOW, true).await
+    }
+
+    /// Writes for a user. `twice`: whether the statement has the same effect when it had run already, and then fails as
+    /// [`Failure::is_duplicate`].
+    pub(crate) async fn write(
+        &self,
+        user: &str,
+        statement: &Statement,
+        values: &[Value<'_>],
+        twice: bool,
+    ) -> Result<Reply, Failure> {
+        let _share = self.share(user).await?;
+        self.run(statement, values, STATEMENT, twice).await
+    }
+
+    async fn run(
+        &self,
+        statement: &Statement,
+        values: &[Value<'_>],
+        limit: Duration,
+        twice: bool,
+    ) -> Result<Reply, Failure> {
+        let bound = statement.bind(statement.name(), values)?;
+        let begun = Instant::now();
+        let mut tries = 0;
+        let result = loop {
+            tries += 1;
+            let mut lease = match self.lease().await {
+                Ok(lease) => lease,
+                Err(failure) => break Err(failure),
+            };
+            let limit = rest_of(limit, begun);
+            let failure = match lease.run(limit, statement, &bound).await {
+                Err(failure) => failure,
+                done => break done,
+            };
+            let again = match failure.remedy() {
+                Remedy::Again => true,
+                Remedy::Perhaps => twice,
+                Remedy::Later | Remedy::None => false,
+            };
+            if !again || tries == TRIES || begun.elapsed() > PATIENCE {
+                break Err(failure);
+            }
+        };
+        self.0.note(&result);
+        result
+    }
+
+    /// Runs statements that happen all or not at all. When `work` fails, or is given up, nothing has happened.
+    ///
+    /// `work` is done again where it is certain that nothing has happened: up to the end of a transaction that is so,
+    /// whatever was lost.
+    pub(crate) async fn transaction<T, E: From<Failure>>(
+        &self,
+        user: &str,
+        work: impl for<'t> Fn(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
+    ) -> Result<T, E> {
+        let _share = match self.share(user).await {
+            Ok(share) => share,
+            Err(failure) => return Err(self.0.noted(failure).into()),
+        };
+        let begun = Instant::now();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut lease = match self.lease().await {
+                Ok(lease) => lease,
+                Err(failure) => return Err(self.0.noted(failure).into()),
+            };
+            let Some(live) = &mut lease.live else { return Err(Failure::Stopping.into()) };
+            if tries > 2 {
+                live.session.go_unnamed();
+            }
+            // Until it has ended as it should, nobody else may have the session.
+            lease.is_sound = false;
+            let Some(live) = &mut lease.live else { return Err(Failure::Stopping.into()) };
+            let attempt = tokio::select! {
+                attempt = Attempt::on_postgres(&mut live.session, rest_of(STATEMENT, begun), &work) => attempt,
+                () = self.0.stop() => return Err(Failure::Stopping.into()),
+            };
+            match attempt {
+                Attempt::Done(done) => {
+                    lease.is_sound = true;
+                    self.0.note(&Ok::<_, Failure>(()));
+                    return Ok(done);
+                }
+                Attempt::Failed { error, said, is_clean, is_undone } => {
+                    lease.is_sound = is_clean && said.as_ref().is_none_or(Failure::leaves_session_sound);
+                    let remedy = said.as_ref().map_or(Remedy::None, Failure::remedy);
+                    if let Some(said) = &said {
+                        lease.doubt(said);
+                        self.0.note(&Err::<(), _>(said.clone()));
+                    }
+                    let again = is_undone && matches!(remedy, Remedy::Again | Remedy::Perhaps);
+                    if !again || tries == TRIES || begun.elapsed() > PATIENCE {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets nobody begin, and makes what is under way fail.
+    pub(crate) fn stop(&self) {
+        let inner = &*self.0;
+        inner.has_stopped.store(true, Ordering::Relaxed);
+        let mut state = inner.state();
+        state.is_stopping = true;
+        for wanting in std::mem::take(&mut state.reads).into_iter().chain(std::mem::take(&mut state.writes)) {
+            let _ = wanting.send(Err(Failure::Stopping));
+        }
+        for (_, reader) in &state.readers {
+            if reader.waiting() > 0 {
+                reader.end();
+            }
+        }
+        drop(state);
+        inner.stopped.notify_waiters();
+    }
+
+    /// Lets nobody begin, waits `grace` for what is under way, and ends the sessions.
+    pub(crate) async fn close(&self, grace: Duration) {
+        self.0.state().is_stopping = true;
+        let begun = Instant::now();
+        while begun.elapsed() < grace && self.0.state().is_busy() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.stop();
+        let resting = {
+            let mut state = self.0.state();
+            state.readers.clear();
+            std::mem::take(&mut state.resting)
+        };
+        let ends = resting.into_iter().map(|live| live.session.close());
+        let _ = timeout(grace, futures_util::future::join_all(ends)).await;
+    }
+
+    /// The right to one of a user's sessions.
+    async fn share(&self, user: &str) -> Result<Share, Failure> {
+        let inner = &self.0;
+        let user = inner.hasher.hash_one(user);
+        let semaphore = Arc::clone(
+            inner
+                .users
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(user)
+                .or_insert_with(|| Arc::new(Semaphore::new(inner.share))),
+        );
+        // Made first, so that it clears up behind whoever gives up waiting.
+        let mut share = Share { pool: self.clone(), user, permit: None };
+        share.permit = match Arc::clone(&semaphore).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) => match timeout(PATIENCE, semaphore.acquire_owned()).await {
+                Ok(Ok(permit)) => Some(permit),
+                _ => return Err(Failure::Busy),
+            },
+        };
+        Ok(share)
+    }
+
+    /// The reader with the fewest statements under way, of those that get on; a new one when there is none.
+    async fn reader(&self) -> Result<(u64, Arc<Reader>), Failure> {
+        if let Some(found) = self.choose() {
+            return Ok(found);
+        }
+        let _alone = self.0.growing.lock().await;
+        if let Some(found) = self.choose() {
+            return Ok(found);
+        }
+        let mut lease = self.wait(true).await?;
+        Ok(self.add_reader(lease.live.take().ok_or(Failure::Stopping)?))
+    }
+
+    fn choose(&self) -> Option<(u64, Arc<Reader>)> {
+        let inner = &self.0;
+        let mut state = inner.state();
+        let generation = state.generation;
+        state.readers.retain(|(of, reader)| *of == generation && !reader.has_ended());
+        let gets_on = |reader: &Reader| reader.waiting() == 0 || reader.still() < STALLED;
+        let least = |(_, reader): &&(u64, Arc<Reader>)| reader.waiting();
+        let best = state.readers.iter().filter(|(_, reader)| gets_on(reader)).min_by_key(least).cloned();
+        let can_open = inner.can_open(&state) || !state.resting.is_empty();
+        let Some((generation, best)) = best else {
+            // None gets on. Where there is no place for another, they are better than nothing.
+            return if can_open { None } else { state.readers.iter().min_by_key(least).cloned() };
+        };
+        if best.waiting() >= BUSY && state.readers.len() < inner.max_readers && can_open && !state.is_growing {
+            state.is_growing = true;
+            let pool = self.clone();
+            tokio::spawn(async move {
+                if let Ok(mut lease) = pool.wait(true).await
+                    && let Some(live) = lease.live.take()
+                {
+                    pool.add_reader(live);
+                }
+                pool.0.state().is_growing = false;
+            });
+        }
+        Some((generation, best))
+    }
+
+    fn add_reader(&self, live: Live) -> (u64, Arc<Reader>) {
+        let Live { session, generation, _count: count } = live;
+        let (reader, work) = Reader::new(session);
+        let reader = Arc::new(reader);
+        self.0.state().readers.push((generation, Arc::clone(&reader)));
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let (session, outcome) = work.await;
+            let is_at_rest = session.is_at_rest();
+            match outcome {
+                Ok(()) if is_at_rest => {
+                    inner.put(&mut inner.state(), Live { session, generation, _count: count });
+                }
+                Err(failure) => {
+                    if !matches!(failure, Failure::Stopping) {
+                        inner.forget(generation);
+                    }
+                    // All that was under way was given up.
+                    session.cancel().send().await;
+                    drop(count);
+                }
+                Ok(()) => drop(count),
+            }
+        });
+        (generation, reader)
+    }
+
+    /// A session for oneself.
+    async fn lease(&self) -> Result<Lease, Failure> {
+        loop {
+            let mut lease = self.wait(false).await?;
+            let Some(live) = &mut lease.live else { return Err(Failure::Stopping) };
+            let generation = live.generation;
+            if live.session.heard.elapsed() < DOUBTFUL || live.session.ping(PING).await {
+                return Ok(lease);
+            }
+            lease.is_sound = false;
+            self.0.forget(generation);
+        }
+    }
+
+    /// Waits for a session: to read from, or to have.
+    async fn wait(&self, is_read: bool) -> Result<Lease, Failure> {
+        let (sender, mut receiver) = oneshot::channel();
+        {
+            let mut state = self.0.state();
+            if state.is_stopping {
+                return Err(Failure::Stopping);
+            }
+            state.demand = Instant::now();
+            if state.is_without()
+                && let Some(away) = &state.away
+                && !away.is_news()
+            {
+                let cause = away.cause.clone();
+                self.0.probe(&mut state);
+                return Err(cause);
+            }
+            if is_read { &mut state.reads } else { &mut state.writes }.push_back(sender);
+            self.0.serve(&mut state);
+        }
+        let closed = |_| Failure::Stopping;
+        if let Ok(gift) = timeout(PATIENCE, &mut receiver).await {
+            return gift.map_err(closed)?;
+        }
+        // What is being opened may take longer than what others use.
+        if !self.0.state().is_without() {
+            return Err(Failure::Busy);
+        }
+        match timeout(CONNECT.saturating_sub(PATIENCE), receiver).await {
+            Ok(gift) => gift.map_err(closed)?,
+            Err(_) => Err(Failure::Away(SLOW_CONNECT.into())),
+        }
+    }
+}
+
+const SLOW_CONNECT: &str = "the database did not answer a new connection in time";
+
+/// What is left of a limit after waiting.
+fn rest_of(limit: Duration, begun: Instant) -> Duration {
+    limit.saturating_sub(begun.elapsed().saturating_sub(Duration::from_millis(300))).max(Duration::from_millis(500))
+}
+
+/// The right to one of a user's sessions.
+struct Share {
+    pool: Pool,
+    user: u64,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        let mut users = self.pool.0.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(user) = users.entry(self.user)
+            && Arc::strong_count(user.get()) == 1
+        {
+            user.remove();
+        }
+    }
+}
+
+impl Lease {
+    /// Runs a statement, and gives it up after so long.
+    async fn run(&mut self, limit: Duration, statement: &Statement, bound: &Bytes) -> Result<Reply, Failure> {
+        let pool = self.pool.clone();
+        let Some(live) = &mut self.live else { return Err(Failure::Stopping) };
+        let session = &mut live.session;
+        let done = tokio::select! {
+            done = timeout(limit, session.run(statement, bound)) => done,
+            () = pool.0.stop() => return Err(Failure::Stopping),
+        };
+        let result = if let Ok(done) = done {
+            done
+        } else {
+            self.is_sound = false;
+            session.cancel().send().await;
+            timeout(OUTCOME, session.outcome()).await.unwrap_or(Err(Failure::Silent))
+        };
+        if let Err(failure) = &result {
+            self.is_sound &= failure.leaves_session_sound();
+            self.doubt(failure);
+        }
+        result
+    }
+
+    /// Doubts the other sessions too, when this one was lost.
+    fn doubt(&self, failure: &Failure) {
+        let is_loss = match failure {
+            Failure::Lost(_) | Failure::Silent => true,
+            // After a failover, the name leads to another server.
+            Failure::Said(said) => said.is_fatal || said.code == "25006",
+            _ => false,
+        };
+        if is_loss && let Some(live) = &self.live {
+            self.pool.0.forget(live.generation);
+        }
+    }
+}
+
+impl State {
+    /// Whether there is no session but those that are being opened.
+    fn is_without(&self) -> bool {
+        self.open == self.opening
+    }
+
+    fn is_busy(&self) -> bool {
+        self.leased > 0 || self.readers.iter().any(|(_, reader)| reader.waiting() > 0)
+    }
+}
+
+/// The state, locked.
+struct Locked<'a>(Option<MutexGuard<'a, State>>);
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    #[expect(clippy::expect_used, reason = "it is locked until it is dropped")]
+    fn deref(&self) -> &State {
+        self.0.as_deref().expect("locked")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    #[expect(clippy::expect_used, reason = "it is locked until it is dropped")]
+    fn deref_mut(&mut self) -> &mut State {
+        self.0.as_deref_mut().expect("locked")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let closing = self.0.as_mut().map(|state| std::mem::take(&mut state.closing)).unwrap_or_default();
+        self.0 = None;
+        for live in closing {
+            live.close();
+        }
+    }
+}
+
+impl Live {
+    /// Ends it, in the background.
+    fn close(self) {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { self.session.close().await });
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> Locked<'_> {
+        // Nothing under this lock can stop half-way.
+        Locked(Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Done when the server is to end.
+    async fn stop(&self) {
+        let stopped = self.stopped.notified();
+        if !self.has_stopped.load(Ordering::Relaxed) {
+            stopped.await;
+        }
+    }
+
+    /// Remembers what was heard of the database; writes only news, as every request comes by here.
+    fn note<T>(&self, result: &Result<T, Failure>) {
+        let outcome = match result {
+            Err(failure) if failure.remedy() != Remedy::None => Outcome::Bad,
+            _ => Outcome::Good,
+        };
+        if self.outcome.load(Ordering::Relaxed) != outcome as u8 {
+            self.outcome.store(outcome as u8, Ordering::Relaxed);
+        }
+    }
+
+    fn noted(&self, failure: Failure) -> Failure {
+        self.note(&Err::<(), _>(failure.clone()));
+        failure
+    }
+
+    /// How many sessions there may be.
+    fn ceiling(&self, state: &State) -> usize {
+        match state.ceiling {
+            Some((ceiling, until)) if Instant::now() < until => ceiling.min(self.max),
+            _ => self.max,
+        }
+    }
+
+    fn can_open(&self, state: &State) -> bool {
+        state.open < self.ceiling(state)
+    }
+
+    /// Whether a session is to be kept for reads.
+    fn is_reading(&self) -> bool {
+        let last = Duration::from_millis(self.last_read.load(Ordering::Relaxed));
+        last > Duration::ZERO && self.start.elapsed().saturating_sub(last) < READING
+    }
+
+    /// How many sessions may be somebody's own.
+    fn max_leased(&self, state: &State) -> usize {
+        let ceiling = self.ceiling(state);
+        if self.is_reading() && ceiling > 1 { ceiling - 1 } else { ceiling }
+    }
+
+    /// Closes the sessions of this generation and those before it: what ended one has most likely ended them, too.
+    fn forget(self: &Arc<Self>, generation: u64) {
+        let mut state = self.state();
+        if state.generation != generation {
+            return;
+        }
+        state.generation += 1;
+        let resting = std::mem::take(&mut state.resting);
+        state.closing.extend(resting);
+        state.readers.clear();
+    }
+
+    /// Takes a session back, for who waits or to rest.
+    fn put(self: &Arc<Self>, state: &mut State, live: Live) {
+        if live.generation == state.generation && live.session.born.elapsed() < MAX_AGE && !state.is_stopping {
+            state.resting.push(live);
+            self.serve(state);
+        } else {
+            state.closing.push(live);
+        }
+    }
+
+    /// Gives what there is to who waits, and opens sessions for the others.
+    fn serve(self: &Arc<Self>, state: &mut State) {
+        loop {
+            let can_lease = state.leased < self.max_leased(state);
+            let is_read = !state.reads.is_empty();
+            if !is_read && (state.writes.is_empty() || !can_lease) {
+                break;
+            }
+            let Some(live) = state.resting.pop() else { break };
+            let is_stale = live.session.heard.elapsed() > MAX_REST || live.session.born.elapsed() > MAX_AGE;
+            if is_stale || live.generation != state.generation {
+                state.closing.push(live);
+                continue;
+            }
+            let queue = if is_read { &mut state.reads } else { &mut state.writes };
+            let Some(wanting) = queue.pop_front() else { break };
+            let lease = Lease { pool: Pool(Arc::clone(self)), live: Some(live), is_read, is_sound: true };
+            state.leased += usize::from(!is_read);
+            if let Err(Ok(mut lease)) = wanting.send(Ok(lease)) {
+                // Nobody waits there any more. Its own end would want the lock that we have.
+                state.leased -= usize::from(!is_read);
+                state.resting.extend(lease.live.take());
+            }
+        }
+        state.reads.retain(|wanting| !wanting.is_closed());
+        state.writes.retain(|wanting| !wanting.is_closed());
+        let leases = self.max_leased(state).saturating_sub(state.leased);
+        let wanted = state.reads.len() + state.writes.len().min(leases);
+        let is_news = state.away.as_ref().is_none_or(Away::is_news) || !state.is_without();
+        while state.opening < wanted && self.can_open(state) && is_news && !state.is_stopping {
+            self.open(state, state.away.is_some());
+        }
+        if state.opening < wanted && !self.can_open(state) {
+            self.take_reader(state);
+        }
+    }
+
+    /// Takes a session from the reads that nobody reads from, for who waits for one.
+    fn take_reader(&self, state: &mut State) {
+        let can_spare = state.readers.len() > 1 || !self.is_reading() || self.max == 1;
+        if can_spare && let Some(place) = state.readers.iter().position(|(_, reader)| reader.waiting() == 0) {
+            // It comes back by itself once nobody can send to it.
+            state.readers.swap_remove(place);
+        }
+    }
+
+    /// Opens a session in the background: whoever waited may be gone when it is there, and others come.
+    fn open(self: &Arc<Self>, state: &mut State, is_again: bool) {
+        state.open += 1;
+        state.opening += 1;
+        let inner = Arc::clone(self);
+        let generation = state.generation;
+        tokio::spawn(async move {
+            if is_again {
+                sleep(PAUSE).await;
+            }
+            let count = Count(Arc::clone(&inner));
+            let opened = timeout(CONNECT, inner.target.connect()).await;
+            let opened = opened.unwrap_or_else(|_| Err(Failure::Away(SLOW_CONNECT.into())));
+            match opened {
+                Ok(session) => inner.opened(Live { session, generation, _count: count }),
+                Err(failure) => {
+                    inner.failed(&failure);
+                    drop(count);
+                }
+            }
+        });
+    }
+
+    fn opened(self: &Arc<Self>, mut live: Live) {
+        let mut state = self.state();
+        state.opening -= 1;
+        state.away = None;
+        // It is newer than what was lost meanwhile.
+        live.generation = state.generation;
+        self.put(&mut state, live);
+        if !state.is_sweeping {
+            state.is_sweeping = true;
+            tokio::spawn(sweep(Arc::clone(self)));
+        }
+    }
+
+    fn failed(self: &Arc<Self>, failure: &Failure) {
+        let mut state = self.state();
+        state.opening -= 1;
+        let now = Instant::now();
+        // The one that failed is still counted.
+        let living = state.open - state.opening - 1;
+        if failure.is_full() && living > 0 {
+            state.ceiling = Some((living, now + LIMITED));
+            return;
+        }
+        let since = state.away.as_ref().map_or(now, |away| away.since);
+        let is_passing = is_starting(failure) || failure.is_full() || matches!(failure, Failure::Away(_));
+        let away = Away { since, cause: failure.clone(), is_passing };
+        let is_over = !away.is_news();
+        state.away = Some(away);
+        if is_over && living == 0 && state.opening == 0 {
+            for wanting in std::mem::take(&mut state.reads).into_iter().chain(std::mem::take(&mut state.writes)) {
+                let _ = wanting.send(Err(failure.clone()));
+            }
+        }
+        if is_over {
+            self.probe(&mut state);
+        }
+    }
+
+    /// Looks for the database as long as somebody asks for it.
+    fn probe(self: &Arc<Self>, state: &mut State) {
+        if std::mem::replace(&mut state.is_probing, true) {
+            return;
+        }
+        let inner = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut last = None::<Instant>;
+            loop {
+                sleep(PAUSE).await;
+                let mut state = inner.state();
+                if state.away.is_none() || state.is_stopping {
+                    state.is_probing = false;
+                    return;
+                }
+                if state.demand.elapsed() > DEMAND {
+                    // Whoever comes next hears no old news.
+                    state.is_probing = false;
+                    state.away = None;
+                    return;
+                }
+                let is_time = state.opening == 0 || last.is_none_or(|last| last.elapsed() > PROBE);
+                if is_time && state.opening < PROBES && inner.can_open(&state) {
+                    last = Some(Instant::now());
+                    inner.open(&mut state, false);
+                }
+            }
+        });
+    }
+}
+
+/// Closes what has rested for long, until nothing is left.
+async fn sweep(inner: Arc<Inner>) {
+    loop {
+        sleep(SWEEP).await;
+        let stale: Vec<_> = {
+            let mut state = inner.state();
+            state.readers.retain(|(_, reader)| reader.waiting() > 0 || reader.still() + SWEEP < MAX_REST);
+            if state.open == 0 {
+                state.is_sweeping = false;
+                return;
+            }
+            let is_stale = |live: &mut Live| live.session.heard.elapsed() + SWEEP > MAX_REST;
+            state.resting.extract_if(.., is_stale).collect()
+        };
+        for live in stale {
+            live.session.close().await;
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    /// Without the target: it holds a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("max", &self.0.max).finish_non_exhaustive()
+    }
+}
