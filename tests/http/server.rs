@@ -128,6 +128,7 @@ impl Server {
 pub(crate) fn settings(url: &str) -> Settings {
     let variables = |name: &str| match name {
         "DATABASE_URL" => Some(url.to_owned()),
+        "DATABASE_URL_UNPOOLED" => postgres::direct(url),
         "JWT_SECRET" => Some(SECRET.to_owned()),
         "CORS_ALLOWED_ORIGINS" => Some("https://app.example,http://localhost:3000".to_owned()),
         "DATABASE_MAX_CONNECTIONS" => Some("5".to_owned()),
