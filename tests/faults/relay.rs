@@ -47,6 +47,11 @@ struct Line {
 impl Relay {
     /// A relay to this port of the loopback address.
     pub(crate) async fn to(port: u16) -> Self {
+        Self::at("127.0.0.1", port).await
+    }
+
+    /// A relay that listens on this address.
+    pub(crate) async fn at(address: &str, port: u16) -> Self {
         let shared = Arc::new(Shared {
             target: SocketAddr::from(([127, 0, 0, 1], port)),
             welcome: watch::Sender::new(Welcome::Carry(Duration::ZERO)),
@@ -56,7 +61,7 @@ impl Relay {
             open: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(Arc::clone(&shared).accept(listener));
         Self { address, shared, listener: Mutex::new(Some(task)) }

@@ -17,6 +17,9 @@ use crate::load::{Tally, User};
 /// What the server and those who sign its tokens share.
 const SECRET: &str = "the secret of the tests, 32 bytes and more";
 
+/// What is done before the server starts, in a view of the files that only it has.
+pub(crate) const UNDER: &str = "UNDER";
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
@@ -30,9 +33,15 @@ pub(crate) struct Server {
 /// The lines of both outputs, with the time when they came.
 type Log = Arc<Mutex<Vec<(Instant, String)>>>;
 
-/// The program, without the environment of this process.
+/// The program, without the environment of this process. With the variable `UNDER`, which the program does not know, a
+/// shell does that first.
 fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tasks-server"));
+    let path = env!("CARGO_BIN_EXE_tasks-server");
+    let under = variables.iter().find(|(name, _)| *name == UNDER);
+    let mut command = Command::new(if under.is_some() { "/usr/bin/unshare" } else { path });
+    if let Some((_, first)) = under {
+        command.args(["--mount", "sh", "-c", &format!("{first} && exec \"$0\" \"$@\""), path]);
+    }
     command.env_clear().env("JWT_SECRET", SECRET).envs(variables.iter().copied());
     command.current_dir(folder).stdin(Stdio::null());
     command

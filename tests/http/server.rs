@@ -97,6 +97,11 @@ impl Server {
         &self.url
     }
 
+    /// The address of the server's database past any pooler: for the tests' own sessions.
+    pub(crate) fn direct(&self) -> String {
+        postgres::direct(&self.url).unwrap_or_else(|| self.url.clone())
+    }
+
     /// The server's database, as another process would open it.
     pub(crate) fn database(&self) -> Database {
         Database::open(&settings(&self.url).database).unwrap()
