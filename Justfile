@@ -71,6 +71,14 @@ smoke: release
 model cases="5000":
     PROPTEST_CASES={{cases}} cargo test --test http model::
 
+# Hold the optimized program among faults of real databases and poolers, as long and as heavy as the promises are worded
+faults *arguments:
+    FAULTS=long cargo test --release --test faults -- --test-threads=2 {{arguments}}
+
+# Run the tests over HTTP through a pooler: transaction-1.18, session-1.18, transaction-1.24, transaction-1.24-unfollowed
+pooler name:
+    TEST_POOLER={{name}} PGBOUNCER_124="${PGBOUNCER_124:-target/pgbouncer-1.24}" cargo test --test http
+
 # Drive the release binary with the tokens of a real Better Auth server (Node)
 better-auth: release
     npm ci --loglevel=error --no-audit --no-fund --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server

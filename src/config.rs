@@ -1026,7 +1026,7 @@ mod tests {
             let value = match variable {
                 "RUST_LOG" => format!("{CANARY}=loud"),
                 "CORS_ALLOWED_ORIGINS" => format!("https://{CANARY}/"),
-                "JWT_ISSUER" | "JWT_AUDIENCE" => format!("{CANARY}\u{1}"),
+                "JWT_ISSUER" | "JWT_AUDIENCE" | "DATABASE_SCHEMA" => format!("{CANARY}\u{1}"),
                 _ => CANARY.to_owned(),
             };
             let others = beside(variable);
@@ -1052,6 +1052,7 @@ mod tests {
             ("REQUEST_TIMEOUT_SECONDS", &["1", "300"], &["0", "301", "99999999999999999999"]),
             ("SHUTDOWN_GRACE_SECONDS", &["0", "300"], &["301", "1e2"]),
             ("MIGRATE_ON_START", &["true", "false", "on", "off", "1", "0"], &["yes", "True", "2"]),
+            ("DATABASE_SCHEMA", &["tasks", "my \"own\"", "Größe"], &["pg_tasks", "information_schema", "a\nb"]),
             ("DATABASE_TLS", &["verified", "off"], &["on", "VERIFIED", "false"]),
             ("LOG_FORMAT", &["auto", "text", "json"], &["JSON", "pretty"]),
             ("RUST_LOG", &["warn", "info,tasks_server=debug", "off"], &["a=b=c", "info,x=loud"]),

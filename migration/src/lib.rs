@@ -61,7 +61,7 @@ mod tests {
         assert!(new.applied.is_empty() && new.unknown.is_empty() && new.pending.is_sorted());
         let (first, rest) = new.pending.split_first().unwrap();
         let old = History::of(vec![first.clone(), "m99991231_000001_other".to_owned()]);
-        assert_eq!(old.applied, [first.clone()]);
+        assert_eq!(old.applied, std::slice::from_ref(first));
         assert_eq!(old.pending, rest);
         assert_eq!(old.unknown, ["m99991231_000001_other"]);
     }

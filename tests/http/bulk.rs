@@ -333,7 +333,7 @@ async fn no_connection_is_kept_that_serves_no_more() {
     let alice = server.user("alice");
     let body = of(&create(&alice, &["a", "b"]).await);
     let run = async |sql: &str| {
-        let mut other = PgConnection::connect(server.url()).await.unwrap();
+        let mut other = PgConnection::connect(&server.direct()).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut other).await.unwrap();
     };
     for _ in 0..2 {

@@ -115,7 +115,7 @@ async fn a_request_waits_for_another_with_its_key_but_not_for_good() {
     let alice = server.user("alice");
     alice.create("x").await;
     // A request of another server that has come as far as the key, and no further.
-    let mut other = PgConnection::connect(server.url()).await.unwrap();
+    let mut other = PgConnection::connect(&server.direct()).await.unwrap();
     let begun = "BEGIN; INSERT INTO idempotency_keys VALUES \
         ('alice', 'createTask', 'k', decode(repeat('00', 32), 'hex'), decode(repeat('00', 16), 'hex'), now())";
     sqlx::raw_sql(begun).execute(&mut other).await.unwrap();

@@ -31,6 +31,12 @@ macro_rules! on_each_engine {
     };
 }
 
+#[path = "../support/cluster.rs"]
+#[expect(dead_code, reason = "the faults need more of it")]
+mod cluster;
+#[path = "../support/pgbouncer.rs"]
+mod pgbouncer;
+
 mod client;
 mod contract;
 mod issuer;

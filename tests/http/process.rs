@@ -9,17 +9,25 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::client::Client;
+use crate::cluster::free_port;
 use crate::postgres;
 
-/// The program, without the environment of this process.
-fn program(folder: &Path) -> Command {
+/// The program with these variables, without the environment of this process.
+fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tasks-server"));
     command.env_clear().current_dir(folder).stdin(Stdio::null());
+    let pooled = variables.iter().find(|(name, _)| *name == "DATABASE_URL");
+    command.envs(pooled.and_then(|(_, url)| Some(("DATABASE_URL_UNPOOLED", postgres::direct(url)?))));
+    command.envs(variables.iter().copied());
     command
 }
 
 fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    program(folder).env("LISTEN", "127.0.0.1:0").args(arguments).envs(variables.iter().copied()).output().unwrap()
+    let mut program = program(folder, variables);
+    if variables.iter().all(|(name, _)| *name != "LISTEN") {
+        program.env("LISTEN", "127.0.0.1:0");
+    }
+    program.args(arguments).output().unwrap()
 }
 
 /// Both outputs of a program that ended.
@@ -37,8 +45,8 @@ struct Running {
 impl Running {
     /// Starts it on a free port and reads where from what it prints.
     fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut command = program(folder);
-        command.env("LISTEN", "127.0.0.1:0").envs(variables.iter().copied());
+        let mut command = program(folder, variables);
+        command.env("LISTEN", "127.0.0.1:0");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (mut address, mut token, mut printed) = (None, None, String::new());
@@ -276,9 +284,4 @@ fn help_documents_every_setting() {
         assert!(readme.contains(&format!("`{name}`")), "{name} is not in README.md");
     }
     assert!(!help.contains("hunter2"));
-}
-
-/// A port that nobody listens on.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

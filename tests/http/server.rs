@@ -97,6 +97,11 @@ impl Server {
         &self.url
     }
 
+    /// The address of the server's database past any pooler: for the tests' own sessions.
+    pub(crate) fn direct(&self) -> String {
+        postgres::direct(&self.url).unwrap_or_else(|| self.url.clone())
+    }
+
     /// The server's database, as another process would open it.
     pub(crate) fn database(&self) -> Database {
         Database::open(&settings(&self.url).database).unwrap()
@@ -128,6 +133,7 @@ impl Server {
 pub(crate) fn settings(url: &str) -> Settings {
     let variables = |name: &str| match name {
         "DATABASE_URL" => Some(url.to_owned()),
+        "DATABASE_URL_UNPOOLED" => postgres::direct(url),
         "JWT_SECRET" => Some(SECRET.to_owned()),
         "CORS_ALLOWED_ORIGINS" => Some("https://app.example,http://localhost:3000".to_owned()),
         "DATABASE_MAX_CONNECTIONS" => Some("5".to_owned()),

@@ -30,7 +30,7 @@ async fn provoke(server: &Server, operation: &Operation, status: u16) -> Option<
         // One statement of SQLite's waits for another as a whole: a request sees a key of a request that has ended.
         409 if server.url().starts_with("sqlite") => return None,
         409 => {
-            let mut other = PgConnection::connect(server.url()).await.unwrap();
+            let mut other = PgConnection::connect(&server.direct()).await.unwrap();
             let begun = "BEGIN; INSERT INTO idempotency_keys VALUES \
                 ('alice', $OPERATION, 'k409', decode(repeat('00', 32), 'hex'), decode(repeat('00', 16), 'hex'), now())";
             let begun = begun.replace("$OPERATION", &format!("'{}'", operation.id));

@@ -1,0 +1,119 @@
+//! Connections that go silent: nothing comes any more, and nothing says so.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::time::sleep;
+
+use crate::load::{Tally, User, crowd};
+use crate::parts::{Base, millis, seconds, turn};
+use crate::relay::Relay;
+use crate::server::Server;
+
+/// A server behind a relay, with a user who has a task.
+struct Scene {
+    relay: Relay,
+    server: Server,
+    user: User,
+    id: String,
+    tally: Tally,
+}
+
+impl Scene {
+    async fn new() -> Option<Self> {
+        let base = Base::new().await?;
+        let relay = Relay::to(base.cluster.port()).await;
+        let server = Server::on(&relay.url(&base.name)).await;
+        let tally = Tally::default();
+        let user = server.user("alice", &tally);
+        let id = user.counted(&Tally::default()).made("x").await;
+        Some(Self { relay, server, user, id, tally })
+    }
+
+    /// Sixteen clients, half of whose requests are writes.
+    async fn crowd(&self, time: Duration) {
+        let (user, id) = (Arc::new(self.user.clone()), self.id.clone());
+        crowd(16, time, move |client| {
+            let (user, id) = (Arc::clone(&user), id.clone());
+            async move {
+                if client % 2 == 0 {
+                    user.get(&id).await
+                } else {
+                    user.create("y").await
+                };
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_connections_that_go_silent_are_given_up_in_time() {
+    let _turn = turn().await;
+    let Some(scene) = Scene::new().await else { return };
+    let mut silenced = Instant::now();
+    tokio::join!(scene.crowd(seconds(7)), async {
+        sleep(seconds(1)).await;
+        silenced = Instant::now();
+        scene.relay.silence();
+    });
+    println!("{}", scene.tally);
+    scene.tally.assert_honest(&[]);
+    let after = scene.tally.since(silenced);
+    let recovery = after.recovery(silenced).expect("no success any more");
+    assert!(recovery < seconds(5), "no success for {recovery:?}: {after}");
+    // Those that had waited are answered by now, and there are as many connections as before.
+    let again = Instant::now();
+    scene.crowd(seconds(1)).await;
+    let whole = scene.tally.since(again);
+    whole.assert_well();
+    assert!(whole.slowest() < seconds(1), "{whole}");
+    assert_eq!(scene.server.probe("/readyz").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_go_silent_just_after_use_are_given_up_in_time() {
+    let _turn = turn().await;
+    let Some(scene) = Scene::new().await else { return };
+    let reads = || join_all((0..10).map(|_| scene.user.get(&scene.id)));
+    reads().await;
+    sleep(millis(100)).await;
+    scene.relay.silence();
+    let silenced = Instant::now();
+    reads().await;
+    println!("{}", scene.tally);
+    let after = scene.tally.since(silenced);
+    // A read can be asked again on another connection.
+    after.assert_well();
+    assert!(after.slowest() < seconds(5), "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_that_went_silent_cost_less_than_a_second() {
+    let _turn = turn().await;
+    let Some(scene) = Scene::new().await else { return };
+    for count in [1, 16] {
+        scene.crowd(millis(300)).await;
+        sleep(seconds(2)).await;
+        scene.relay.silence();
+        let silenced = Instant::now();
+        join_all((0..count).map(|_| scene.user.get(&scene.id))).await;
+        join_all((0..count).map(|_| scene.user.create("z"))).await;
+        let after = scene.tally.since(silenced);
+        println!("{count} at once: {after}");
+        after.assert_well();
+        assert!(after.slowest() < seconds(1), "{after}");
+    }
+}
+
+/// A database that is far away, but well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_link_fails_nothing() {
+    let _turn = turn().await;
+    let Some(scene) = Scene::new().await else { return };
+    scene.relay.delay(millis(150));
+    scene.crowd(seconds(2)).await;
+    println!("{}", scene.tally);
+    scene.tally.assert_well();
+}
