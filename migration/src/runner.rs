@@ -20,9 +20,11 @@ use sea_orm_migration::sea_orm::{
 
 use crate::{HISTORY, History, migrations};
 
-/// What one process has at a time on PostgreSQL; in a transaction, which is to be held until all is done. Any number
-/// does, as long as it stays: these are the first digits of the first change.
-pub const LOCK: &str = "SELECT pg_advisory_xact_lock(20261122)";
+/// Asks for what one process has at a time on PostgreSQL: whether it has it now. In a transaction, which is to be held
+/// until all is done. Whoever waits asks again, and is not made to wait by the database: an index that is built beside
+/// would wait for that statement to end. Any number does, as long as it stays: these are the first digits of the first
+/// change.
+pub const LOCK: &str = "SELECT pg_try_advisory_xact_lock(20261122)";
 
 /// How long a change waits for a table that others use, on PostgreSQL.
 const LOCK_TIMEOUT: &str = "1s";

@@ -36,6 +36,8 @@ const BUSY: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(10);
 /// How often the session that holds the lock of the migrations says that it is there.
 const ALIVE: Duration = Duration::from_secs(1);
+/// How often a process that waits for its turn to migrate asks whether it has come.
+const TURN: Duration = Duration::from_millis(200);
 
 /// Where the database is and how to use it.
 #[derive(Clone)]
@@ -511,7 +513,10 @@ async fn migrate_postgres(
 ) -> Result<Vec<String>, PrepareError> {
     let mut session = connect(target).await?;
     let mut guard = connect(target).await?;
-    guard.run_text(&format!("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; {LOCK}")).await?;
+    guard.run_text("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    while guard.run_text(LOCK).await?.0.one(|row| row.columns().text())?.is_none_or(|has| has != "t") {
+        sleep(TURN).await;
+    }
     create_schema(&mut session, place).await?;
     let db = driver::to_postgres(target.address(), session.host()).await?;
     let session = Mutex::new(session);

@@ -45,7 +45,7 @@ pub(crate) enum Failure {
     /// The server is ending.
     Stopping,
     /// SQLite's file was taken away or replaced under the server.
-    Removed,
+    Removed(Arc<str>),
     /// A column cannot be decoded.
     Column(usize),
     /// The program is at fault.
@@ -82,7 +82,7 @@ impl Failure {
             },
             Self::Sqlite(error) if is_outage_of_sqlite(error) => Remedy::Later,
             Self::Lost(_) | Self::Silent => Remedy::Perhaps,
-            Self::Away(_) | Self::Unfit(_) | Self::Busy | Self::Stopping | Self::Removed => Remedy::Later,
+            Self::Away(_) | Self::Unfit(_) | Self::Busy | Self::Stopping | Self::Removed(_) => Remedy::Later,
             Self::Sqlite(_) | Self::Column(_) | Self::Bug(_) => Remedy::None,
         }
     }
@@ -193,8 +193,10 @@ impl fmt::Display for Failure {
             Self::Away(cause) | Self::Unfit(cause) => f.write_str(cause),
             Self::Busy => f.write_str("every connection is in use; DATABASE_MAX_CONNECTIONS says how many there are"),
             Self::Stopping => f.write_str("the server is stopping"),
-            Self::Removed => f.write_str(
-                "the file of the database was removed or replaced under the server: put it back and restart the server",
+            Self::Removed(file) => write!(
+                f,
+                "{file}, the file of the database, was removed or replaced under the server: see to the file, then restart \
+                 the server"
             ),
             Self::Column(number) => write!(f, "column {number} cannot be decoded"),
             Self::Bug(text) => f.write_str(text),
@@ -328,7 +330,7 @@ mod tests {
             Failure::Away("refused".into()),
             Failure::Busy,
             Failure::Stopping,
-            Failure::Removed,
+            Failure::Removed("tasks.db".into()),
         ];
         let all = of_postgres.map(|(code, text)| said(code, text)).into_iter();
         for failure in all.chain(of_sqlite.map(|(code, text)| sqlite(code, text))).chain(mine) {

@@ -37,6 +37,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(3500);
 /// How long a statement on a session of its own may take, when it needs not wait for the session.
 const STATEMENT: Duration = Duration::from_secs(3);
+/// What it has at least, however long it waited.
+const LEAST: Duration = Duration::from_millis(300);
 /// The same for what reads much.
 const SLOW: Duration = Duration::from_secs(10);
 /// How long the outcome of a statement that was cancelled is waited for.
@@ -247,14 +249,17 @@ impl Pool {
         let bound = statement.bind(statement.name(), values)?;
         let inner = &self.0;
         inner.last_read.store(inner.millis(), Ordering::Relaxed);
+        let begun = Instant::now();
         let mut tries = 0;
         let result = loop {
             tries += 1;
-            let (generation, reader) = match self.reader().await {
+            let (generation, reader) = match self.reader(begun).await {
                 Ok(found) => found,
                 Err(failure) => break Err(failure),
             };
             match reader.run(statement, &bound).await {
+                // Where it is slow and not silent, it is so again.
+                Err(Failure::Silent) => return self.run(statement, &bound, SLOW, true, Instant::now()).await,
                 Err(failure) if tries < TRIES && matches!(failure.remedy(), Remedy::Again | Remedy::Perhaps) => {
                     if inner.has_stopped.load(Ordering::Relaxed) {
                         break Err(Failure::Stopping);
@@ -270,7 +275,8 @@ impl Pool {
 
     /// Reads what may take long.
     pub(crate) async fn read_slowly(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Reply, Failure> {
-        self.run(statement, values, SLOW, true).await
+        let bound = statement.bind(statement.name(), values)?;
+        self.run(statement, &bound, SLOW, true, Instant::now()).await
     }
 
     /// Writes for a user. `twice`: whether the statement has the same effect when it had run already, and then fails as
@@ -282,28 +288,29 @@ impl Pool {
         values: &[Value<'_>],
         twice: bool,
     ) -> Result<Reply, Failure> {
-        let _share = self.share(user).await?;
-        self.run(statement, values, STATEMENT, twice).await
+        let mut begun = Instant::now();
+        let _share = self.share(user, &mut begun).await?;
+        let bound = statement.bind(statement.name(), values)?;
+        self.run(statement, &bound, STATEMENT, twice, begun).await
     }
 
     async fn run(
         &self,
         statement: &Statement,
-        values: &[Value<'_>],
+        bound: &Bytes,
         limit: Duration,
         twice: bool,
+        begun: Instant,
     ) -> Result<Reply, Failure> {
-        let bound = statement.bind(statement.name(), values)?;
-        let begun = Instant::now();
         let mut tries = 0;
         let result = loop {
             tries += 1;
-            let mut lease = match self.lease().await {
+            let mut lease = match self.lease(begun).await {
                 Ok(lease) => lease,
                 Err(failure) => break Err(failure),
             };
-            let limit = rest_of(limit, begun);
-            let failure = match lease.run(limit, statement, &bound).await {
+            let limit = lease.rest_of(limit, begun);
+            let failure = match lease.run(limit, statement, bound).await {
                 Err(failure) => failure,
                 done => break done,
             };
@@ -329,18 +336,19 @@ impl Pool {
         user: &str,
         work: impl for<'t> Fn(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
     ) -> Result<T, E> {
-        let _share = match self.share(user).await {
+        let mut begun = Instant::now();
+        let _share = match self.share(user, &mut begun).await {
             Ok(share) => share,
             Err(failure) => return Err(self.0.noted(failure).into()),
         };
-        let begun = Instant::now();
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut lease = match self.lease().await {
+            let mut lease = match self.lease(begun).await {
                 Ok(lease) => lease,
                 Err(failure) => return Err(self.0.noted(failure).into()),
             };
+            let limit = lease.rest_of(STATEMENT, begun);
             let Some(live) = &mut lease.live else { return Err(Failure::Stopping.into()) };
             if tries > 2 {
                 live.session.go_unnamed();
@@ -349,7 +357,7 @@ impl Pool {
             lease.is_sound = false;
             let Some(live) = &mut lease.live else { return Err(Failure::Stopping.into()) };
             let attempt = tokio::select! {
-                attempt = Attempt::on_postgres(&mut live.session, rest_of(STATEMENT, begun), &work) => attempt,
+                attempt = Attempt::on_postgres(&mut live.session, limit, &work) => attempt,
                 () = self.0.stop() => return Err(Failure::Stopping.into()),
             };
             match attempt {
@@ -409,8 +417,8 @@ impl Pool {
         let _ = timeout(grace, futures_util::future::join_all(ends)).await;
     }
 
-    /// The right to one of a user's sessions.
-    async fn share(&self, user: &str) -> Result<Share, Failure> {
+    /// The right to one of a user's sessions. The time begins anew where it was spent on opening one.
+    async fn share(&self, user: &str, begun: &mut Instant) -> Result<Share, Failure> {
         let inner = &self.0;
         let user = inner.hasher.hash_one(user);
         let semaphore = Arc::clone(
@@ -423,18 +431,24 @@ impl Pool {
         );
         // Made first, so that it clears up behind whoever gives up waiting.
         let mut share = Share { pool: self.clone(), user, permit: None };
-        share.permit = match Arc::clone(&semaphore).try_acquire_owned() {
-            Ok(permit) => Some(permit),
-            Err(_) => match timeout(PATIENCE, semaphore.acquire_owned()).await {
-                Ok(Ok(permit)) => Some(permit),
-                _ => return Err(Failure::Busy),
-            },
+        let now = Arc::clone(&semaphore).try_acquire_owned();
+        share.permit = if let Ok(permit) = now {
+            Some(permit)
+        } else {
+            let mut acquire = std::pin::pin!(semaphore.acquire_owned());
+            let mut acquired = timeout(patience(*begun), &mut acquire).await;
+            if acquired.is_err() && inner.state().is_without() {
+                // Those before wait for a session to be opened.
+                acquired = timeout(rest_of(CONNECT, *begun), acquire).await;
+                *begun = Instant::now();
+            }
+            Some(acquired.ok().and_then(Result::ok).ok_or(Failure::Busy)?)
         };
         Ok(share)
     }
 
     /// The reader with the fewest statements under way, of those that get on; a new one when there is none.
-    async fn reader(&self) -> Result<(u64, Arc<Reader>), Failure> {
+    async fn reader(&self, begun: Instant) -> Result<(u64, Arc<Reader>), Failure> {
         if let Some(found) = self.choose() {
             return Ok(found);
         }
@@ -442,7 +456,7 @@ impl Pool {
         if let Some(found) = self.choose() {
             return Ok(found);
         }
-        let mut lease = self.wait(true).await?;
+        let mut lease = self.wait(true, begun).await?;
         Ok(self.add_reader(lease.live.take().ok_or(Failure::Stopping)?))
     }
 
@@ -463,7 +477,7 @@ impl Pool {
             state.is_growing = true;
             let pool = self.clone();
             tokio::spawn(async move {
-                if let Ok(mut lease) = pool.wait(true).await
+                if let Ok(mut lease) = pool.wait(true, Instant::now()).await
                     && let Some(live) = lease.live.take()
                 {
                     pool.add_reader(live);
@@ -502,9 +516,9 @@ impl Pool {
     }
 
     /// A session for oneself.
-    async fn lease(&self) -> Result<Lease, Failure> {
+    async fn lease(&self, begun: Instant) -> Result<Lease, Failure> {
         loop {
-            let mut lease = self.wait(false).await?;
+            let mut lease = self.wait(false, begun).await?;
             let Some(live) = &mut lease.live else { return Err(Failure::Stopping) };
             let generation = live.generation;
             if live.session.heard.elapsed() < DOUBTFUL || live.session.ping(PING).await {
@@ -516,7 +530,7 @@ impl Pool {
     }
 
     /// Waits for a session: to read from, or to have.
-    async fn wait(&self, is_read: bool) -> Result<Lease, Failure> {
+    async fn wait(&self, is_read: bool, begun: Instant) -> Result<Lease, Failure> {
         let (sender, mut receiver) = oneshot::channel();
         {
             let mut state = self.0.state();
@@ -536,14 +550,14 @@ impl Pool {
             self.0.serve(&mut state);
         }
         let closed = |_| Failure::Stopping;
-        if let Ok(gift) = timeout(PATIENCE, &mut receiver).await {
+        if let Ok(gift) = timeout(patience(begun), &mut receiver).await {
             return gift.map_err(closed)?;
         }
         // What is being opened may take longer than what others use.
         if !self.0.state().is_without() {
             return Err(Failure::Busy);
         }
-        match timeout(CONNECT.saturating_sub(PATIENCE), receiver).await {
+        match timeout(CONNECT.saturating_sub(begun.elapsed()), receiver).await {
             Ok(gift) => gift.map_err(closed)?,
             Err(_) => Err(Failure::Away(SLOW_CONNECT.into())),
         }
@@ -552,9 +566,14 @@ impl Pool {
 
 const SLOW_CONNECT: &str = "the database did not answer a new connection in time";
 
-/// What is left of a limit after waiting.
+/// What is left of the patience.
+fn patience(begun: Instant) -> Duration {
+    PATIENCE.saturating_sub(begun.elapsed())
+}
+
+/// What is left of a limit after waiting for what others use.
 fn rest_of(limit: Duration, begun: Instant) -> Duration {
-    limit.saturating_sub(begun.elapsed().saturating_sub(Duration::from_millis(300))).max(Duration::from_millis(500))
+    limit.saturating_sub(begun.elapsed().saturating_sub(LEAST)).max(LEAST)
 }
 
 /// The right to one of a user's sessions.
@@ -577,6 +596,12 @@ impl Drop for Share {
 }
 
 impl Lease {
+    /// What is left of a limit: all of it where the time was spent on opening a session.
+    fn rest_of(&self, limit: Duration, begun: Instant) -> Duration {
+        let is_new = self.live.as_ref().is_some_and(|live| live.session.born > begun);
+        if is_new && begun.elapsed() > PATIENCE { limit } else { rest_of(limit, begun) }
+    }
+
     /// Runs a statement, and gives it up after so long.
     async fn run(&mut self, limit: Duration, statement: &Statement, bound: &Bytes) -> Result<Reply, Failure> {
         let pool = self.pool.clone();

@@ -21,7 +21,7 @@ use crate::storage::session::{Session, Way};
 use crate::storage::statement::{Reply, Statement};
 
 /// How long the oldest statement may be without an answer.
-pub(crate) const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(3);
 /// The same where the session was not heard of for [`DOUBTFUL`].
 const LIMIT_IN_DOUBT: Duration = Duration::from_millis(500);
 /// After so long without a word a session may be gone.

@@ -205,7 +205,7 @@ impl Pool {
     /// Sees whether the files are still those that were opened.
     fn look(&self) -> Result<(), Failure> {
         if self.is_removed.load(Ordering::Relaxed) {
-            return Err(Failure::Removed);
+            return Err(self.removed());
         }
         if self.open.load(Ordering::Relaxed) > 0 {
             for (seen, path) in self.seen().iter_mut().zip(&self.files) {
@@ -214,12 +214,16 @@ impl Pool {
                     (first, now) if **first == now => {}
                     _ => {
                         self.is_removed.store(true, Ordering::Relaxed);
-                        return Err(Failure::Removed);
+                        return Err(self.removed());
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    fn removed(&self) -> Failure {
+        Failure::Removed(self.files.first().map(|file| file.display().to_string()).unwrap_or_default().into())
     }
 
     /// Remembers how the database was found; writes only news, as every request comes by here.
