@@ -75,9 +75,9 @@ model cases="5000":
 faults *arguments:
     FAULTS=long cargo test --release --test faults -- --test-threads=2 {{arguments}}
 
-# Run the tests over HTTP through a pooler: transaction-1.18, session-1.18, transaction-1.24, transaction-1.24-unfollowed
+# Run the tests over HTTP through a pooler of tests/support/pgbouncer.rs: transaction-1.18, session-1.18, transaction-1.24, transaction-1.24-unfollowed
 pooler name:
-    TEST_POOLER={{name}} PGBOUNCER_124="${PGBOUNCER_124:-target/pgbouncer-1.24}" cargo test --test http
+    TEST_POOLER={{name}} cargo test --test http -- --skip sqlite:: --skip forgery::
 
 # Drive the release binary with the tokens of a real Better Auth server (Node)
 better-auth: release

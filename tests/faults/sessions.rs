@@ -61,7 +61,7 @@ async fn nothing_fails_while(changes: &[&'static str], pause: std::time::Duratio
 async fn nothing_fails_while_the_type_of_the_title_changes() {
     nothing_fails_while(
         &["ALTER TABLE tasks ALTER title TYPE varchar(200)", "ALTER TABLE tasks ALTER title TYPE text"],
-        millis(700),
+        scaled(millis(200), millis(700)),
     )
     .await;
 }
@@ -70,7 +70,7 @@ async fn nothing_fails_while_the_type_of_the_title_changes() {
 async fn nothing_fails_while_the_type_of_the_version_changes() {
     nothing_fails_while(
         &["ALTER TABLE tasks ALTER version TYPE integer", "ALTER TABLE tasks ALTER version TYPE bigint"],
-        millis(700),
+        scaled(millis(200), millis(700)),
     )
     .await;
 }

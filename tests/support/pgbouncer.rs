@@ -5,8 +5,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use tempfile::TempDir;
-
 use crate::cluster::{Cluster, account, free_port, missing, wait_until};
 
 /// How a pooler is set up.
@@ -60,15 +58,15 @@ impl Kind {
 pub(crate) struct PgBouncer {
     port: u16,
     keeper: Child,
-    _folder: TempDir,
 }
 
 impl PgBouncer {
     /// A pooler of this kind before any database of the cluster; `None` when it is not installed.
     pub(crate) fn start(kind: Kind, cluster: &Cluster) -> Option<Self> {
         let program = program(kind.release)?;
-        let (folder, port) = (tempfile::Builder::new().prefix("tasks-pooler-").tempdir().unwrap(), free_port());
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let folder = tempfile::Builder::new().prefix("tasks-pooler-").tempdir().unwrap().keep();
+        let port = free_port();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
         // An older one refuses a setting that it does not know.
         let follows = if version(&program) >= (1, 21) {
             format!("max_prepared_statements = {}", kind.follows)
@@ -86,19 +84,19 @@ impl PgBouncer {
             kind.size,
             kind.ignored,
         );
-        let file = folder.path().join("pgbouncer.ini");
+        let file = folder.join("pgbouncer.ini");
         std::fs::write(&file, settings).unwrap();
-        // Ends it once the tests' end of the pipe closes, however they ended.
+        // Ends it and takes the folder away once the tests' end of the pipe closes, however they ended.
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", r#""$0" "$@" & pooler=$!; cat; kill -KILL $pooler; wait $pooler"#]);
+        keeper.args(["-c", r#""$0" "$@" & pooler=$!; cat; kill -KILL $pooler; wait $pooler; rm -rf "$PWD""#]);
         keeper.arg(&program).arg("-q");
         if let Some((name, ..)) = account() {
             keeper.args(["-u", name]);
         }
-        keeper.arg(&file).current_dir(folder.path()).process_group(0);
+        keeper.arg(&file).current_dir(&folder).process_group(0);
         let keeper = keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_until("PgBouncer listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Some(Self { port, keeper, _folder: folder })
+        Some(Self { port, keeper })
     }
 
     /// The URL of one of the cluster's databases, through the pooler.
