@@ -4,12 +4,20 @@
 //! [`repository`] → [`model`]. `main.rs` reads the settings ([`config`]) and calls this crate; `README.md` beside it
 //! tells the architecture and its reasons.
 
+#[cfg(test)]
+#[expect(dead_code, reason = "the tests over HTTP need more of it")]
+#[path = "../tests/support/cluster.rs"]
+mod cluster;
 pub mod config;
 pub mod http;
 mod key;
 pub mod key_set;
 pub mod log;
 pub mod model;
+#[cfg(test)]
+#[expect(dead_code, reason = "the tests among faults need more of it")]
+#[path = "../tests/support/pgbouncer.rs"]
+mod pgbouncer;
 pub mod repository;
 pub mod secret;
 pub mod service;

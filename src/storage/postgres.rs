@@ -932,3 +932,86 @@ impl fmt::Debug for Pool {
         f.debug_struct("Pool").field("max", &self.0.max).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::cluster::{Cluster, Place, programs};
+    use crate::pgbouncer::{PgBouncer, UNAWARE};
+    use crate::storage::address::Address;
+    use crate::storage::database::DatabaseTls;
+    use crate::storage::statement::Kind;
+
+    fn pool(url: &str) -> Pool {
+        let address = Address::parse("DATABASE_URL", url, DatabaseTls::Verified, &|_: &str| None).unwrap();
+        Pool::new(Arc::new(Target::new(address).unwrap()), 4)
+    }
+
+    /// What a process runs, by names that are made of the texts, or that it has counted in the order of first use.
+    fn statements(names: Option<[&str; 2]>) -> [Arc<Statement>; 2] {
+        let texts = ["SELECT id FROM numbers WHERE id = $1", "DELETE FROM numbers WHERE id = $1"];
+        let made = texts.map(|text| Statement::new(text, &[Kind::Int]));
+        match names {
+            None => made.map(Arc::new),
+            Some([read, delete]) => {
+                let [a, b] = made;
+                [a.renamed(read), b.renamed(delete)].map(Arc::new)
+            }
+        }
+    }
+
+    /// How many numbers that nobody deletes are left, and how many reads of them answered something else, after two
+    /// processes read them beside deletions of others, behind a pooler that knows nothing of prepared statements.
+    async fn left(pooler: &PgBouncer, direct: &Pool, names: Option<[[&str; 2]; 2]>) -> (i64, usize) {
+        const KEPT: i64 = 50;
+        const DOOMED: i64 = 400;
+        let fill = "INSERT INTO numbers SELECT generate_series(1, $1) ON CONFLICT DO NOTHING";
+        direct.write("", &Statement::new(fill, &[Kind::Int]), &[Value::Int(KEPT + DOOMED)], true).await.unwrap();
+        let work = (0..2).map(|process| {
+            let pool = pool(&pooler.url("postgres"));
+            let [read, delete] = statements(names.map(|names| names[process]));
+            async move {
+                let process = i64::try_from(process).unwrap();
+                let mut wrong = 0;
+                for n in 0..DOOMED / 2 {
+                    let doomed = KEPT + 1 + n * 2 + process;
+                    let user = doomed.to_string();
+                    let ids = [n % KEPT + 1, (n + 7) % KEPT + 1];
+                    let [first, second, doomed] = [[ids[0]], [ids[1]], [doomed]].map(|[id]| [Value::Int(id)]);
+                    let (one, other, _) = tokio::join!(
+                        pool.read(&read, &first),
+                        pool.read(&read, &second),
+                        pool.write(&user, &delete, &doomed, false),
+                    );
+                    for (id, reply) in ids.iter().zip([one, other]) {
+                        let found = reply.ok().and_then(|reply| reply.one(|row| row.columns().int()).ok().flatten());
+                        wrong += usize::from(found != Some(*id));
+                    }
+                }
+                wrong
+            }
+        });
+        let wrong = join_all(work).await.into_iter().sum();
+        let count = Statement::new("SELECT count(*) FROM numbers WHERE id <= $1", &[Kind::Int]);
+        let reply = direct.read(&Arc::new(count), &[Value::Int(KEPT)]).await.unwrap();
+        (reply.one(|row| row.columns().int()).unwrap().unwrap(), wrong)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn only_names_that_are_made_of_the_texts_are_safe_behind_every_pooler() {
+        let Some(programs) = programs() else { return };
+        let cluster = Cluster::start(&programs, Place::Loopback, &[]);
+        let Some(pooler) = PgBouncer::start(UNAWARE.lenient(), &cluster) else { return };
+        let direct = pool(&cluster.url("postgres"));
+        direct
+            .write("", &Statement::new("CREATE TABLE numbers (id bigint PRIMARY KEY)", &[]), &[], false)
+            .await
+            .unwrap();
+        assert_eq!(left(&pooler, &direct, None).await, (50, 0));
+        // What drivers do that count: of two processes, each has its own first statement.
+        let (left, wrong) = left(&pooler, &direct, Some([["s0", "s1"], ["s1", "s0"]])).await;
+        assert!(left < 50 && wrong > 0, "{left} left, {wrong} wrong: the test would not see a name that is shared");
+    }
+}

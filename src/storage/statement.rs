@@ -102,6 +102,12 @@ impl Statement {
         Self { text, name, types, has_rows }
     }
 
+    /// The same by another name, as drivers give that count them.
+    #[cfg(test)]
+    pub(crate) fn renamed(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     /// The name under which PostgreSQL keeps it prepared.
     pub(crate) fn name(&self) -> &str {
         &self.name
