@@ -83,8 +83,12 @@ pooler name:
 better-auth: release
     npm ci --loglevel=error --no-audit --no-fund --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server
 
+# Measure the release binary under load on both databases; --growth, --commit-delay and --help tell more (Python, wrk, PostgreSQL)
+bench *arguments: release
+    tests/bench/run {{arguments}} target/release/tasks-server
+
 # Measure what a check of a token costs beside its bare signature
-bench:
+bench-token:
     cargo bench --bench token
 
 # Build the release binary
