@@ -87,6 +87,14 @@ better-auth: release
 bench *arguments: release
     tests/bench/run {{arguments}} target/release/tasks-server
 
+# Hold what a request costs, in allocations and instructions, against tests/cost, red at +10 % (Python, valgrind, PostgreSQL)
+cost: release
+    cargo test --test cost && tests/cost/instructions target/release/tasks-server
+
+# Take what a request costs now for what it may cost
+costs: release
+    WRITE_COSTS=1 cargo test --test cost && tests/cost/instructions --write target/release/tasks-server
+
 # Measure what a check of a token costs beside its bare signature
 bench-token:
     cargo bench --bench token
