@@ -83,8 +83,20 @@ pooler name:
 better-auth: release
     npm ci --loglevel=error --no-audit --no-fund --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server
 
+# Measure the release binary under load on both databases; --growth, --commit-delay and --help tell more (Python, wrk, PostgreSQL)
+bench *arguments: release
+    tests/bench/run {{arguments}} target/release/tasks-server
+
+# Hold what a request costs, in allocations and instructions, against tests/cost, red at +10 % (Python, valgrind, PostgreSQL)
+cost: release
+    cargo test --test cost && tests/cost/instructions target/release/tasks-server
+
+# Take what a request costs now for what it may cost
+costs: release
+    WRITE_COSTS=1 cargo test --test cost && tests/cost/instructions --write target/release/tasks-server
+
 # Measure what a check of a token costs beside its bare signature
-bench:
+bench-token:
     cargo bench --bench token
 
 # Build the release binary

@@ -1,4 +1,4 @@
-//! What a whole check of a token costs, beside the bare check of its signature by the crypto library: `just bench`.
+//! What a whole check of a token costs, beside the bare check of its signature by the crypto library: `just bench-token`.
 //!
 //! Both run in turns in one process; what counts is their ratio, which is printed at the end and may be 2 at most.
 #![expect(
