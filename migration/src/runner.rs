@@ -33,19 +33,34 @@ const TRIES: u32 = 20;
 
 /// Where the tables stand: a schema of PostgreSQL; without one, SQLite's file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place(Option<String>);
+pub struct Place {
+    schema: Option<String>,
+    is_default: bool,
+}
 
 impl Place {
     /// The schema of this name.
     #[must_use]
     pub fn schema(name: &str) -> Self {
-        Self(Some(name.to_owned()))
+        Self { schema: Some(name.to_owned()), is_default: false }
+    }
+
+    /// The schema where none was named.
+    #[must_use]
+    pub fn public() -> Self {
+        Self { schema: Some("public".to_owned()), is_default: true }
+    }
+
+    /// Whether nobody has named it.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.is_default
     }
 
     /// A table or index as statements name it.
     #[must_use]
     pub fn of(&self, name: &str) -> String {
-        match &self.0 {
+        match &self.schema {
             Some(schema) => format!("{}.{}", quoted(schema), quoted(name)),
             None => quoted(name),
         }
@@ -54,13 +69,13 @@ impl Place {
     /// The schema's name, where there is one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.0.as_deref()
+        self.schema.as_deref()
     }
 
     /// The schema as statements name it.
     #[must_use]
     pub fn schema_name(&self) -> String {
-        quoted(self.0.as_deref().unwrap_or("public"))
+        quoted(self.schema.as_deref().unwrap_or("public"))
     }
 }
 
@@ -145,6 +160,8 @@ impl Step<'_> {
             return open.commit().await;
         }
         if self.change.use_transaction() == Some(false) {
+            // For the session, which the caller ends: there is no transaction that it could be for.
+            db.execute_unprepared("SET statement_timeout = 0").await?;
             return self.make(*db, &SchemaManager::new(*db)).await;
         }
         let settings = format!(

@@ -34,6 +34,8 @@ const PREPARED: usize = 64;
 const BUSY: Duration = Duration::from_secs(5);
 /// How long a connection for migrations may take.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a session that does nothing may take to answer.
+const ANSWER: Duration = Duration::from_secs(3);
 /// How often the session that holds the lock of the migrations says that it is there.
 const ALIVE: Duration = Duration::from_secs(1);
 /// How often a process that waits for its turn to migrate asks whether it has come.
@@ -209,7 +211,7 @@ impl Database {
                     Some(_) => return Err(OpenError::Kinds),
                     None => Arc::clone(&target),
                 };
-                let place = Place::schema(settings.schema.as_deref().unwrap_or("public"));
+                let place = settings.schema.as_deref().map_or_else(Place::public, Place::schema);
                 let pool = postgres::Pool::new(target, settings.max_connections as usize);
                 (Engine::Postgres(pool), Direct::Postgres(direct), place)
             }
@@ -478,13 +480,15 @@ async fn history(place: &Place, source: &Source<'_>) -> Result<Option<Vec<String
         let found = source.ask(Statement::new(text, &[]), &[]).await?.one(|row| row.columns().text())?;
         return Ok(if found.is_some() { Some(source.names(place).await?) } else { None });
     };
-    // Also where an unqualified name leads, as it did in 0.1.0.
+    // Where nobody has named the schema, also elsewhere: 0.1.0 left it to the search path, and the tables may have moved.
     let text = format!(
         "SELECT n.nspname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relname = '{HISTORY}' AND (n.nspname = $1 OR pg_catalog.pg_table_is_visible(c.oid)) \
-         ORDER BY n.nspname = $1 DESC LIMIT 1"
+         WHERE c.relname = '{HISTORY}' AND (n.nspname = $1 OR $2) \
+         ORDER BY n.nspname = $1 DESC, pg_catalog.pg_table_is_visible(c.oid) DESC LIMIT 1"
     );
-    let found = source.ask(Statement::new(text, &[Kind::Text]), &[schema.into()]).await?;
+    let found = source
+        .ask(Statement::new(text, &[Kind::Text, Kind::Bool]), &[schema.into(), place.is_default().into()])
+        .await?;
     match found.one(|row| row.columns().text())? {
         None => Ok(None),
         Some(found) if found == schema => Ok(Some(source.names(place).await?)),
@@ -517,11 +521,20 @@ async fn migrate_postgres(
     while guard.run_text(LOCK).await?.0.one(|row| row.columns().text())?.is_none_or(|has| has != "t") {
         sleep(TURN).await;
     }
-    create_schema(&mut session, place).await?;
-    let db = driver::to_postgres(target.address(), session.host()).await?;
+    if timeout(ANSWER, session.run_text("SELECT 1")).await.is_err() {
+        // PGlite: all its connections are one session, and wait for our own transaction.
+        warn!("the database has one session for all: no other process may migrate it meanwhile");
+        guard.run_text("ROLLBACK").await?;
+        session = connect(target).await?;
+    }
+    let host = session.host().clone();
     let session = Mutex::new(session);
+    let has = history(place, &Source::Postgres(&session)).await?;
+    if matches!(direction, Direction::Up) {
+        create_schema(&mut *session.lock().await, place).await?;
+    }
+    let db = driver::to_postgres(target.address(), &host).await?;
     let work = async {
-        let has = history(place, &Source::Postgres(&session)).await?;
         direction.go(&db, place, has).await.map_err(|error| match driver::failure(&error) {
             Ok(failure) if failure.is_taken() => PrepareError::Failed(StorageError(format!(
                 "{failure}: the schema {} has tables of others; set DATABASE_SCHEMA to one for the tasks alone",
