@@ -70,7 +70,7 @@ pub enum Command {
 }
 
 /// What `tasks-server migrate` does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Migration {
     /// Applies what is pending.
     Up,
@@ -78,6 +78,8 @@ pub enum Migration {
     Down,
     /// Lists what is applied and what is pending.
     Status,
+    /// Makes a role of this name for running servers.
+    Role(String),
 }
 
 /// The settings of the server.
@@ -231,7 +233,9 @@ impl From<clap::Error> for Stop {
                     (false, _) => "there is an argument too many".to_owned(),
                 }
             }
-            ErrorKind::InvalidSubcommand => "there is no such command: it is serve, migrate, purge or token".to_owned(),
+            ErrorKind::InvalidSubcommand => {
+                "there is no such command: it is serve, migrate, purge or token".to_owned()
+            }
             ErrorKind::InvalidValue => format!("{argument} needs a value"),
             ErrorKind::ArgumentConflict => format!("{argument} is given more than once"),
             ErrorKind::MissingRequiredArgument => format!("{argument} is missing"),
@@ -387,8 +391,10 @@ const IDENTITY: Group = ("Tokens", &[JWT_SECRET, BETTER_AUTH_SECRET, JWKS_URL, J
 const LOG: Group = ("Log", &[RUST_LOG, LOG_FORMAT]);
 const ALL: [Group; 4] = [EDGE, DATABASE, IDENTITY, LOG];
 
-/// The name of the argument of `migrate`.
-const MIGRATION: &str = "up|down|status";
+
+/// The names of the arguments of `migrate`.
+const MIGRATION: &str = "up|down|status|role";
+const ROLE: &str = "NAME";
 
 /// The command line.
 fn command() -> clap::Command {
@@ -408,12 +414,14 @@ fn command() -> clap::Command {
         .disable_help_subcommand(true)
         .next_line_help(true);
     let serve = clap::Command::new("serve").about("Serve the API (the default)");
-    let migrate = clap::Command::new("migrate").about("Look after the database's schema").arg(
+    let migrate = clap::Command::new("migrate").about("Look after the database's schema").args([
         Arg::new(MIGRATION).required(true).help(
             "up applies what is pending; down takes the newest migration back, with the data that\n\
-             it holds; status lists them",
+             it holds; status lists them; role makes a role of PostgreSQL for running servers, with\n\
+             no more rights than they need, or brings it up to date",
         ),
-    );
+        Arg::new(ROLE).help("The name of that role, such as tasks_server"),
+    ]);
     let purge = clap::Command::new("purge").about("Forget idempotency keys that have expired, of all users");
     let token = clap::Command::new("token")
         .about("Print a token that is signed with the server's secret or development key")
@@ -753,12 +761,26 @@ fn ttl(text: &str) -> Option<Duration> {
 }
 
 fn migration(matches: &ArgMatches) -> Result<Migration, Stop> {
-    match matches.get_one::<String>(MIGRATION).map(String::as_str) {
-        Some("up") => Ok(Migration::Up),
-        Some("down") => Ok(Migration::Down),
-        Some("status") => Ok(Migration::Status),
-        _ => Err(Stop::new("migrate takes up, down or status")),
+    let name = matches.get_one::<String>(ROLE).map(String::as_str);
+    match (matches.get_one::<String>(MIGRATION).map(String::as_str), name) {
+        (Some("up"), None) => Ok(Migration::Up),
+        (Some("down"), None) => Ok(Migration::Down),
+        (Some("status"), None) => Ok(Migration::Status),
+        (Some("role"), Some(name)) => role(name).map(Migration::Role).ok_or_else(|| {
+            Stop::new(
+                "the NAME of migrate role must be that of a role of PostgreSQL: 1 to 63 bytes without control \
+                 characters, and none of PostgreSQL's own (pg_…, public, none)",
+            )
+        }),
+        (Some("role"), None) => Err(Stop::new("migrate role takes the name of a role, such as tasks_server")),
+        (Some("up" | "down" | "status"), Some(_)) => Err(Stop::new("there is an argument too many")),
+        _ => Err(Stop::new("migrate takes up, down, status or role")),
     }
+}
+
+/// The name of a role that may be the server's: PostgreSQL keeps some for itself.
+fn role(text: &str) -> Option<String> {
+    schema(text).filter(|name| !["public", "none"].contains(&name.as_str()))
 }
 
 #[cfg(test)]
@@ -1089,6 +1111,8 @@ mod tests {
             "-- canary",
             "migrate canary",
             "migrate up canary",
+            "migrate role pg_canary",
+            "migrate role x canary",
             "migrate --jwt-secret canary up",
             "token canary",
             "token --sub alice --ttl canary",
@@ -1105,7 +1129,7 @@ mod tests {
         assert!(stop("--listen", &[]).contains("--listen <IP:PORT> needs a value"));
         assert!(stop("--port 1 --port 2", &[]).contains("--port <NUMBER> is given more than once"));
         assert!(stop("token", &[]).contains("--sub <ID> is missing"));
-        assert!(stop("migrate", &[]).contains("up|down|status"));
+        assert!(stop("migrate", &[]).contains("up|down|status|role"));
         assert!(stop("start", &[]).contains("serve, migrate, purge or token"));
     }
 
@@ -1128,6 +1152,24 @@ mod tests {
             (Migration::Status, "sqlite://x".to_owned())
         );
         assert_eq!(migrate("migrate status", &[]).1, EMBEDDED_DATABASE);
+        assert_eq!(migrate("migrate role tasks_server", &bad).0, Migration::Role("tasks_server".to_owned()));
+    }
+
+    #[test]
+    fn a_role_has_a_name_that_postgres_leaves_to_others() {
+        let role = |name: &str| {
+            parse(["tasks-server", "migrate", "role", name], |_| None).map(|invocation| match invocation.command {
+                Command::Migrate(Migration::Role(name), _) => name,
+                other => panic!("{other:?}"),
+            })
+        };
+        for good in ["tasks_server", "My \"own\" role", "PG_mine", "Größe", "information", &"x".repeat(63)] {
+            assert_eq!(role(good).unwrap(), good);
+        }
+        for bad in ["", "pg_monitor", "public", "none", "a\nb", &"x".repeat(64)] {
+            assert!(role(bad).unwrap_err().to_string().contains("NAME of migrate role"), "{bad}");
+        }
+        assert!(stop("migrate role", &[]).contains("the name of a role"));
     }
 
     #[test]

@@ -150,6 +150,14 @@ async fn migrate(migration: Migration, settings: &DatabaseSettings) -> Result<()
                 names.iter().try_for_each(|name| writeln!(out, "{state:<10} {name}"))?;
             }
         }
+        Migration::Role(name) => {
+            let role = database.make_role(&name).await?;
+            let (state, name) = (if role.is_new { "made" } else { "current" }, role.quoted);
+            writeln!(out, "{state:<10} {name}")?;
+            role.notes.iter().try_for_each(|note| writeln!(out, "note       {note}"))?;
+            writeln!(out, "password   yours to set, by \\password {name} in psql; on Neon, which does not take that,")?;
+            writeln!(out, "           by ALTER ROLE {name} PASSWORD '…'")?;
+        }
     }
     Ok(())
 }
