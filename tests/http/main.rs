@@ -57,6 +57,7 @@ mod lists;
 mod model;
 mod pages;
 mod process;
+mod role;
 #[rustfmt::skip]
 #[expect(dead_code, unused_variables, reason = "compiling it is the test")]
 mod samples;
