@@ -13,6 +13,7 @@ use std::fmt;
 use std::io::{self, Read, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub enum Command {
     Migrate(Migration, DatabaseSettings),
     /// `tasks-server purge`: forget idempotency keys that have expired.
     Purge(DatabaseSettings),
+    /// `tasks-server backup FILE`: copy the embedded database.
+    Backup(PathBuf, DatabaseSettings),
     /// `tasks-server token --sub ID [--ttl 1h]`: print a token.
     Token {
         /// Whom it stands for; never `me`.
@@ -234,7 +237,7 @@ impl From<clap::Error> for Stop {
                 }
             }
             ErrorKind::InvalidSubcommand => {
-                "there is no such command: it is serve, migrate, purge or token".to_owned()
+                "there is no such command: it is serve, migrate, purge, backup or token".to_owned()
             }
             ErrorKind::InvalidValue => format!("{argument} needs a value"),
             ErrorKind::ArgumentConflict => format!("{argument} is given more than once"),
@@ -391,10 +394,13 @@ const IDENTITY: Group = ("Tokens", &[JWT_SECRET, BETTER_AUTH_SECRET, JWKS_URL, J
 const LOG: Group = ("Log", &[RUST_LOG, LOG_FORMAT]);
 const ALL: [Group; 4] = [EDGE, DATABASE, IDENTITY, LOG];
 
+/// What of it the embedded database needs.
+const FILE: Group = ("Database", &[DATABASE_URL]);
 
-/// The names of the arguments of `migrate`.
+/// The names of arguments: those of `migrate`, and that of `backup`.
 const MIGRATION: &str = "up|down|status|role";
 const ROLE: &str = "NAME";
+const COPY: &str = "FILE";
 
 /// The command line.
 fn command() -> clap::Command {
@@ -423,6 +429,9 @@ fn command() -> clap::Command {
         Arg::new(ROLE).help("The name of that role, such as tasks_server"),
     ]);
     let purge = clap::Command::new("purge").about("Forget idempotency keys that have expired, of all users");
+    let backup = clap::Command::new("backup")
+        .about("Copy the embedded database (SQLite), also while a server runs")
+        .arg(Arg::new(COPY).required(true).help("The file that the copy becomes; there must be none of that name"));
     let token = clap::Command::new("token")
         .about("Print a token that is signed with the server's secret or development key")
         .args([SUB.arg().required(true), TTL.arg()]);
@@ -430,6 +439,7 @@ fn command() -> clap::Command {
         .subcommand(with(serve, &ALL))
         .subcommand(with(migrate, &[SCHEMA, LOG]))
         .subcommand(with(purge, &[SCHEMA, LOG]))
+        .subcommand(with(backup, &[FILE, LOG]))
         .subcommand(with(token, &[IDENTITY, LOG]))
 }
 
@@ -506,6 +516,7 @@ fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Resu
     let command = match name {
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
         "purge" => Command::Purge(given.database()?),
+        "backup" => Command::Backup(copy(matches)?, given.database()?),
         "token" => Command::Token {
             sub: given.required(&SUB, subject)?,
             ttl: given.required(&TTL, ttl)?,
@@ -781,6 +792,11 @@ fn migration(matches: &ArgMatches) -> Result<Migration, Stop> {
 /// The name of a role that may be the server's: PostgreSQL keeps some for itself.
 fn role(text: &str) -> Option<String> {
     schema(text).filter(|name| !["public", "none"].contains(&name.as_str()))
+}
+
+fn copy(matches: &ArgMatches) -> Result<PathBuf, Stop> {
+    let file = matches.get_one::<String>(COPY).and_then(|text| line(text));
+    file.map(PathBuf::from).ok_or_else(|| Stop::new("the FILE of backup must be the name of a file"))
 }
 
 #[cfg(test)]
@@ -1113,6 +1129,7 @@ mod tests {
             "migrate up canary",
             "migrate role pg_canary",
             "migrate role x canary",
+            "backup x canary",
             "migrate --jwt-secret canary up",
             "token canary",
             "token --sub alice --ttl canary",
@@ -1130,7 +1147,7 @@ mod tests {
         assert!(stop("--port 1 --port 2", &[]).contains("--port <NUMBER> is given more than once"));
         assert!(stop("token", &[]).contains("--sub <ID> is missing"));
         assert!(stop("migrate", &[]).contains("up|down|status|role"));
-        assert!(stop("start", &[]).contains("serve, migrate, purge or token"));
+        assert!(stop("start", &[]).contains("serve, migrate, purge, backup or token"));
     }
 
     #[test]
@@ -1170,6 +1187,16 @@ mod tests {
             assert!(role(bad).unwrap_err().to_string().contains("NAME of migrate role"), "{bad}");
         }
         assert!(stop("migrate role", &[]).contains("the name of a role"));
+    }
+
+    #[test]
+    fn backup_takes_a_file_and_a_database() {
+        match run("backup a/b.db --database-url sqlite://x", &[("JWT_SECRET", "short")]).unwrap().command {
+            Command::Backup(file, database) => assert_eq!((file, database.url), ("a/b.db".into(), "sqlite://x".into())),
+            other => panic!("{other:?}"),
+        }
+        assert!(stop("backup", &[]).contains("<FILE> is missing"));
+        assert!(parse(["tasks-server", "backup", ""], |_| None).unwrap_err().to_string().contains("FILE of backup"));
     }
 
     #[test]

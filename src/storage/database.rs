@@ -605,12 +605,12 @@ async fn create_schema(session: &mut Session, place: &Place) -> Result<(), Prepa
 }
 
 /// The kinds of databases.
-enum Scheme {
+pub(crate) enum Scheme {
     Postgres,
     Sqlite,
 }
 
-fn kind(setting: &'static str, url: &str) -> Result<Scheme, OpenError> {
+pub(crate) fn kind(setting: &'static str, url: &str) -> Result<Scheme, OpenError> {
     match url.split_once(':') {
         Some(("sqlite", _)) => Ok(Scheme::Sqlite),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => Ok(Scheme::Postgres),
@@ -623,8 +623,17 @@ fn target(setting: &'static str, url: &str, tls: DatabaseTls) -> Result<Arc<Targ
     Ok(Arc::new(Target::new(address).map_err(|error| OpenError::Certificate(setting, error))?))
 }
 
+pub(crate) fn sqlite_address(setting: &'static str, url: &str) -> Result<SqliteConnectOptions, OpenError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address(setting))?;
+    Ok(options.busy_timeout(BUSY).disable_statement_logging())
+}
+
+pub(crate) fn sqlite_is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
 fn sqlite_options(setting: &'static str, url: &str) -> Result<SqliteConnectOptions, OpenError> {
-    let mut options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address(setting))?;
+    let mut options = sqlite_address(setting, url)?;
     if !url.contains("mode=") {
         options = options.create_if_missing(true);
     }
@@ -633,14 +642,12 @@ fn sqlite_options(setting: &'static str, url: &str) -> Result<SqliteConnectOptio
         // A commit that was answered survives a power cut.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(BUSY)
-        .statement_cache_capacity(PREPARED)
-        .disable_statement_logging())
+        .statement_cache_capacity(PREPARED))
 }
 
 /// The file of the database, whose directory is made on the way; `None` for a database in memory.
 fn sqlite_file(url: &str, options: &SqliteConnectOptions) -> Result<Option<PathBuf>, OpenError> {
-    if url.contains(":memory:") || url.contains("mode=memory") {
+    if sqlite_is_in_memory(url) {
         return Ok(None);
     }
     let file = options.get_filename();

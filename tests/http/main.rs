@@ -44,6 +44,7 @@ mod postgres;
 mod request;
 mod server;
 
+mod backup;
 mod bulk;
 mod clock;
 mod conditions;
