@@ -1,6 +1,6 @@
 //! The schema's history: every change of the database's tables, oldest first, for SQLite and PostgreSQL.
 //!
-//! [`up`] and [`down`] make changes ([`runner`] tells how), [`History`] says where a database stands.
+//! [`up`] and [`down`] make changes (`runner` tells how), [`History`] says where a database stands.
 
 use std::collections::HashSet;
 
