@@ -13,6 +13,7 @@ use std::fmt;
 use std::io::{self, Read, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub enum Command {
     Migrate(Migration, DatabaseSettings),
     /// `tasks-server purge`: forget idempotency keys that have expired.
     Purge(DatabaseSettings),
+    /// `tasks-server backup FILE`: copy the embedded database.
+    Backup(PathBuf, DatabaseSettings),
     /// `tasks-server token --sub ID [--ttl 1h]`: print a token.
     Token {
         /// Whom it stands for; never `me`.
@@ -70,7 +73,7 @@ pub enum Command {
 }
 
 /// What `tasks-server migrate` does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Migration {
     /// Applies what is pending.
     Up,
@@ -78,6 +81,8 @@ pub enum Migration {
     Down,
     /// Lists what is applied and what is pending.
     Status,
+    /// Makes a role of this name for running servers.
+    Role(String),
 }
 
 /// The settings of the server.
@@ -231,7 +236,9 @@ impl From<clap::Error> for Stop {
                     (false, _) => "there is an argument too many".to_owned(),
                 }
             }
-            ErrorKind::InvalidSubcommand => "there is no such command: it is serve, migrate, purge or token".to_owned(),
+            ErrorKind::InvalidSubcommand => {
+                "there is no such command: it is serve, migrate, purge, backup or token".to_owned()
+            }
             ErrorKind::InvalidValue => format!("{argument} needs a value"),
             ErrorKind::ArgumentConflict => format!("{argument} is given more than once"),
             ErrorKind::MissingRequiredArgument => format!("{argument} is missing"),
@@ -387,8 +394,13 @@ const IDENTITY: Group = ("Tokens", &[JWT_SECRET, BETTER_AUTH_SECRET, JWKS_URL, J
 const LOG: Group = ("Log", &[RUST_LOG, LOG_FORMAT]);
 const ALL: [Group; 4] = [EDGE, DATABASE, IDENTITY, LOG];
 
-/// The name of the argument of `migrate`.
-const MIGRATION: &str = "up|down|status";
+/// What of it the embedded database needs.
+const FILE: Group = ("Database", &[DATABASE_URL]);
+
+/// The names of arguments: those of `migrate`, and that of `backup`.
+const MIGRATION: &str = "up|down|status|role";
+const ROLE: &str = "NAME";
+const COPY: &str = "FILE";
 
 /// The command line.
 fn command() -> clap::Command {
@@ -408,13 +420,18 @@ fn command() -> clap::Command {
         .disable_help_subcommand(true)
         .next_line_help(true);
     let serve = clap::Command::new("serve").about("Serve the API (the default)");
-    let migrate = clap::Command::new("migrate").about("Look after the database's schema").arg(
+    let migrate = clap::Command::new("migrate").about("Look after the database's schema").args([
         Arg::new(MIGRATION).required(true).help(
             "up applies what is pending; down takes the newest migration back, with the data that\n\
-             it holds; status lists them",
+             it holds; status lists them; role makes a role of PostgreSQL for running servers, with\n\
+             no more rights than they need, or brings it up to date",
         ),
-    );
+        Arg::new(ROLE).help("The name of that role, such as tasks_server"),
+    ]);
     let purge = clap::Command::new("purge").about("Forget idempotency keys that have expired, of all users");
+    let backup = clap::Command::new("backup")
+        .about("Copy the embedded database (SQLite), also while a server runs")
+        .arg(Arg::new(COPY).required(true).help("The file that the copy becomes; there must be none of that name"));
     let token = clap::Command::new("token")
         .about("Print a token that is signed with the server's secret or development key")
         .args([SUB.arg().required(true), TTL.arg()]);
@@ -422,6 +439,7 @@ fn command() -> clap::Command {
         .subcommand(with(serve, &ALL))
         .subcommand(with(migrate, &[SCHEMA, LOG]))
         .subcommand(with(purge, &[SCHEMA, LOG]))
+        .subcommand(with(backup, &[FILE, LOG]))
         .subcommand(with(token, &[IDENTITY, LOG]))
 }
 
@@ -498,6 +516,7 @@ fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Resu
     let command = match name {
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
         "purge" => Command::Purge(given.database()?),
+        "backup" => Command::Backup(copy(matches)?, given.database()?),
         "token" => Command::Token {
             sub: given.required(&SUB, subject)?,
             ttl: given.required(&TTL, ttl)?,
@@ -753,12 +772,31 @@ fn ttl(text: &str) -> Option<Duration> {
 }
 
 fn migration(matches: &ArgMatches) -> Result<Migration, Stop> {
-    match matches.get_one::<String>(MIGRATION).map(String::as_str) {
-        Some("up") => Ok(Migration::Up),
-        Some("down") => Ok(Migration::Down),
-        Some("status") => Ok(Migration::Status),
-        _ => Err(Stop::new("migrate takes up, down or status")),
+    let name = matches.get_one::<String>(ROLE).map(String::as_str);
+    match (matches.get_one::<String>(MIGRATION).map(String::as_str), name) {
+        (Some("up"), None) => Ok(Migration::Up),
+        (Some("down"), None) => Ok(Migration::Down),
+        (Some("status"), None) => Ok(Migration::Status),
+        (Some("role"), Some(name)) => role(name).map(Migration::Role).ok_or_else(|| {
+            Stop::new(
+                "the NAME of migrate role must be that of a role of PostgreSQL: 1 to 63 bytes without control \
+                 characters, and none of PostgreSQL's own (pg_…, public, none)",
+            )
+        }),
+        (Some("role"), None) => Err(Stop::new("migrate role takes the name of a role, such as tasks_server")),
+        (Some("up" | "down" | "status"), Some(_)) => Err(Stop::new("there is an argument too many")),
+        _ => Err(Stop::new("migrate takes up, down, status or role")),
     }
+}
+
+/// The name of a role that may be the server's: PostgreSQL keeps some for itself.
+fn role(text: &str) -> Option<String> {
+    schema(text).filter(|name| !["public", "none"].contains(&name.as_str()))
+}
+
+fn copy(matches: &ArgMatches) -> Result<PathBuf, Stop> {
+    let file = matches.get_one::<String>(COPY).and_then(|text| line(text));
+    file.map(PathBuf::from).ok_or_else(|| Stop::new("the FILE of backup must be the name of a file"))
 }
 
 #[cfg(test)]
@@ -1089,6 +1127,9 @@ mod tests {
             "-- canary",
             "migrate canary",
             "migrate up canary",
+            "migrate role pg_canary",
+            "migrate role x canary",
+            "backup x canary",
             "migrate --jwt-secret canary up",
             "token canary",
             "token --sub alice --ttl canary",
@@ -1105,8 +1146,8 @@ mod tests {
         assert!(stop("--listen", &[]).contains("--listen <IP:PORT> needs a value"));
         assert!(stop("--port 1 --port 2", &[]).contains("--port <NUMBER> is given more than once"));
         assert!(stop("token", &[]).contains("--sub <ID> is missing"));
-        assert!(stop("migrate", &[]).contains("up|down|status"));
-        assert!(stop("start", &[]).contains("serve, migrate, purge or token"));
+        assert!(stop("migrate", &[]).contains("up|down|status|role"));
+        assert!(stop("start", &[]).contains("serve, migrate, purge, backup or token"));
     }
 
     #[test]
@@ -1128,6 +1169,34 @@ mod tests {
             (Migration::Status, "sqlite://x".to_owned())
         );
         assert_eq!(migrate("migrate status", &[]).1, EMBEDDED_DATABASE);
+        assert_eq!(migrate("migrate role tasks_server", &bad).0, Migration::Role("tasks_server".to_owned()));
+    }
+
+    #[test]
+    fn a_role_has_a_name_that_postgres_leaves_to_others() {
+        let role = |name: &str| {
+            parse(["tasks-server", "migrate", "role", name], |_| None).map(|invocation| match invocation.command {
+                Command::Migrate(Migration::Role(name), _) => name,
+                other => panic!("{other:?}"),
+            })
+        };
+        for good in ["tasks_server", "My \"own\" role", "PG_mine", "Größe", "information", &"x".repeat(63)] {
+            assert_eq!(role(good).unwrap(), good);
+        }
+        for bad in ["", "pg_monitor", "public", "none", "a\nb", &"x".repeat(64)] {
+            assert!(role(bad).unwrap_err().to_string().contains("NAME of migrate role"), "{bad}");
+        }
+        assert!(stop("migrate role", &[]).contains("the name of a role"));
+    }
+
+    #[test]
+    fn backup_takes_a_file_and_a_database() {
+        match run("backup a/b.db --database-url sqlite://x", &[("JWT_SECRET", "short")]).unwrap().command {
+            Command::Backup(file, database) => assert_eq!((file, database.url), ("a/b.db".into(), "sqlite://x".into())),
+            other => panic!("{other:?}"),
+        }
+        assert!(stop("backup", &[]).contains("<FILE> is missing"));
+        assert!(parse(["tasks-server", "backup", ""], |_| None).unwrap_err().to_string().contains("FILE of backup"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Keys, Mig
 use tasks_server::repository::Repository;
 use tasks_server::secret::{MintError, Secret, development_key, mint};
 use tasks_server::service::expiry;
+use tasks_server::storage::backup::backup;
 use tasks_server::storage::database::{Database, DatabaseSettings};
 use tasks_server::token::Expected;
 use tasks_server::{Server, log};
@@ -50,6 +51,10 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Purge(database) => {
             let count = Repository::new(Database::open(&database)?).purge(expiry()).await?;
             Ok(writeln!(std::io::stdout(), "forgotten  {count}")?)
+        }
+        Command::Backup(file, database) => {
+            backup(&database, &file).await?;
+            Ok(writeln!(std::io::stdout(), "copied     {}", file.display())?)
         }
         Command::Token { sub, ttl, identity } => {
             let token = match &identity.keys {
@@ -149,6 +154,14 @@ async fn migrate(migration: Migration, settings: &DatabaseSettings) -> Result<()
             {
                 names.iter().try_for_each(|name| writeln!(out, "{state:<10} {name}"))?;
             }
+        }
+        Migration::Role(name) => {
+            let role = database.make_role(&name).await?;
+            let (state, name) = (if role.is_new { "made" } else { "current" }, role.quoted);
+            writeln!(out, "{state:<10} {name}")?;
+            role.notes.iter().try_for_each(|note| writeln!(out, "note       {note}"))?;
+            writeln!(out, "password   yours to set, by \\password {name} in psql; on Neon, which does not take that,")?;
+            writeln!(out, "           by ALTER ROLE {name} PASSWORD '…'")?;
         }
     }
     Ok(())

@@ -2,14 +2,17 @@
 //!
 //! [`database`] is the whole: where it is, its schema, what runs statements. Below it, `postgres` lends sessions with
 //! PostgreSQL (`session`, `reader`; `address` and `tls` say where and how), `sqlite` connections to SQLite's file.
+//! [`role`] makes the role that a server has on PostgreSQL, [`backup`] copies SQLite's file.
 //! `statement` has what both take and give, `failure` what can go wrong and what that means.
 
 pub(crate) mod address;
+pub mod backup;
 pub mod database;
 mod driver;
 pub(crate) mod failure;
 mod postgres;
 mod reader;
+pub mod role;
 mod session;
 mod sqlite;
 pub(crate) mod statement;

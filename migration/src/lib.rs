@@ -1,6 +1,6 @@
 //! The schema's history: every change of the database's tables, oldest first, for SQLite and PostgreSQL.
 //!
-//! [`up`] and [`down`] make changes ([`runner`] tells how), [`History`] says where a database stands.
+//! [`up`] and [`down`] make changes (`runner` tells how), [`History`] says where a database stands.
 
 use std::collections::HashSet;
 
@@ -12,10 +12,13 @@ mod m20261122_000003_index_expiring_keys;
 mod m20261128_000004_index_open_tasks;
 mod runner;
 
-pub use runner::{LOCK, Place, down, up};
+pub use runner::{LOCK, Place, down, quoted, up};
 
 /// The table of the history, as SeaORM names it.
 pub const HISTORY: &str = "seaql_migrations";
+
+/// The tables that the changes make, which the server reads and writes.
+pub const TABLES: [&str; 3] = ["users", "tasks", "idempotency_keys"];
 
 /// The changes, oldest first.
 fn migrations(place: &Place) -> Vec<Box<dyn MigrationTrait>> {

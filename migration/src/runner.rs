@@ -79,7 +79,9 @@ impl Place {
     }
 }
 
-fn quoted(name: &str) -> String {
+/// A name as statements write it: in double quotes, whatever it is.
+#[must_use]
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::storage::address::Address;
 use crate::storage::failure::{Failure, Remedy, StorageError};
+use crate::storage::role::{self, Role, RoleError};
 use crate::storage::session::{Session, Target};
 use crate::storage::statement::{Kind, Reply, Statement, Value};
 use crate::storage::tls::TlsError;
@@ -392,6 +393,26 @@ impl Database {
         Ok(History::of(has.unwrap_or_default()))
     }
 
+    /// Makes a role that has the rights of a running server and no others, or brings it up to date.
+    ///
+    /// # Errors
+    /// As [`RoleError`] says; nothing is changed then.
+    pub async fn make_role(&self, name: &str) -> Result<Role, RoleError> {
+        let Direct::Postgres(target) = &self.0.migrations else { return Err(RoleError::Sqlite) };
+        let place = &self.0.place;
+        let session = Mutex::new(turn(target).await?);
+        let has = history(place, &Source::Postgres(&session)).await?;
+        let History { pending, .. } = History::of(has.unwrap_or_default());
+        if !pending.is_empty() {
+            return Err(PrepareError::Behind(pending).into());
+        }
+        let mut session = session.into_inner();
+        let role = role::make(&mut session, place, name).await?;
+        session.run_text("COMMIT").await?;
+        session.close().await;
+        Ok(role)
+    }
+
     async fn migrate(&self, direction: Direction) -> Result<Vec<String>, PrepareError> {
         let place = &self.0.place;
         match &self.0.migrations {
@@ -509,6 +530,16 @@ async fn connect(target: &Arc<Target>) -> Result<Session, Failure> {
     timeout(CONNECT, target.connect()).await.map_err(silent)?
 }
 
+/// A session in a transaction, beside which nobody changes the schema.
+async fn turn(target: &Arc<Target>) -> Result<Session, Failure> {
+    let mut session = connect(target).await?;
+    session.run_text("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    while session.run_text(LOCK).await?.0.one(|row| row.columns().text())?.is_none_or(|has| has != "t") {
+        sleep(TURN).await;
+    }
+    Ok(session)
+}
+
 /// Makes a change of the schema while no other process does.
 async fn migrate_postgres(
     target: &Arc<Target>,
@@ -516,11 +547,7 @@ async fn migrate_postgres(
     direction: Direction,
 ) -> Result<Vec<String>, PrepareError> {
     let mut session = connect(target).await?;
-    let mut guard = connect(target).await?;
-    guard.run_text("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    while guard.run_text(LOCK).await?.0.one(|row| row.columns().text())?.is_none_or(|has| has != "t") {
-        sleep(TURN).await;
-    }
+    let mut guard = turn(target).await?;
     if timeout(ANSWER, session.run_text("SELECT 1")).await.is_err() {
         // PGlite: all its connections are one session, and wait for our own transaction.
         warn!("the database has one session for all: no other process may migrate it meanwhile");
@@ -566,6 +593,10 @@ async fn migrate_postgres(
 fn refused(error: &DbErr) -> PrepareError {
     match driver::failure(error) {
         Ok(failure) if failure.remedy() == Remedy::Perhaps => failure.into(),
+        Ok(failure) if failure.is_denied() => PrepareError::Failed(StorageError(format!(
+            "{}: changes are made by the role that owns the tables; DATABASE_URL_UNPOOLED names its connection",
+            failure.said()
+        ))),
         Ok(failure) => PrepareError::Failed(StorageError(failure.to_string())),
         Err(text) => PrepareError::Failed(StorageError(text)),
     }
@@ -581,18 +612,18 @@ async fn create_schema(session: &mut Session, place: &Place) -> Result<(), Prepa
     }
     let create = format!("CREATE SCHEMA {}", place.schema_name());
     session.run_text(&create).await.map_err(|failure| {
-        PrepareError::Failed(StorageError(format!("{failure}: let somebody who may run `{create}`")))
+        PrepareError::Failed(StorageError(format!("{}: let somebody who may run `{create}`", failure.said())))
     })?;
     Ok(())
 }
 
 /// The kinds of databases.
-enum Scheme {
+pub(crate) enum Scheme {
     Postgres,
     Sqlite,
 }
 
-fn kind(setting: &'static str, url: &str) -> Result<Scheme, OpenError> {
+pub(crate) fn kind(setting: &'static str, url: &str) -> Result<Scheme, OpenError> {
     match url.split_once(':') {
         Some(("sqlite", _)) => Ok(Scheme::Sqlite),
         Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => Ok(Scheme::Postgres),
@@ -605,8 +636,17 @@ fn target(setting: &'static str, url: &str, tls: DatabaseTls) -> Result<Arc<Targ
     Ok(Arc::new(Target::new(address).map_err(|error| OpenError::Certificate(setting, error))?))
 }
 
+pub(crate) fn sqlite_address(setting: &'static str, url: &str) -> Result<SqliteConnectOptions, OpenError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address(setting))?;
+    Ok(options.busy_timeout(BUSY).disable_statement_logging())
+}
+
+pub(crate) fn sqlite_is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
 fn sqlite_options(setting: &'static str, url: &str) -> Result<SqliteConnectOptions, OpenError> {
-    let mut options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address(setting))?;
+    let mut options = sqlite_address(setting, url)?;
     if !url.contains("mode=") {
         options = options.create_if_missing(true);
     }
@@ -615,14 +655,12 @@ fn sqlite_options(setting: &'static str, url: &str) -> Result<SqliteConnectOptio
         // A commit that was answered survives a power cut.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(BUSY)
-        .statement_cache_capacity(PREPARED)
-        .disable_statement_logging())
+        .statement_cache_capacity(PREPARED))
 }
 
 /// The file of the database, whose directory is made on the way; `None` for a database in memory.
 fn sqlite_file(url: &str, options: &SqliteConnectOptions) -> Result<Option<PathBuf>, OpenError> {
-    if url.contains(":memory:") || url.contains("mode=memory") {
+    if sqlite_is_in_memory(url) {
         return Ok(None);
     }
     let file = options.get_filename();

@@ -136,6 +136,11 @@ impl Failure {
         matches!(self, Self::Said(said) if matches!(said.code.as_str(), "42P07" | "42710"))
     }
 
+    /// Whether the role lacks the right.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.is("42501", "")
+    }
+
     fn is(&self, postgres: &str, sqlite: &str) -> bool {
         match self {
             Self::Said(said) => said.code == postgres,
@@ -184,8 +189,8 @@ impl fmt::Display for Failure {
                 let said = self.said();
                 write!(f, "{said}: the schema is behind, run `tasks-server migrate up`")
             }
-            Self::Said(said) if said.code == "42501" => {
-                write!(f, "{} (code 42501): grant the role its rights with `tasks-server migrate role`", said.message)
+            _ if self.is_denied() => {
+                write!(f, "{}: `tasks-server migrate role NAME` gives the server's role its rights", self.said())
             }
             Self::Said(_) | Self::Sqlite(_) => f.write_str(&self.said()),
             Self::Lost(kind) => write!(f, "the connection to the database ended ({kind})"),
@@ -205,8 +210,8 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// What the database said. PostgreSQL's messages of class 22 hold the value that was refused.
-    fn said(&self) -> String {
+    /// What the database said, without advice. PostgreSQL's messages of class 22 hold the value that was refused.
+    pub(crate) fn said(&self) -> String {
         match self {
             Self::Said(said) if said.code.starts_with("22") => format!("a value was refused (code {})", said.code),
             Self::Said(said) => format!("{} (code {})", said.message, said.code),

@@ -34,15 +34,15 @@ use crate::storage::transaction::{Attempt, Transaction};
 /// How long a session may take to be opened: a database that sleeps wakes within it.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a session that others have is waited for, together with the statement that it is wanted for.
-const PATIENCE: Duration = Duration::from_millis(3500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(3500);
 /// How long a statement on a session of its own may take, when it needs not wait for the session.
-const STATEMENT: Duration = Duration::from_secs(3);
+pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
 /// What it has at least, however long it waited.
 const LEAST: Duration = Duration::from_millis(300);
 /// The same for what reads much.
-const SLOW: Duration = Duration::from_secs(10);
+pub(crate) const SLOW: Duration = Duration::from_secs(10);
 /// How long the outcome of a statement that was cancelled is waited for.
-const OUTCOME: Duration = Duration::from_millis(700);
+pub(crate) const OUTCOME: Duration = Duration::from_millis(700);
 /// How long a session that may be gone is waited for.
 const PING: Duration = Duration::from_millis(500);
 /// After so long at rest a session is closed.

@@ -87,11 +87,11 @@ impl Base {
     /// The URL of a role that may do no more than a server needs, with these attributes.
     pub(crate) async fn role(&self, attributes: &str) -> String {
         let role = format!("role_{}", self.name);
-        let grants = format!(
-            "CREATE ROLE {role} LOGIN {attributes};
-             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
-        );
-        self.look().await.run(&grants).await;
+        let (is_well, said) = run(&["migrate", "role", &role], &[("DATABASE_URL", &self.url())]);
+        assert!(is_well, "{said}");
+        if !attributes.is_empty() {
+            self.look().await.run(&format!("ALTER ROLE {role} {attributes}")).await;
+        }
         self.url().replace("//tasks@", &format!("//{role}@"))
     }
 }

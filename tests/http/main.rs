@@ -44,6 +44,7 @@ mod postgres;
 mod request;
 mod server;
 
+mod backup;
 mod bulk;
 mod clock;
 mod conditions;
@@ -57,6 +58,7 @@ mod lists;
 mod model;
 mod pages;
 mod process;
+mod role;
 #[rustfmt::skip]
 #[expect(dead_code, unused_variables, reason = "compiling it is the test")]
 mod samples;

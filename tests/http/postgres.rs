@@ -21,32 +21,53 @@ static POOLER: LazyLock<Option<PgBouncer>> = LazyLock::new(|| {
     Some(PgBouncer::start(*kind, CLUSTER.as_ref()?).expect("the pooler that TEST_POOLER names is installed"))
 });
 
+/// The owner of every database, and who servers run as: a role of `tasks-server migrate role`.
+const OWNER: &str = "//tasks@";
+const ROLE: &str = "tasks_server";
+
 /// A migrated database that the others are copied from.
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// The URL of a new, empty database with the current schema; `None` when PostgreSQL is not installed.
+/// The URL, for a server's role, of a new, empty database with the current schema; `None` when PostgreSQL is not
+/// installed.
 pub(crate) async fn database() -> Option<String> {
     let cluster = CLUSTER.as_ref()?;
     TEMPLATE
         .get_or_init(|| async {
             admin(cluster, "CREATE DATABASE template_tasks").await;
-            crate::server::migrate(&cluster.url("template_tasks")).await;
+            let owner = cluster.url("template_tasks");
+            crate::server::migrate(&owner).await;
+            crate::server::make_role(&owner, ROLE).await;
         })
         .await;
-    Some(create(cluster, "TEMPLATE template_tasks").await)
+    let owner = create(cluster, "TEMPLATE template_tasks").await;
+    // Its rights are copied with the tables, its limits are not.
+    crate::server::make_role(&owner, ROLE).await;
+    Some(owner.replacen(OWNER, &format!("//{ROLE}@"), 1))
 }
 
-/// The URL of a new database without a schema.
+/// The owner's URL of a new database without a schema.
 pub(crate) async fn empty_database() -> Option<String> {
     let cluster = CLUSTER.as_ref()?;
     Some(create(cluster, "").await)
 }
 
-/// The direct URL of a database whose `url` goes through the pooler: `DATABASE_URL_UNPOOLED`.
+/// The owner's direct URL of a database of the tests, whoever uses `url` and whatever it goes through:
+/// `DATABASE_URL_UNPOOLED`.
 pub(crate) fn direct(url: &str) -> Option<String> {
-    let pooled = POOLER.as_ref()?.url("");
-    Some(CLUSTER.as_ref()?.url(url.strip_prefix(&pooled)?))
+    if !url.starts_with("postgresql://tasks") {
+        return None;
+    }
+    let (cluster, owner) = (CLUSTER.as_ref()?, url.replacen(&format!("//{ROLE}@"), OWNER, 1));
+    let ways = [Some(cluster.url("")), POOLER.as_ref().map(|pooler| pooler.url(""))];
+    let name = ways.iter().flatten().find_map(|way| owner.strip_prefix(way))?;
+    Some(cluster.url(name))
+}
+
+/// Whether servers reach their databases through a pooler.
+pub(crate) fn is_pooled() -> bool {
+    POOLER.is_some()
 }
 
 async fn create(cluster: &Cluster, like: &str) -> String {

@@ -22,7 +22,7 @@ fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
     command
 }
 
-fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut program = program(folder, variables);
     if variables.iter().all(|(name, _)| *name != "LISTEN") {
         program.env("LISTEN", "127.0.0.1:0");
@@ -31,20 +31,20 @@ fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output 
 }
 
 /// Both outputs of a program that ended.
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A running server.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     address: String,
-    token: Option<String>,
+    pub(crate) token: Option<String>,
 }
 
 impl Running {
     /// Starts it on a free port and reads where from what it prints.
-    fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = program(folder, variables);
         command.env("LISTEN", "127.0.0.1:0");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -72,12 +72,12 @@ impl Running {
         Self { child, address, token }
     }
 
-    fn client(&self, user: &str, token: Option<String>) -> Client {
+    pub(crate) fn client(&self, user: &str, token: Option<String>) -> Client {
         Client::new(&format!("http://{}", self.address), user, token)
     }
 
     /// Asks it to end as a platform does, and answers what it logged.
-    fn stop(mut self) -> String {
+    pub(crate) fn stop(mut self) -> String {
         let asked = Instant::now();
         let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());

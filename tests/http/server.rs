@@ -92,12 +92,12 @@ impl Server {
         Self { base, url, _stop: stop, _folder: folder }
     }
 
-    /// The address of the server's database.
+    /// The address of the server's database, as the server uses it.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The address of the server's database past any pooler: for the tests' own sessions.
+    /// The owner's address of the server's database, past any pooler: for the tests' own sessions.
     pub(crate) fn direct(&self) -> String {
         postgres::direct(&self.url).unwrap_or_else(|| self.url.clone())
     }
@@ -152,4 +152,9 @@ fn secret() -> Secret {
 /// Brings the database at this URL to the current schema.
 pub(crate) async fn migrate(url: &str) {
     Database::open(&settings(url).database).unwrap().migrate_up().await.unwrap();
+}
+
+/// Makes a role for servers on the database at this URL.
+pub(crate) async fn make_role(url: &str, name: &str) {
+    Database::open(&settings(url).database).unwrap().make_role(name).await.unwrap();
 }

@@ -74,16 +74,20 @@ impl PgBouncer {
             String::new()
         };
         let settings = format!(
-            "[databases]\n* = host={} port={} user=tasks\n\
-             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+            "[databases]\n* = host={} port={}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = trust\nauth_file = {}/users\n\
              pool_mode = {}\ndefault_pool_size = {}\nmax_client_conn = 900\nserver_idle_timeout = 5\n\
              ignore_startup_parameters = {}\n{follows}\n",
             cluster.host(),
             cluster.port(),
+            folder.display(),
             kind.mode,
             kind.size,
             kind.ignored,
         );
+        // By its whole path: the program may be one that begins elsewhere.
+        std::fs::write(folder.join("users"), "\"tasks\" \"\"\n\"tasks_server\" \"\"\n").unwrap();
         let file = folder.join("pgbouncer.ini");
         std::fs::write(&file, settings).unwrap();
         // Ends it and takes the folder away once the tests' end of the pipe closes, however they ended.
@@ -99,7 +103,7 @@ impl PgBouncer {
         Some(Self { port, keeper })
     }
 
-    /// The URL of one of the cluster's databases, through the pooler.
+    /// The owner's URL of one of the cluster's databases, through the pooler, which lets a server's role in as well.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgresql://tasks@127.0.0.1:{}/{database}", self.port)
     }
