@@ -280,7 +280,8 @@ impl Database {
         if inner.is_current.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.prepare().await.map_err(|cause| {
+        // Boxed: what rarely runs must not make the state of every request large.
+        Box::pin(self.prepare()).await.map_err(|cause| {
             let is_away = matches!(cause, PrepareError::Away(_));
             if !is_away && !inner.is_told.swap(true, Ordering::Relaxed) {
                 error!(%cause, "no request can be served");

@@ -259,7 +259,7 @@ impl Pool {
             };
             match reader.run(statement, &bound).await {
                 // Where it is slow and not silent, it is so again.
-                Err(Failure::Silent) => return self.run(statement, &bound, SLOW, true, Instant::now()).await,
+                Err(Failure::Silent) => return Box::pin(self.run(statement, &bound, SLOW, true, Instant::now())).await,
                 Err(failure) if tries < TRIES && matches!(failure.remedy(), Remedy::Again | Remedy::Perhaps) => {
                     if inner.has_stopped.load(Ordering::Relaxed) {
                         break Err(Failure::Stopping);
@@ -452,12 +452,15 @@ impl Pool {
         if let Some(found) = self.choose() {
             return Ok(found);
         }
-        let _alone = self.0.growing.lock().await;
-        if let Some(found) = self.choose() {
-            return Ok(found);
-        }
-        let mut lease = self.wait(true, begun).await?;
-        Ok(self.add_reader(lease.live.take().ok_or(Failure::Stopping)?))
+        Box::pin(async {
+            let _alone = self.0.growing.lock().await;
+            if let Some(found) = self.choose() {
+                return Ok(found);
+            }
+            let mut lease = self.wait(true, begun).await?;
+            Ok(self.add_reader(lease.live.take().ok_or(Failure::Stopping)?))
+        })
+        .await
     }
 
     fn choose(&self) -> Option<(u64, Arc<Reader>)> {
@@ -521,7 +524,7 @@ impl Pool {
             let mut lease = self.wait(false, begun).await?;
             let Some(live) = &mut lease.live else { return Err(Failure::Stopping) };
             let generation = live.generation;
-            if live.session.heard.elapsed() < DOUBTFUL || live.session.ping(PING).await {
+            if live.session.heard.elapsed() < DOUBTFUL || Box::pin(live.session.ping(PING)).await {
                 return Ok(lease);
             }
             lease.is_sound = false;
@@ -615,8 +618,11 @@ impl Lease {
             done
         } else {
             self.is_sound = false;
-            session.cancel().send().await;
-            timeout(OUTCOME, session.outcome()).await.unwrap_or(Err(Failure::Silent))
+            Box::pin(async {
+                session.cancel().send().await;
+                timeout(OUTCOME, session.outcome()).await.unwrap_or(Err(Failure::Silent))
+            })
+            .await
         };
         if let Err(failure) = &result {
             self.is_sound &= failure.leaves_session_sound();

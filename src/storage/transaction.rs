@@ -121,7 +121,7 @@ impl Transaction<'_> {
                 if let Ok(done) = timeout(*limit, session.run_within(begin, statement, &bound)).await {
                     done
                 } else {
-                    session.cancel().send().await;
+                    Box::pin(session.cancel().send()).await;
                     Err(Failure::Silent)
                 }
             }
