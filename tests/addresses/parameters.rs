@@ -10,7 +10,7 @@ use crate::program::Program;
 #[track_caller]
 fn arrives(strict: &Strict, program: &Program, name: &str) {
     program.connects();
-    let texts = ["user=scram", "database=tasks", &format!("application_name={name}")];
+    let texts = ["user=hashed", "database=tasks", &format!("application_name={name}")];
     strict.logs(&texts);
     // The session that asks, the two that migrate and the driver's.
     assert!(strict.logged(&texts) >= 4, "{name}: {}", strict.logged(&texts));
@@ -23,7 +23,7 @@ fn variables_complete_an_address_that_says_nothing() {
     let variables = [
         ("PGHOST", "127.0.0.1"),
         ("PGPORT", port.as_str()),
-        ("PGUSER", "scram"),
+        ("PGUSER", "hashed"),
         ("PGPASSWORD", PASSWORD),
         ("PGDATABASE", "tasks"),
         ("PGAPPNAME", "by_variables"),
@@ -38,7 +38,7 @@ fn variables_complete_an_address_that_says_nothing() {
 #[test]
 fn an_address_comes_before_the_variables() {
     let Some(strict) = strict() else { return };
-    let url = strict.url_with("scram", "application_name=own");
+    let url = strict.url_with("hashed", "application_name=own");
     let others = [
         ("PGHOST", "192.0.2.1"),
         ("PGHOSTADDR", "192.0.2.1"),
@@ -55,7 +55,7 @@ fn an_address_comes_before_the_variables() {
 fn parameters_name_all_that_stands_before_them() {
     let Some(strict) = strict() else { return };
     let port = strict.port();
-    let who = format!("user=scram&password={PASSWORD}&dbname=tasks&port={port}");
+    let who = format!("user=hashed&password={PASSWORD}&dbname=tasks&port={port}");
     for (name, place) in [
         ("by_host", "host=127.0.0.1".to_owned()),
         ("by_hostaddr", "hostaddr=127.0.0.1".to_owned()),
@@ -74,10 +74,10 @@ fn a_socket_is_named_by_its_folder() {
     let Some(strict) = strict() else { return };
     let (folder, port) = (strict.socket(), strict.port());
     let encoded = folder.replace('/', "%2F");
-    let url = format!("postgresql://scram:{PASSWORD}@{encoded}:{port}/tasks?application_name=encoded");
+    let url = format!("postgresql://hashed:{PASSWORD}@{encoded}:{port}/tasks?application_name=encoded");
     arrives(strict, &Program::at(&url), "encoded");
     // TLS is not for sockets, and no reason to fail.
-    let url = format!("postgresql:///tasks?host={folder}&port={port}&user=scram&password={PASSWORD}");
+    let url = format!("postgresql:///tasks?host={folder}&port={port}&user=hashed&password={PASSWORD}");
     arrives(strict, &Program::at(&format!("{url}&sslmode=verify-full&application_name=folder")), "folder");
 }
 
@@ -89,7 +89,7 @@ fn cloud_sqls_folder_with_colons_is_a_socket() {
     std::fs::create_dir(&folder).unwrap();
     let socket = format!("{}/.s.PGSQL.{}", strict.socket(), strict.port());
     symlink(socket, folder.join(".s.PGSQL.5432")).unwrap();
-    let url = format!("postgresql://scram:{PASSWORD}@/tasks?host={}", folder.display());
+    let url = format!("postgresql://hashed:{PASSWORD}@/tasks?host={}", folder.display());
     arrives(strict, &Program::at(&format!("{url}&application_name=cloud")), "cloud");
 }
 
@@ -102,7 +102,7 @@ fn of_several_hosts_the_one_that_answers_is_taken() {
         ("first", format!("127.0.0.1:{port},127.0.0.1:{closed}")),
         ("socket", format!("127.0.0.1:{closed},{folder}:{port}")),
     ] {
-        let url = format!("postgresql://scram:{PASSWORD}@{hosts}/tasks?application_name={name}");
+        let url = format!("postgresql://hashed:{PASSWORD}@{hosts}/tasks?application_name={name}");
         arrives(strict, &Program::at(&url), name);
     }
 }

@@ -23,7 +23,8 @@ fn create(roles: &[(String, String)]) {
     let create = |(name, password): &(String, String)| {
         format!("DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN PASSWORD '{password}';")
     };
-    strict.admin("postgres", &roles.iter().map(create).collect::<String>());
+    let create: String = roles.iter().map(create).collect();
+    strict.admin("postgres", &format!("SET password_encryption = 'md5'; {create}"));
 }
 
 /// Connects, as it was meant, or stops naming the setting; the password is not seen. Whether it connects.

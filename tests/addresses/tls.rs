@@ -190,12 +190,12 @@ fn variables_that_are_empty_are_none() {
 async fn whoever_stands_between_with_another_certificate_is_found_out_by_scram() {
     let Some(strict) = strict() else { return };
     // Any certificate would do for this mode.
-    protected(strict, "sslmode=require&channel_binding=require").connects();
+    Program::at(&strict.url_with("scram", "sslmode=require&channel_binding=require")).connects();
     let between = stand_between(strict).await;
-    let url = strict.url_with("protected", "sslmode=require").replace(&strict.port().to_string(), &between.to_string());
+    let url = strict.url_with("scram", "sslmode=require").replace(&strict.port().to_string(), &between.to_string());
     Program::at(&url).fails("channel binding");
     // One who gets the password itself would find it right: the way there works.
-    let url = url.replace("protected", "plain");
+    let url = url.replace("scram", "plain");
     Program::at(&url).asks().well();
     assert!(!Program::at(&url.replace(PASSWORD, "wrong")).asks().is_well());
 }
