@@ -97,7 +97,7 @@ pub async fn up(
     has: Option<Vec<String>>,
     mut done: impl FnMut(&str),
 ) -> Result<(), DbErr> {
-    let is_new = has.is_none();
+    let mut is_new = has.is_none();
     let history = History::of(has.unwrap_or_default());
     if history.pending.is_empty() {
         return Ok(());
@@ -110,13 +110,8 @@ pub async fn up(
             history.unknown.join(", "),
         )));
     }
-    if is_new {
-        // As SeaORM's own tool makes it.
-        let table = "(version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";
-        db.execute_unprepared(&format!("CREATE TABLE IF NOT EXISTS {} {table}", place.of(HISTORY))).await?;
-    }
     for change in migrations(place).iter().filter(|change| history.pending.iter().any(|name| name == change.name())) {
-        Step { db, place, change: &**change, is_up: true }.run().await?;
+        Step { db, place, change: &**change, is_up: true, is_first: std::mem::take(&mut is_new) }.run().await?;
         done(change.name());
     }
     Ok(())
@@ -134,7 +129,7 @@ pub async fn down(db: &DatabaseConnection, place: &Place, has: Option<Vec<String
     }
     let Some(last) = history.applied.last() else { return Ok(None) };
     if let Some(change) = migrations(place).iter().find(|change| change.name() == last) {
-        Step { db, place, change: &**change, is_up: false }.run().await?;
+        Step { db, place, change: &**change, is_up: false, is_first: false }.run().await?;
     }
     Ok(Some(last.clone()))
 }
@@ -145,15 +140,18 @@ struct Step<'a> {
     place: &'a Place,
     change: &'a dyn MigrationTrait,
     is_up: bool,
+    /// Whether the table of the history is still missing.
+    is_first: bool,
 }
 
 impl Step<'_> {
     async fn run(&self) -> Result<(), DbErr> {
-        let Self { db, place, .. } = self;
+        let Self { db, .. } = self;
         if db.get_database_backend() == DbBackend::Sqlite {
             let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
             let options = TransactionOptions { sqlite_transaction_mode, ..Default::default() };
             let open = db.begin_with_options(options).await?;
+            self.begin_history(&open).await?;
             // Another process may have been faster.
             let line = Statement::from_string(DbBackend::Sqlite, self.find());
             if open.query_one_raw(line).await?.is_some() != self.is_up {
@@ -161,6 +159,18 @@ impl Step<'_> {
             }
             return open.commit().await;
         }
+        let mut tries = 1;
+        loop {
+            match self.attempt().await {
+                Err(error) if tries < TRIES && is_in_the_way(&error) => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    /// Once, on PostgreSQL.
+    async fn attempt(&self) -> Result<(), DbErr> {
+        let Self { db, place, .. } = self;
         if self.change.use_transaction() == Some(false) {
             // For the session, which the caller ends: there is no transaction that it could be for.
             db.execute_unprepared("SET statement_timeout = 0").await?;
@@ -170,21 +180,30 @@ impl Step<'_> {
             "SET LOCAL search_path TO {}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SET LOCAL statement_timeout = 0",
             place.schema_name()
         );
-        let mut tries = 1;
-        loop {
-            let open = db.begin().await?;
-            open.execute_unprepared(&settings).await?;
-            match self.make(&open, &SchemaManager::new(&open)).await {
-                Ok(()) => return open.commit().await,
-                Err(error) => {
-                    open.rollback().await?;
-                    if tries == TRIES || !is_lock_timeout(&error) {
-                        return Err(error);
-                    }
-                }
+        let open = db.begin().await?;
+        open.execute_unprepared(&settings).await?;
+        let made = async {
+            self.begin_history(&open).await?;
+            self.make(&open, &SchemaManager::new(&open)).await
+        };
+        match made.await {
+            Ok(()) => open.commit().await,
+            Err(error) => {
+                open.rollback().await?;
+                Err(error)
             }
-            tries += 1;
         }
+    }
+
+    /// The table of the history, where it is missing: with the first change, so that a change that is refused leaves
+    /// nothing behind among the tables of others.
+    async fn begin_history(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+        if self.is_first {
+            // As SeaORM's own tool makes it.
+            let table = "(version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)";
+            db.execute_unprepared(&format!("CREATE TABLE IF NOT EXISTS {} {table}", self.place.of(HISTORY))).await?;
+        }
+        Ok(())
     }
 
     /// The change, and its line in the history.
@@ -209,12 +228,13 @@ impl Step<'_> {
     }
 }
 
-/// Whether a table was waited for in vain.
-fn is_lock_timeout(error: &DbErr) -> bool {
+/// Whether others stood in the way: a table was waited for in vain, or two waited for each other. So it is when a process
+/// was killed whose session still builds an index.
+fn is_in_the_way(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
         return false;
     };
-    error.as_database_error().is_some_and(|said| said.code().as_deref() == Some("55P03"))
+    error.as_database_error().is_some_and(|said| matches!(said.code().as_deref(), Some("55P03" | "40P01")))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::ConnectOptions;
 use sqlx::pool::PoolOptions;
@@ -26,8 +28,23 @@ pub(crate) async fn to_sqlite(options: SqliteConnectOptions) -> Result<DatabaseC
 /// One connection to PostgreSQL, at a host that was just found well.
 pub(crate) async fn to_postgres(address: &Address, host: &Host) -> Result<DatabaseConnection, Failure> {
     let options = options(address, host).map_err(|_| Failure::Bug("an address cannot be written for the driver"))?;
-    let pool = one().connect_with(options).await.map_err(of_driver)?;
+    let pool = one().connect_with(options).await.map_err(|error| unconnected(of_driver(error), address, host))?;
     Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+}
+
+/// Why the driver does not reach a host that was just found well.
+fn unconnected(failure: Failure, address: &Address, host: &Host) -> Failure {
+    match (failure, host) {
+        (Failure::Lost(_), Host::Tcp { address: Some(_), .. }) if address.mode == SslMode::VerifyFull => Failure::Away(
+            "the migrations' driver looks up the name of the host, whatever hostaddr says, and the name leads nowhere: \
+             the certificate is for the name, so let it lead to the database"
+                .into(),
+        ),
+        (Failure::Lost(kind), _) => {
+            Failure::Away(format!("the connection of the migrations could not be made: {kind}").into())
+        }
+        (other, _) => other,
+    }
 }
 
 fn one<DB: sqlx::Database>() -> PoolOptions<DB> {
@@ -91,8 +108,11 @@ fn options(address: &Address, host: &Host) -> Result<PgConnectOptions, sqlx::Err
 
 fn system_roots() -> String {
     let certificates = rustls_native_certs::load_native_certs().certs;
+    // The driver gives up at the first that is of no use, and a system's store may hold such.
+    let is_usable = |certificate: &CertificateDer<'static>| RootCertStore::empty().add(certificate.clone()).is_ok();
     let pem = |text: String| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
-    certificates.iter().map(|certificate| pem(STANDARD.encode(certificate))).collect()
+    let usable = certificates.iter().filter(|certificate| is_usable(certificate));
+    usable.map(|certificate| pem(STANDARD.encode(certificate))).collect()
 }
 
 /// What an error of SeaORM means; its text, where it is one of the migrations themselves.

@@ -117,6 +117,11 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 impl Cluster {
     /// A new cluster that takes connections; further `options` are those of `postgres`.
     pub(crate) fn start(programs: &Path, place: Place, options: &[&str]) -> Self {
+        Self::furnished(programs, place, options, &[])
+    }
+
+    /// A new cluster with these files in the folder of its data, such as certificates and a `pg_hba.conf`.
+    pub(crate) fn furnished(programs: &Path, place: Place, options: &[&str], files: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("tasks-pg-").tempdir().unwrap().keep();
         let port = (place == Place::Loopback).then(free_port);
         let mut initdb = Command::new(programs.join("initdb"));
@@ -136,6 +141,14 @@ impl Cluster {
         }
         let made = initdb.output().expect("initdb runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        for (name, text) in files {
+            let path = folder.join("data").join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((_, user, group)) = account() {
+                std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
+            }
+        }
         keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = keeper.spawn().expect("a shell runs");
         let (orders, done) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
@@ -180,6 +193,16 @@ impl Cluster {
     /// Its address, or the folder of its socket.
     pub(crate) fn host(&self) -> &str {
         if self.port.is_some() { "127.0.0.1" } else { self.folder.to_str().unwrap() }
+    }
+
+    /// The folder of its socket, which it has in any case.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     /// The port, which a socket has too.
