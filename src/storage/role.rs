@@ -128,10 +128,10 @@ pub(crate) async fn make(session: &mut Session, place: &Place, name: &str) -> Re
     }
     let (tables, history) = (TABLES.map(|table| place.of(table)).join(", "), place.of(HISTORY));
     for grant in [
+        // All, as newer versions of PostgreSQL have more kinds of rights.
+        format!("REVOKE ALL ON {tables}, {history} FROM {role}"),
         format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {role}"),
-        format!("REVOKE TRUNCATE, REFERENCES, TRIGGER ON {tables} FROM {role}"),
         format!("GRANT SELECT ON {history} TO {role}"),
-        format!("REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON {history} FROM {role}"),
         format!("ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role}"),
     ] {
         work.run(&grant).await?;
