@@ -14,9 +14,8 @@ use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap, RandomState};
 use std::fmt;
 use std::hash::BuildHasher;
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -27,9 +26,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::storage::failure::{Failure, Remedy};
 use crate::storage::reader::{DOUBTFUL, Reader};
-use crate::storage::session::{Session, Target, is_starting};
+use crate::storage::session::{Session, Target};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
+
+mod supply;
 
 /// How long a session may take to be opened: a database that sleeps wakes within it.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -45,25 +46,8 @@ pub(crate) const SLOW: Duration = Duration::from_secs(10);
 pub(crate) const OUTCOME: Duration = Duration::from_millis(700);
 /// How long a session that may be gone is waited for.
 const PING: Duration = Duration::from_millis(500);
-/// After so long at rest a session is closed.
-const MAX_REST: Duration = Duration::from_mins(1);
-/// At this age a session is closed: its server process has grown, and a failover may have moved the database.
-const MAX_AGE: Duration = Duration::from_mins(15);
-/// How often the resting sessions are looked at.
-const SWEEP: Duration = Duration::from_secs(5);
 /// For so long an outage is news: who comes waits for its end. Later ones are told at once.
 const NEWS: Duration = Duration::from_millis(800);
-/// How long after a failed attempt to open a session the next one begins.
-const PAUSE: Duration = Duration::from_millis(100);
-/// How many attempts to find the database well again may be under way, and how long one has before the next begins.
-const PROBES: usize = 4;
-const PROBE: Duration = Duration::from_secs(1);
-/// For so long after the last request the database is looked for.
-const DEMAND: Duration = Duration::from_secs(2);
-/// For so long after a read, a session is kept for reads.
-const READING: Duration = Duration::from_secs(10);
-/// For so long the number of sessions that a database allows is taken for its limit.
-const LIMITED: Duration = Duration::from_secs(30);
 /// A reader that has not got on for so long gets no more statements.
 const STALLED: Duration = Duration::from_millis(20);
 /// So many statements under way make another reader worth it.
@@ -641,293 +625,6 @@ impl Lease {
         };
         if is_loss && let Some(live) = &self.live {
             self.pool.0.forget(live.generation);
-        }
-    }
-}
-
-impl State {
-    /// Whether there is no session but those that are being opened.
-    fn is_without(&self) -> bool {
-        self.open == self.opening
-    }
-
-    fn is_busy(&self) -> bool {
-        self.leased > 0 || self.readers.iter().any(|(_, reader)| reader.waiting() > 0)
-    }
-}
-
-/// The state, locked.
-struct Locked<'a>(Option<MutexGuard<'a, State>>);
-
-impl Deref for Locked<'_> {
-    type Target = State;
-
-    #[expect(clippy::expect_used, reason = "it is locked until it is dropped")]
-    fn deref(&self) -> &State {
-        self.0.as_deref().expect("locked")
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    #[expect(clippy::expect_used, reason = "it is locked until it is dropped")]
-    fn deref_mut(&mut self) -> &mut State {
-        self.0.as_deref_mut().expect("locked")
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        let closing = self.0.as_mut().map(|state| std::mem::take(&mut state.closing)).unwrap_or_default();
-        self.0 = None;
-        for live in closing {
-            live.close();
-        }
-    }
-}
-
-impl Live {
-    /// Ends it, in the background.
-    fn close(self) {
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { self.session.close().await });
-        }
-    }
-}
-
-impl Inner {
-    fn state(&self) -> Locked<'_> {
-        // Nothing under this lock can stop half-way.
-        Locked(Some(self.state.lock().unwrap_or_else(PoisonError::into_inner)))
-    }
-
-    fn millis(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// Done when the server is to end.
-    async fn stop(&self) {
-        let stopped = self.stopped.notified();
-        if !self.has_stopped.load(Ordering::Relaxed) {
-            stopped.await;
-        }
-    }
-
-    /// Remembers what was heard of the database; writes only news, as every request comes by here.
-    fn note<T>(&self, result: &Result<T, Failure>) {
-        let outcome = match result {
-            Err(failure) if failure.remedy() != Remedy::None => Outcome::Bad,
-            _ => Outcome::Good,
-        };
-        if self.outcome.load(Ordering::Relaxed) != outcome as u8 {
-            self.outcome.store(outcome as u8, Ordering::Relaxed);
-        }
-    }
-
-    fn noted(&self, failure: Failure) -> Failure {
-        self.note(&Err::<(), _>(failure.clone()));
-        failure
-    }
-
-    /// How many sessions there may be.
-    fn ceiling(&self, state: &State) -> usize {
-        match state.ceiling {
-            Some((ceiling, until)) if Instant::now() < until => ceiling.min(self.max),
-            _ => self.max,
-        }
-    }
-
-    fn can_open(&self, state: &State) -> bool {
-        state.open < self.ceiling(state)
-    }
-
-    /// Whether a session is to be kept for reads.
-    fn is_reading(&self) -> bool {
-        let last = Duration::from_millis(self.last_read.load(Ordering::Relaxed));
-        last > Duration::ZERO && self.start.elapsed().saturating_sub(last) < READING
-    }
-
-    /// How many sessions may be somebody's own.
-    fn max_leased(&self, state: &State) -> usize {
-        let ceiling = self.ceiling(state);
-        if self.is_reading() && ceiling > 1 { ceiling - 1 } else { ceiling }
-    }
-
-    /// Closes the sessions of this generation and those before it: what ended one has most likely ended them, too.
-    fn forget(self: &Arc<Self>, generation: u64) {
-        let mut state = self.state();
-        if state.generation != generation {
-            return;
-        }
-        state.generation += 1;
-        let resting = std::mem::take(&mut state.resting);
-        state.closing.extend(resting);
-        state.readers.clear();
-    }
-
-    /// Takes a session back, for who waits or to rest.
-    fn put(self: &Arc<Self>, state: &mut State, live: Live) {
-        if live.generation == state.generation && live.session.born.elapsed() < MAX_AGE && !state.is_stopping {
-            state.resting.push(live);
-            self.serve(state);
-        } else {
-            state.closing.push(live);
-        }
-    }
-
-    /// Gives what there is to who waits, and opens sessions for the others.
-    fn serve(self: &Arc<Self>, state: &mut State) {
-        loop {
-            let can_lease = state.leased < self.max_leased(state);
-            let is_read = !state.reads.is_empty();
-            if !is_read && (state.writes.is_empty() || !can_lease) {
-                break;
-            }
-            let Some(live) = state.resting.pop() else { break };
-            let is_stale = live.session.heard.elapsed() > MAX_REST || live.session.born.elapsed() > MAX_AGE;
-            if is_stale || live.generation != state.generation {
-                state.closing.push(live);
-                continue;
-            }
-            let queue = if is_read { &mut state.reads } else { &mut state.writes };
-            let Some(wanting) = queue.pop_front() else { break };
-            let lease = Lease { pool: Pool(Arc::clone(self)), live: Some(live), is_read, is_sound: true };
-            state.leased += usize::from(!is_read);
-            if let Err(Ok(mut lease)) = wanting.send(Ok(lease)) {
-                // Nobody waits there any more. Its own end would want the lock that we have.
-                state.leased -= usize::from(!is_read);
-                state.resting.extend(lease.live.take());
-            }
-        }
-        state.reads.retain(|wanting| !wanting.is_closed());
-        state.writes.retain(|wanting| !wanting.is_closed());
-        let leases = self.max_leased(state).saturating_sub(state.leased);
-        let wanted = state.reads.len() + state.writes.len().min(leases);
-        let is_news = state.away.as_ref().is_none_or(Away::is_news) || !state.is_without();
-        while state.opening < wanted && self.can_open(state) && is_news && !state.is_stopping {
-            self.open(state, state.away.is_some());
-        }
-        if state.opening < wanted && !self.can_open(state) {
-            self.take_reader(state);
-        }
-    }
-
-    /// Takes a session from the reads that nobody reads from, for who waits for one.
-    fn take_reader(&self, state: &mut State) {
-        let can_spare = state.readers.len() > 1 || !self.is_reading() || self.max == 1;
-        if can_spare && let Some(place) = state.readers.iter().position(|(_, reader)| reader.waiting() == 0) {
-            // It comes back by itself once nobody can send to it.
-            state.readers.swap_remove(place);
-        }
-    }
-
-    /// Opens a session in the background: whoever waited may be gone when it is there, and others come.
-    fn open(self: &Arc<Self>, state: &mut State, is_again: bool) {
-        state.open += 1;
-        state.opening += 1;
-        let inner = Arc::clone(self);
-        let generation = state.generation;
-        tokio::spawn(async move {
-            if is_again {
-                sleep(PAUSE).await;
-            }
-            let count = Count(Arc::clone(&inner));
-            let opened = timeout(CONNECT, inner.target.connect()).await;
-            let opened = opened.unwrap_or_else(|_| Err(Failure::Away(SLOW_CONNECT.into())));
-            match opened {
-                Ok(session) => inner.opened(Live { session, generation, _count: count }),
-                Err(failure) => {
-                    inner.failed(&failure);
-                    drop(count);
-                }
-            }
-        });
-    }
-
-    fn opened(self: &Arc<Self>, mut live: Live) {
-        let mut state = self.state();
-        state.opening -= 1;
-        state.away = None;
-        // It is newer than what was lost meanwhile.
-        live.generation = state.generation;
-        self.put(&mut state, live);
-        if !state.is_sweeping {
-            state.is_sweeping = true;
-            tokio::spawn(sweep(Arc::clone(self)));
-        }
-    }
-
-    fn failed(self: &Arc<Self>, failure: &Failure) {
-        let mut state = self.state();
-        state.opening -= 1;
-        let now = Instant::now();
-        // The one that failed is still counted.
-        let living = state.open - state.opening - 1;
-        if failure.is_full() && living > 0 {
-            state.ceiling = Some((living, now + LIMITED));
-            return;
-        }
-        let since = state.away.as_ref().map_or(now, |away| away.since);
-        let is_passing = is_starting(failure) || failure.is_full() || matches!(failure, Failure::Away(_));
-        let away = Away { since, cause: failure.clone(), is_passing };
-        let is_over = !away.is_news();
-        state.away = Some(away);
-        if is_over && living == 0 && state.opening == 0 {
-            for wanting in std::mem::take(&mut state.reads).into_iter().chain(std::mem::take(&mut state.writes)) {
-                let _ = wanting.send(Err(failure.clone()));
-            }
-        }
-        if is_over {
-            self.probe(&mut state);
-        }
-    }
-
-    /// Looks for the database as long as somebody asks for it.
-    fn probe(self: &Arc<Self>, state: &mut State) {
-        if std::mem::replace(&mut state.is_probing, true) {
-            return;
-        }
-        let inner = Arc::clone(self);
-        tokio::spawn(async move {
-            let mut last = None::<Instant>;
-            loop {
-                sleep(PAUSE).await;
-                let mut state = inner.state();
-                if state.away.is_none() || state.is_stopping {
-                    state.is_probing = false;
-                    return;
-                }
-                if state.demand.elapsed() > DEMAND {
-                    // Whoever comes next hears no old news.
-                    state.is_probing = false;
-                    state.away = None;
-                    return;
-                }
-                let is_time = state.opening == 0 || last.is_none_or(|last| last.elapsed() > PROBE);
-                if is_time && state.opening < PROBES && inner.can_open(&state) {
-                    last = Some(Instant::now());
-                    inner.open(&mut state, false);
-                }
-            }
-        });
-    }
-}
-
-/// Closes what has rested for long, until nothing is left.
-async fn sweep(inner: Arc<Inner>) {
-    loop {
-        sleep(SWEEP).await;
-        let stale: Vec<_> = {
-            let mut state = inner.state();
-            state.readers.retain(|(_, reader)| reader.waiting() > 0 || reader.still() + SWEEP < MAX_REST);
-            if state.open == 0 {
-                state.is_sweeping = false;
-                return;
-            }
-            let is_stale = |live: &mut Live| live.session.heard.elapsed() + SWEEP > MAX_REST;
-            state.resting.extract_if(.., is_stale).collect()
-        };
-        for live in stale {
-            live.session.close().await;
         }
     }
 }
