@@ -312,11 +312,16 @@ impl Database {
         }
     }
 
-    /// Reads what may take long.
-    pub(crate) async fn read_slowly(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Reply, Error> {
+    /// Reads for a user what may take long.
+    pub(crate) async fn read_slowly(
+        &self,
+        user: &str,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> Result<Reply, Error> {
         self.current().await?;
         Ok(match &self.0.engine {
-            Engine::Postgres(pool) => pool.read_slowly(statement, values).await,
+            Engine::Postgres(pool) => pool.read_slowly(user, statement, values).await,
             Engine::Sqlite(pool) => pool.run(statement, values).await,
         }?)
     }

@@ -44,6 +44,10 @@ const LEAST: Duration = Duration::from_millis(300);
 pub(crate) const SLOW: Duration = Duration::from_secs(10);
 /// How long the outcome of a statement that was cancelled is waited for.
 pub(crate) const OUTCOME: Duration = Duration::from_millis(700);
+/// How long the request to cancel a statement may keep its own request waiting.
+const CANCEL: Duration = Duration::from_millis(500);
+/// How long it is tried when nobody waits for it any more: the database may be far.
+const LONG_CANCEL: Duration = Duration::from_secs(10);
 /// How long a session that may be gone is waited for.
 const PING: Duration = Duration::from_millis(500);
 /// For so long an outage is news: who comes waits for its end. Later ones are told at once.
@@ -52,6 +56,8 @@ const NEWS: Duration = Duration::from_millis(800);
 const STALLED: Duration = Duration::from_millis(20);
 /// So many statements under way make another reader worth it.
 const BUSY: usize = 4;
+/// In whose name reads run that had no answer on a shared session. No user has this id.
+const SILENT: &str = "\0";
 /// How often something is tried.
 const TRIES: usize = 5;
 
@@ -108,6 +114,7 @@ struct State {
     writes: VecDeque<Wanting>,
     away: Option<Away>,
     is_probing: bool,
+    is_turn_of_writes: bool,
     demand: Instant,
     is_sweeping: bool,
     is_stopping: bool,
@@ -174,8 +181,8 @@ impl Drop for Lease {
         // Who gave it up does not want it to happen any more.
         if !is_at_rest && let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                live.session.cancel().send().await;
-                drop(live);
+                let Live { session, _count: count, .. } = live;
+                give_up(session, count).await;
             });
         }
     }
@@ -199,6 +206,7 @@ impl Pool {
             writes: VecDeque::new(),
             away: None,
             is_probing: false,
+            is_turn_of_writes: false,
             demand: now,
             is_sweeping: false,
             is_stopping: false,
@@ -243,7 +251,7 @@ impl Pool {
             };
             match reader.run(statement, &bound).await {
                 // Where it is slow and not silent, it is so again.
-                Err(Failure::Silent) => return Box::pin(self.run(statement, &bound, SLOW, true, Instant::now())).await,
+                Err(Failure::Silent) => return Box::pin(self.run_slowly(SILENT, statement, &bound)).await,
                 Err(failure) if tries < TRIES && matches!(failure.remedy(), Remedy::Again | Remedy::Perhaps) => {
                     if inner.has_stopped.load(Ordering::Relaxed) {
                         break Err(Failure::Stopping);
@@ -258,9 +266,20 @@ impl Pool {
     }
 
     /// Reads what may take long.
-    pub(crate) async fn read_slowly(&self, statement: &Statement, values: &[Value<'_>]) -> Result<Reply, Failure> {
+    pub(crate) async fn read_slowly(
+        &self,
+        user: &str,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> Result<Reply, Failure> {
         let bound = statement.bind(statement.name(), values)?;
-        self.run(statement, &bound, SLOW, true, Instant::now()).await
+        self.run_slowly(user, statement, &bound).await
+    }
+
+    async fn run_slowly(&self, user: &str, statement: &Statement, bound: &Bytes) -> Result<Reply, Failure> {
+        let mut begun = Instant::now();
+        let _share = self.share(user, &mut begun).await?;
+        self.run(statement, bound, SLOW, true, begun).await
     }
 
     /// Writes for a user. `twice`: whether the statement has the same effect when it had run already, and then fails as
@@ -455,7 +474,9 @@ impl Pool {
         let gets_on = |reader: &Reader| reader.waiting() == 0 || reader.still() < STALLED;
         let least = |(_, reader): &&(u64, Arc<Reader>)| reader.waiting();
         let best = state.readers.iter().filter(|(_, reader)| gets_on(reader)).min_by_key(least).cloned();
-        let can_open = inner.can_open(&state) || !state.resting.is_empty();
+        // Twice as many as usual where some do not get on, but never all.
+        let most = (inner.max_readers * 2).min(inner.ceiling(&state).saturating_sub(1).max(1));
+        let can_open = (inner.can_open(&state) || !state.resting.is_empty()) && state.readers.len() < most;
         let Some((generation, best)) = best else {
             // None gets on. Where there is no place for another, they are better than nothing.
             return if can_open { None } else { state.readers.iter().min_by_key(least).cloned() };
@@ -493,8 +514,7 @@ impl Pool {
                         inner.forget(generation);
                     }
                     // All that was under way was given up.
-                    session.cancel().send().await;
-                    drop(count);
+                    give_up(session, count).await;
                 }
                 Ok(()) => drop(count),
             }
@@ -551,6 +571,15 @@ impl Pool {
     }
 }
 
+/// Cancels what a session runs, and ends it. Where that takes long, it does not count any more meanwhile.
+async fn give_up(session: Session, count: Count) {
+    let mut cancelled = std::pin::pin!(session.cancel().send(LONG_CANCEL));
+    if timeout(CANCEL, &mut cancelled).await.is_err() {
+        drop(count);
+        cancelled.await;
+    }
+}
+
 const SLOW_CONNECT: &str = "the database did not answer a new connection in time";
 
 /// What is left of the patience.
@@ -603,7 +632,7 @@ impl Lease {
         } else {
             self.is_sound = false;
             Box::pin(async {
-                session.cancel().send().await;
+                session.cancel().send(CANCEL).await;
                 timeout(OUTCOME, session.outcome()).await.unwrap_or(Err(Failure::Silent))
             })
             .await

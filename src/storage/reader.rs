@@ -88,6 +88,11 @@ impl Reader {
         self.start.elapsed().saturating_sub(progress)
     }
 
+    /// How old its session is, at least.
+    pub(crate) fn age(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// Whether it takes no more.
     pub(crate) fn has_ended(&self) -> bool {
         self.load.has_ended.load(Ordering::Relaxed)

@@ -36,8 +36,6 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 const NEXT_SERVER: Duration = Duration::from_secs(1);
 /// The longest answer, in bytes: ten times the largest page.
 const LONGEST: usize = 8 << 20;
-/// How long the request to cancel a statement may take.
-const CANCEL: Duration = Duration::from_millis(500);
 
 /// Which database, and how to reach it.
 pub(crate) struct Target {
@@ -467,6 +465,11 @@ impl Session {
     /// The next message, of those that come before the session is open.
     async fn message(&mut self) -> Result<Message, Failure> {
         loop {
+            if let Some([_, length @ ..]) = self.inbox.buffer.first_chunk::<5>()
+                && u32::from_be_bytes(*length) > 1 << 16
+            {
+                return Err(malformed());
+            }
             match Message::parse(&mut self.inbox.buffer).map_err(|_| malformed())? {
                 Some(Message::ErrorResponse(body)) => return Err(Failure::Said(said_of(&body)?)),
                 Some(Message::NoticeResponse(_)) => {}
@@ -677,9 +680,9 @@ fn unnamed(bound: &[u8], name: usize, out: &mut BytesMut) -> Option<()> {
 }
 
 impl Cancel {
-    /// Asks the database to give up what the session runs, and waits until it has taken note. It must run nothing of
+    /// Asks the database to give up what the session runs, and waits, so long at most, until it has taken note. It must run nothing of
     /// anybody else's, and nothing afterwards: the request is about the session, not about a statement.
-    pub(crate) async fn send(self) {
+    pub(crate) async fn send(self, limit: Duration) {
         let Some((process, secret)) = self.key else { return };
         let work = async {
             let (mut stream, _) = self.target.stream(&self.endpoint, &AtomicBool::new(false)).await?;
@@ -691,7 +694,7 @@ impl Cancel {
             let _ = stream.read_u8().await;
             Ok::<_, Failure>(())
         };
-        let _ = timeout(CANCEL, work).await;
+        let _ = timeout(limit, work).await;
     }
 }
 

@@ -17,6 +17,9 @@ use crate::storage::statement::{Reply, Statement, Value};
 /// pooler may hand the session to others. PostgreSQL counts it for each lock, and a row that many want is two.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'";
 
+/// How long the request to cancel a statement may keep its own request waiting.
+const CANCEL: Duration = Duration::from_millis(500);
+
 /// A transaction that is open.
 pub(crate) struct Transaction<'c> {
     open: Mutex<Open<'c>>,
@@ -121,7 +124,7 @@ impl Transaction<'_> {
                 if let Ok(done) = timeout(*limit, session.run_within(begin, statement, &bound)).await {
                     done
                 } else {
-                    Box::pin(session.cancel().send()).await;
+                    Box::pin(session.cancel().send(CANCEL)).await;
                     Err(Failure::Silent)
                 }
             }

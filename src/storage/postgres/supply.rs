@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Away, CONNECT, Count, Inner, Lease, Live, Outcome, Pool, SLOW_CONNECT, State};
 use crate::storage::failure::{Failure, Remedy};
-use crate::storage::session::is_starting;
+use crate::storage::reader::Reader;
 
 /// After so long at rest a session is closed.
 const MAX_REST: Duration = Duration::from_mins(1);
@@ -165,8 +165,11 @@ impl Inner {
     pub(super) fn serve(self: &Arc<Self>, state: &mut State) {
         loop {
             let can_lease = state.leased < self.max_leased(state);
-            let is_read = !state.reads.is_empty();
-            if !is_read && (state.writes.is_empty() || !can_lease) {
+            let is_write = can_lease && !state.writes.is_empty();
+            // By turns, so that neither starves where there are few sessions.
+            let yields = is_write && state.is_turn_of_writes;
+            let is_read = !state.reads.is_empty() && !yields;
+            if !is_read && !is_write {
                 break;
             }
             let Some(live) = state.resting.pop() else { break };
@@ -179,6 +182,7 @@ impl Inner {
             let Some(wanting) = queue.pop_front() else { break };
             let lease = Lease { pool: Pool(Arc::clone(self)), live: Some(live), is_read, is_sound: true };
             state.leased += usize::from(!is_read);
+            state.is_turn_of_writes = is_read;
             if let Err(Ok(mut lease)) = wanting.send(Ok(lease)) {
                 // Nobody waits there any more. Its own end would want the lock that we have.
                 state.leased -= usize::from(!is_read);
@@ -193,16 +197,20 @@ impl Inner {
         while state.opening < wanted && self.can_open(state) && is_news && !state.is_stopping {
             self.open(state, state.away.is_some());
         }
-        if state.opening < wanted && !self.can_open(state) {
+        // What was taken from the reads and has not come back yet.
+        let kept = state.opening + state.leased + state.resting.len() + state.readers.len();
+        let returning = state.open.saturating_sub(kept);
+        if state.opening + returning < wanted && !self.can_open(state) {
             self.take_reader(state);
         }
     }
 
-    /// Takes a session from the reads that nobody reads from, for who waits for one.
+    /// Takes the session from the reads that has the fewest, for who waits for one. It gets no more of them, and comes
+    /// back by itself once they are answered.
     pub(super) fn take_reader(&self, state: &mut State) {
-        let can_spare = state.readers.len() > 1 || !self.is_reading() || self.max == 1;
-        if can_spare && let Some(place) = state.readers.iter().position(|(_, reader)| reader.waiting() == 0) {
-            // It comes back by itself once nobody can send to it.
+        let can_spare = state.readers.len() > 1 || !self.is_reading() || self.ceiling(state) == 1;
+        let least = state.readers.iter().enumerate().min_by_key(|(_, (_, reader))| reader.waiting());
+        if can_spare && let Some((place, _)) = least {
             state.readers.swap_remove(place);
         }
     }
@@ -234,6 +242,10 @@ impl Inner {
         let mut state = self.state();
         state.opening -= 1;
         state.away = None;
+        let living = state.open - state.opening;
+        if let Some((ceiling, _)) = &mut state.ceiling {
+            *ceiling = living.max(*ceiling);
+        }
         // It is newer than what was lost meanwhile.
         live.generation = state.generation;
         self.put(&mut state, live);
@@ -254,7 +266,12 @@ impl Inner {
             return;
         }
         let since = state.away.as_ref().map_or(now, |away| away.since);
-        let is_passing = is_starting(failure) || failure.is_full() || matches!(failure, Failure::Away(_));
+        let is_passing = match failure {
+            // A wrong password, a database that is not there.
+            Failure::Said(said) => !said.code.starts_with("28") && said.code != "3D000",
+            Failure::Unfit(_) => false,
+            _ => true,
+        };
         let away = Away { since, cause: failure.clone(), is_passing };
         let is_over = !away.is_news();
         state.away = Some(away);
@@ -305,7 +322,10 @@ async fn sweep(inner: Arc<Inner>) {
         sleep(SWEEP).await;
         let stale: Vec<_> = {
             let mut state = inner.state();
-            state.readers.retain(|(_, reader)| reader.waiting() > 0 || reader.still() + SWEEP < MAX_REST);
+            // One that is too old is not lost: it ends when its statements are answered.
+            let is_young = |reader: &Reader| reader.age() < MAX_AGE;
+            let is_used = |reader: &Reader| reader.waiting() > 0 || reader.still() + SWEEP < MAX_REST;
+            state.readers.retain(|(_, reader)| is_young(reader) && is_used(reader));
             if state.open == 0 {
                 state.is_sweeping = false;
                 return;
