@@ -87,6 +87,10 @@ struct Inner {
     users: Mutex<HashMap<u64, Arc<Semaphore>>>,
     hasher: RandomState,
     outcome: AtomicU8,
+    /// Told when a session was opened.
+    reached: Notify,
+    /// Who tries again while nobody has an answer.
+    scout: Semaphore,
     stopped: Notify,
     has_stopped: AtomicBool,
     start: Instant,
@@ -221,6 +225,8 @@ impl Pool {
             users: Mutex::default(),
             hasher: RandomState::new(),
             outcome: AtomicU8::new(Outcome::Unknown as u8),
+            reached: Notify::new(),
+            scout: Semaphore::new(1),
             stopped: Notify::new(),
             has_stopped: AtomicBool::new(false),
             start: now,

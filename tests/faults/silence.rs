@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use crate::load::{Tally, User, crowd};
+use crate::load::{Reply, Tally, User, crowd};
 use crate::parts::{Base, millis, seconds, turn};
 use crate::relay::Relay;
 use crate::server::Server;
@@ -116,4 +116,25 @@ async fn a_slow_link_fails_nothing() {
     scene.crowd(seconds(2)).await;
     println!("{}", scene.tally);
     scene.tally.assert_well();
+}
+
+/// All connections end, and for a moment new ones are lost on the way: whoever waits is not kept by those that were lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_lost_while_it_is_made_keeps_nobody() {
+    let _turn = turn().await;
+    let Some(scene) = Scene::new().await else { return };
+    scene.relay.hold();
+    scene.relay.cut();
+    let asked = Instant::now();
+    let reads = join_all((0..8).map(|_| scene.user.get(&scene.id)));
+    let writes = join_all((0..8).map(|_| scene.user.create("y")));
+    let (reads, writes, ()) = tokio::join!(reads, writes, async {
+        sleep(millis(300)).await;
+        scene.relay.silence();
+        scene.relay.forward();
+    });
+    println!("{}", scene.tally);
+    assert!(reads.iter().chain(&writes).all(Reply::is_well), "{}", scene.tally);
+    assert!(asked.elapsed() < seconds(5), "{:?}", asked.elapsed());
+    scene.tally.assert_honest(&[]);
 }

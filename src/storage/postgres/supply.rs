@@ -7,12 +7,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::{Away, CONNECT, Count, Inner, Lease, Live, Outcome, Pool, SLOW_CONNECT, State};
 use crate::storage::failure::{Failure, Remedy};
 use crate::storage::reader::Reader;
+use crate::storage::session::Session;
 
 /// After so long at rest a session is closed.
 const MAX_REST: Duration = Duration::from_mins(1);
@@ -226,7 +229,7 @@ impl Inner {
                 sleep(PAUSE).await;
             }
             let count = Count(Arc::clone(&inner));
-            let opened = timeout(CONNECT, inner.target.connect()).await;
+            let opened = timeout(CONNECT, inner.reach()).await;
             let opened = opened.unwrap_or_else(|_| Err(Failure::Away(SLOW_CONNECT.into())));
             match opened {
                 Ok(session) => inner.opened(Live { session, generation, _count: count }),
@@ -238,7 +241,35 @@ impl Inner {
         });
     }
 
+    /// A new session. An attempt that gets no answer may be lost, or the database takes long to wake: it goes on, and
+    /// others begin beside it. One of all that are being opened tries again each second; once it has succeeded, each of
+    /// those that take long does.
+    async fn reach(&self) -> Result<Session, Failure> {
+        let mut attempts = FuturesUnordered::from_iter([self.target.connect()]);
+        let mut last = Instant::now();
+        let mut scout = None;
+        loop {
+            let is_time = tokio::select! {
+                Some(done) = attempts.next() => match done {
+                    Err(failure) if attempts.is_empty() => return Err(failure),
+                    Err(_) => false,
+                    Ok(session) => return Ok(session),
+                },
+                () = self.reached.notified() => last.elapsed() > PROBE,
+                () = sleep(PROBE) => {
+                    scout = scout.or_else(|| self.scout.try_acquire().ok());
+                    scout.is_some()
+                }
+            };
+            if is_time && attempts.len() < PROBES {
+                attempts.push(self.target.connect());
+                last = Instant::now();
+            }
+        }
+    }
+
     pub(super) fn opened(self: &Arc<Self>, mut live: Live) {
+        self.reached.notify_waiters();
         let mut state = self.state();
         state.opening -= 1;
         state.away = None;
