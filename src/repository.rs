@@ -60,7 +60,7 @@ impl Repository {
             None => self.database.read(list, &values).await?,
             Some(false) => self.database.read(list_open, &values).await?,
             // The only page that reads more than it answers: what is open lies between.
-            Some(true) => self.database.read_slowly(name(owner), list_completed, &values).await?,
+            Some(true) => self.database.run_slowly(name(owner), list_completed, &values).await?,
         };
         Ok(reply.all(|row| Ok(tasks::Model::read(row)?.into()))?)
     }
@@ -69,9 +69,9 @@ impl Repository {
     pub async fn count(&self, owner: &Owner, is_completed: Option<bool>) -> Result<i64, Error> {
         let Statements { count, count_where, .. } = &*self.statements;
         let reply = match is_completed {
-            None => self.database.read_slowly(name(owner), count, &[user(owner)]).await?,
+            None => self.database.run_slowly(name(owner), count, &[user(owner)]).await?,
             Some(is_completed) => {
-                self.database.read_slowly(name(owner), count_where, &[user(owner), is_completed.into()]).await?
+                self.database.run_slowly(name(owner), count_where, &[user(owner), is_completed.into()]).await?
             }
         };
         Ok(reply.one(|row| row.columns().int())?.unwrap_or_default())
@@ -203,7 +203,7 @@ impl Repository {
 
     /// Forgets the keys of all users that are older than `expiry`; how many there were.
     pub async fn purge(&self, expiry: Timestamp) -> Result<u64, Error> {
-        Ok(self.database.read_slowly("", &self.statements.purge, &[time(expiry)]).await?.affected())
+        Ok(self.database.run_slowly("", &self.statements.purge, &[time(expiry)]).await?.affected())
     }
 
     /// The owner's task with this id.

@@ -312,8 +312,8 @@ impl Database {
         }
     }
 
-    /// Reads for a user what may take long.
-    pub(crate) async fn read_slowly(
+    /// Runs for a user what may take long, and may run twice: counts, long lists, the end of expired keys.
+    pub(crate) async fn run_slowly(
         &self,
         user: &str,
         statement: &Statement,
@@ -321,7 +321,7 @@ impl Database {
     ) -> Result<Reply, Error> {
         self.current().await?;
         Ok(match &self.0.engine {
-            Engine::Postgres(pool) => pool.read_slowly(user, statement, values).await,
+            Engine::Postgres(pool) => pool.run_slowly(user, statement, values).await,
             Engine::Sqlite(pool) => pool.run(statement, values).await,
         }?)
     }

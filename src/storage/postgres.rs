@@ -257,7 +257,7 @@ impl Pool {
             };
             match reader.run(statement, &bound).await {
                 // Where it is slow and not silent, it is so again.
-                Err(Failure::Silent) => return Box::pin(self.run_slowly(SILENT, statement, &bound)).await,
+                Err(Failure::Silent) => return Box::pin(self.slowly(SILENT, statement, &bound)).await,
                 Err(failure) if tries < TRIES && matches!(failure.remedy(), Remedy::Again | Remedy::Perhaps) => {
                     if inner.has_stopped.load(Ordering::Relaxed) {
                         break Err(Failure::Stopping);
@@ -271,18 +271,18 @@ impl Pool {
         result
     }
 
-    /// Reads what may take long.
-    pub(crate) async fn read_slowly(
+    /// Runs for a user what may take long, and may run twice.
+    pub(crate) async fn run_slowly(
         &self,
         user: &str,
         statement: &Statement,
         values: &[Value<'_>],
     ) -> Result<Reply, Failure> {
         let bound = statement.bind(statement.name(), values)?;
-        self.run_slowly(user, statement, &bound).await
+        self.slowly(user, statement, &bound).await
     }
 
-    async fn run_slowly(&self, user: &str, statement: &Statement, bound: &Bytes) -> Result<Reply, Failure> {
+    async fn slowly(&self, user: &str, statement: &Statement, bound: &Bytes) -> Result<Reply, Failure> {
         let mut begun = Instant::now();
         let _share = self.share(user, &mut begun).await?;
         self.run(statement, bound, SLOW, true, begun).await

@@ -549,7 +549,8 @@ impl Session {
         }
     }
 
-    /// Runs a statement in a transaction; with a text, after that.
+    /// Runs a statement in a transaction; with a text, after that, in one message. Where the text is refused, the statement
+    /// has run outside of a transaction: the first one of a transaction must do no harm by itself.
     pub(crate) async fn run_within(
         &mut self,
         before: Option<&str>,

@@ -84,6 +84,15 @@ impl Live {
     }
 }
 
+/// One of the sessions that are being opened.
+struct Opening(Arc<Inner>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.state().opening -= 1;
+    }
+}
+
 impl Inner {
     pub(super) fn state(&self) -> Locked<'_> {
         // Nothing under this lock can stop half-way.
@@ -229,8 +238,10 @@ impl Inner {
                 sleep(PAUSE).await;
             }
             let count = Count(Arc::clone(&inner));
+            let opening = Opening(Arc::clone(&inner));
             let opened = timeout(CONNECT, inner.reach()).await;
             let opened = opened.unwrap_or_else(|_| Err(Failure::Away(SLOW_CONNECT.into())));
+            drop(opening);
             match opened {
                 Ok(session) => inner.opened(Live { session, generation, _count: count }),
                 Err(failure) => {
@@ -271,7 +282,6 @@ impl Inner {
     pub(super) fn opened(self: &Arc<Self>, mut live: Live) {
         self.reached.notify_waiters();
         let mut state = self.state();
-        state.opening -= 1;
         state.away = None;
         let living = state.open - state.opening;
         if let Some((ceiling, _)) = &mut state.ceiling {
@@ -288,7 +298,6 @@ impl Inner {
 
     pub(super) fn failed(self: &Arc<Self>, failure: &Failure) {
         let mut state = self.state();
-        state.opening -= 1;
         let now = Instant::now();
         // The one that failed is still counted.
         let living = state.open - state.opening - 1;
