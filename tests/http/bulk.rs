@@ -16,6 +16,7 @@ on_each_engine!(
     a_hundred_tasks_fit_and_no_more,
     one_task_that_is_not_there_refuses_them_all,
     one_version_that_is_not_there_refuses_them_all,
+    a_version_is_an_integer_however_it_is_written,
     what_is_completed_already_is_no_mismatch,
     another_users_task_is_as_absent_as_none,
     every_wrong_entry_is_named,
@@ -145,14 +146,34 @@ async fn one_version_that_is_not_there_refuses_them_all(server: Server) {
         assert_eq!(errors(&problem), [("/tasks/1/version", Some(2))]);
         assert_eq!(alice.all().await, before);
     }
-    // To JSON Schema, 2.0 is the integer 2.
-    body["tasks"][1]["version"] = json!(2.0);
+    body["tasks"][1]["version"] = json!(2);
     assert_eq!(bulk(&alice, "complete", body.clone()).await.data(200)[1]["version"], 3);
     for (place, version) in [(0, 2), (1, 3), (2, 2)] {
         body["tasks"][place]["version"] = json!(version);
     }
     assert_eq!(bulk(&alice, "delete", body).await.status, 204);
     assert!(alice.all().await.is_empty());
+}
+
+/// To JSON Schema a number without a fraction is an integer, however it is written; and it is the number that was sent.
+async fn a_version_is_an_integer_however_it_is_written(server: Server) {
+    let alice = server.user("alice");
+    let id = id(&alice.create("x").await).to_owned();
+    let send = async |version: &str| {
+        let body = format!(r#"{{"tasks":[{{"id":"{id}","version":{version}}}]}}"#);
+        alice.on(Method::POST, "/bulk-delete").text(body).send().await
+    };
+    for none in ["0", "0.0", "-1", "-1.0", "1.5", "1e-1", "9000000000000001", "9000000000000001.0", "9.1e15", "1e300"] {
+        let problem = send(none).await.problem(400, "invalid-request");
+        assert_eq!(errors(&problem), [("/tasks/0/version", None)], "{none}");
+    }
+    let whole =
+        ["2", "2.0", "2e0", "0.2e1", "20e-1", "2020089127282151.0", "4503599627370497.0", "9e15", "9000000000000000.0"];
+    for other in whole.iter().copied().chain(["8999999999999999.0", "8.999999999999999e15", "1234567890123457.0"]) {
+        let problem = send(other).await.problem(412, "version-mismatch");
+        assert_eq!(errors(&problem), [("/tasks/0/version", Some(1))], "{other}");
+    }
+    assert_eq!(send("10e-1").await.status, 204);
 }
 
 async fn what_is_completed_already_is_no_mismatch(server: Server) {
