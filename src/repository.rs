@@ -36,6 +36,15 @@ pub struct Change {
     pub is_completed: Option<bool>,
 }
 
+impl Change {
+    /// Whether the task is as the change wants it.
+    #[must_use]
+    pub fn is_shown_by(&self, task: &Task) -> bool {
+        self.title.as_ref().is_none_or(|title| *title == task.title)
+            && self.is_completed.is_none_or(|is_completed| is_completed == task.is_completed)
+    }
+}
+
 #[expect(clippy::missing_errors_doc, reason = "the same for all, said at the type")]
 impl Repository {
     /// Queries of this database.
@@ -172,10 +181,14 @@ impl Repository {
             let own = Arc::clone(&own);
             async move {
                 let (owner, selection, statements) = &*own;
-                let ids = lock(db, statements, owner, selection, |row| row.is_completed).await?;
-                let values = [user(owner), Value::Uuids(&ids), Value::Null, true.into(), time(now)];
-                let reply = db.run(&statements.change_all, &values).await?;
-                Ok(reply.all(|row| Ok(tasks::Model::read(row)?.into()))?)
+                let mut rows = lock(db, statements, owner, selection, |row| row.is_completed).await?;
+                let ids: Vec<_> = rows.iter().filter(|row| !row.is_completed).map(|row| row.id).collect();
+                if !ids.is_empty() {
+                    let values = [user(owner), Value::Uuids(&ids), Value::Null, true.into(), time(now)];
+                    rows.retain(|row| row.is_completed);
+                    rows.extend(db.run(&statements.change_all, &values).await?.all(tasks::Model::read)?);
+                }
+                Ok(rows.into_iter().map(Into::into).collect())
             }
             .boxed()
         });
@@ -192,7 +205,8 @@ impl Repository {
             let own = Arc::clone(&own);
             async move {
                 let (owner, selection, statements) = &*own;
-                let ids = lock(db, statements, owner, selection, |_| false).await?;
+                let rows = lock(db, statements, owner, selection, |_| false).await?;
+                let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
                 db.run(&statements.delete_all, &[user(owner), Value::Uuids(&ids)]).await?;
                 Ok(())
             }
@@ -212,11 +226,8 @@ impl Repository {
         Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?)
     }
 
-    /// Changes a task and answers it as it is then; `None` when the owner has no such task, or, where a version is
-    /// named, it has another and does not show the change already.
-    ///
-    /// What a change does not alter stays: its version, its `updated_at` and the `completed_at` of its first
-    /// completion.
+    /// Changes a task and answers it as it is then; `None` when nothing was written: the owner has no such task, it
+    /// shows the change already, or, where a version is named, it has another.
     pub async fn change(
         &self,
         owner: &Owner,
@@ -286,7 +297,7 @@ impl From<Stopped> for Error {
 }
 
 /// Holds the selected tasks until the transaction ends, unless one is missing, or has another version than the selection
-/// wants and is not `done` either; their ids.
+/// wants and is not `done` either.
 ///
 /// They are locked in the order of their ids: two transactions that want the same ones do not wait for each other.
 async fn lock(
@@ -295,7 +306,7 @@ async fn lock(
     owner: &Owner,
     selection: &[SelectedTask],
     is_done: impl Fn(&tasks::Model) -> bool,
-) -> Result<Vec<Uuid>, Stopped> {
+) -> Result<Vec<tasks::Model>, Stopped> {
     let ids: Vec<_> = selection.iter().map(|task| task.id.0).collect();
     let rows = db.run(&statements.lock, &[user(owner), Value::Uuids(&ids)]).await?.all(tasks::Model::read)?;
     let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
@@ -315,7 +326,7 @@ async fn lock(
     if !mismatches.is_empty() {
         return Err(Error::VersionMismatches(mismatches).into());
     }
-    Ok(ids)
+    Ok(rows.into_values().collect())
 }
 
 /// The new tasks, as they were stored under a key that is known.

@@ -60,36 +60,43 @@ impl Tasks {
         if change == Change::default() {
             return self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound);
         }
-        self.write(owner, id, condition, |version| {
-            self.repository.change(owner, id, &change, version, self.clock.now())
-        })
-        .await
+        let write = |version| self.repository.change(owner, id, &change, version, self.clock.now());
+        // A repeat of a write whose answer was lost succeeds, whatever version it names (RFC 9110 §13.1.1).
+        self.write(owner, id, condition, write, |task| change.is_shown_by(&task).then_some(task)).await
     }
 
     /// Does a write that names the version which it is for, or none. The write checks the version in its own
-    /// statement; what is read here only tells which of several versions to name, or why the write did not happen.
+    /// statement; what is read here only tells why nothing was written, whether that is `done` already, and which of
+    /// several versions to name.
     async fn write<T, F: Future<Output = Result<Option<T>, Error>>>(
         &self,
         owner: &Owner,
         id: TaskId,
         condition: Option<IfMatch>,
         write: impl Fn(Option<i64>) -> F,
+        done: impl Fn(Task) -> Option<T>,
     ) -> Result<T, Error> {
         let versions = match condition {
-            None | Some(IfMatch::Any) => return write(None).await?.ok_or(Error::TaskNotFound),
-            Some(IfMatch::Versions(versions)) => versions,
+            None | Some(IfMatch::Any) => None,
+            Some(IfMatch::Versions(versions)) => Some(versions),
         };
-        // Versions only rise: a version that was read and is gone when it is written does not come back.
-        let mut named = versions.first().copied().unwrap_or_default();
+        let mut named = versions.as_ref().map(|versions| versions.first().copied().unwrap_or_default());
+        // Versions only rise: who comes here again was overtaken by a write of somebody else.
         loop {
-            if let Some(done) = write(Some(named)).await? {
+            if let Some(written) = write(named).await? {
+                return Ok(written);
+            }
+            let task = self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)?;
+            let version = task.version;
+            if let Some(done) = done(task) {
                 return Ok(done);
             }
-            let current = self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)?.version;
-            if !versions.contains(&current) {
-                return Err(Error::VersionMismatch(current));
+            if let Some(versions) = &versions {
+                if !versions.contains(&version) {
+                    return Err(Error::VersionMismatch(version));
+                }
+                named = Some(version);
             }
-            named = current;
         }
     }
 }
@@ -201,7 +208,7 @@ impl TaskService for Tasks {
     }
 
     async fn delete(&self, owner: &Owner, id: TaskId, condition: Option<IfMatch>) -> Result<(), Error> {
-        self.write(owner, id, condition, |version| self.repository.delete(owner, id, version)).await
+        self.write(owner, id, condition, |version| self.repository.delete(owner, id, version), |_| None).await
     }
 
     async fn complete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> Result<Vec<Task>, Error> {

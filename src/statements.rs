@@ -36,10 +36,9 @@ pub(crate) struct Statements {
     pub(crate) insert_all: Statement,
     /// Time `$2`.
     pub(crate) add_user: Statement,
-    /// The task with id `$2`: title `$3`, completion `$4`, time `$5`.
+    /// The task with id `$2`, unless it is so already: title `$3`, completion `$4`, time `$5`.
     pub(crate) change: Statement,
-    /// The same, when it has version `$6` or shows the change already: a repeat of a write whose answer was lost succeeds
-    /// (RFC 9110 §13.1.1).
+    /// The same, when it has version `$6`.
     pub(crate) change_if: Statement,
     /// The same for the tasks with ids `$2`.
     pub(crate) change_all: Statement,
@@ -69,8 +68,11 @@ const CHANGE: &str = "\
     is_completed = COALESCE($4, is_completed), \
     completed_at = CASE WHEN COALESCE($4, is_completed) THEN \
         COALESCE(completed_at, CASE WHEN updated_at < $5 THEN $5 ELSE updated_at END) END, \
-    updated_at = CASE WHEN updated_at < $5 AND (title <> $3 OR is_completed <> $4) THEN $5 ELSE updated_at END, \
-    version = CASE WHEN title <> $3 OR is_completed <> $4 THEN version + 1 ELSE version END";
+    updated_at = CASE WHEN updated_at < $5 THEN $5 ELSE updated_at END, \
+    version = version + 1";
+
+/// Where it changes nothing, nothing is written: neither the row anew nor a commit to wait for.
+const DIFFERS: &str = "(title <> $3 OR is_completed <> $4)";
 
 impl Statements {
     /// For tables in this place.
@@ -110,7 +112,8 @@ impl Statements {
         let change = |which: &str, kinds: &[Kind]| {
             let all: Vec<_> = Column::iter().map(|column| column.as_str().to_owned()).collect();
             let (tasks, all) = (place.of("tasks"), all.join(", "));
-            Statement::new(format!("UPDATE {tasks} SET {CHANGE} WHERE user_id = $1 AND {which} RETURNING {all}"), kinds)
+            let which = format!("user_id = $1 AND {which} AND {DIFFERS}");
+            Statement::new(format!("UPDATE {tasks} SET {CHANGE} WHERE {which} RETURNING {all}"), kinds)
         };
         let lock = text(&select(place, many()).order_by(Column::Id, Order::Asc).take());
         Self {
@@ -130,11 +133,7 @@ impl Statements {
                 &[Text, Time],
             ),
             change: change("id = $2", &[Text, Uuid, Text, Bool, Time]),
-            change_if: change(
-                "id = $2 AND (version = $6 OR \
-                 (title = COALESCE($3, title) AND is_completed = COALESCE($4, is_completed)))",
-                &[Text, Uuid, Text, Bool, Time, Int],
-            ),
+            change_if: change("id = $2 AND version = $6", &[Text, Uuid, Text, Bool, Time, Int]),
             change_all: change(
                 if is_postgres { "id = ANY($2)" } else { "id IN (SELECT unhex(value) FROM json_each($2))" },
                 &[Text, Uuids, Text, Bool, Time],
