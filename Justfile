@@ -79,6 +79,10 @@ faults *arguments:
 pooler name:
     TEST_POOLER={{name}} cargo test --test http -- --skip sqlite:: --skip forgery::
 
+# Run the tests over HTTP on PostgreSQL 18, whichever version is installed (Node)
+postgres-18:
+    .ci/postgres-18 target/postgres-18 && PATH=$PWD/target/postgres-18/bin:$PATH cargo test --test http -- --skip sqlite:: --skip forgery::
+
 # Drive the release binary with the tokens of a real Better Auth server (Node)
 better-auth: release
     npm ci --loglevel=error --no-audit --no-fund --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server

@@ -108,6 +108,11 @@ impl Statement {
         Self { name: name.to_owned(), ..self }
     }
 
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The name under which PostgreSQL keeps it prepared.
     pub(crate) fn name(&self) -> &str {
         &self.name

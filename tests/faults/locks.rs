@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use crate::load::{Tally, User, paced};
 use crate::look::Look;
 use crate::parts::{Base, is_long, millis, scaled, seconds, turn};
+use crate::relay::Relay;
 use crate::server::Server;
 
 /// How long a request may wait for a row that somebody else holds, with some room for a busy machine.
@@ -59,6 +60,34 @@ async fn a_change_of_a_locked_row_is_refused_in_time_and_never_happens() {
     assert!(tally.slowest() < REFUSED_WITHIN, "{tally}");
     assert_eq!(waiting, 0, "sessions still wait for the row");
     assert_eq!(alice.complete(&id).await.status, 200, "the row is free");
+}
+
+/// Where a cancel takes longer than an answer may wait for it, it goes on behind the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_far_from_the_database_never_happens_either() {
+    let _turn = turn().await;
+    let Some(base) = Base::new().await else { return };
+    let relay = Relay::to(base.cluster.port()).await;
+    let server = Server::on(&relay.url(&base.name)).await;
+    let (look, tally) = (base.look().await, Tally::default());
+    let alice = server.user("alice", &tally);
+    for (title, kind) in [("a", 3), ("b", 0)] {
+        let id = &alice.counted(&Tally::default()).made(title).await;
+        let holder = hold(&base, id).await;
+        // There and back takes longer than the request to cancel may keep the answer waiting.
+        relay.delay(millis(400));
+        change(&alice, id, kind).await;
+        sleep(seconds(3)).await;
+        assert_eq!(look.waiting().await, 0, "a session still waits for the row");
+        holder.run("COMMIT").await;
+        relay.delay(millis(0));
+        sleep(seconds(1)).await;
+    }
+    println!("{tally}");
+    let rows = look.rows("SELECT title, version FROM tasks ORDER BY title").await;
+    assert_eq!(rows, [["a", "1"], ["b", "1"]], "what was refused has happened");
+    assert_eq!(tally.failures(), 2, "{tally}");
+    tally.assert_honest(&[]);
 }
 
 /// Other users, each with a task.
