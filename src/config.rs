@@ -26,11 +26,12 @@ use reqwest::Url;
 use tasks_api::UserId;
 use tracing_subscriber::EnvFilter;
 
-use crate::http::Cors;
-use crate::key_set::Pace;
-use crate::secret::Secret;
-use crate::storage::database::{DatabaseSettings, DatabaseTls};
-use crate::token::{Expected, subject};
+use crate::edge::cors::Cors;
+use crate::edge::log::{Log, LogFormat};
+use crate::identity::claims::{Expected, subject};
+use crate::identity::key_set::Pace;
+use crate::identity::secret::Secret;
+use crate::storage::settings::{DatabaseSettings, DatabaseTls};
 
 /// Where the key of the development mode is kept, relative to the working directory.
 pub const DEVELOPMENT_KEY: &str = "data/dev-key";
@@ -158,26 +159,6 @@ impl Keys {
             }
         }
     }
-}
-
-/// How to log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// Which events, in the language of [`EnvFilter`], which reads it.
-    pub filter: String,
-    /// In which form.
-    pub format: LogFormat,
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// Text for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Why the process ends before it has begun.

@@ -679,7 +679,7 @@ mod tests {
     use crate::cluster::{Cluster, Place, programs};
     use crate::pgbouncer::{PgBouncer, UNAWARE};
     use crate::storage::address::Address;
-    use crate::storage::database::DatabaseTls;
+    use crate::storage::settings::DatabaseTls;
     use crate::storage::statement::Kind;
 
     fn pool(url: &str) -> Pool {

@@ -5,8 +5,8 @@
 
 use tasks_migration::{HISTORY, Place, TABLES, quoted};
 
-use crate::storage::database::PrepareError;
 use crate::storage::failure::{Failure, StorageError};
+use crate::storage::schema::PrepareError;
 use crate::storage::session::Session;
 use crate::storage::statement::{Kind, Reply, Statement, Value};
 

@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::storage::address::{Address, Host, SslMode};
 use crate::storage::failure::{Failure, Said};
+use crate::storage::settings::TlsError;
 use crate::storage::statement::{Reply, Statement};
 use crate::storage::tls;
 
@@ -131,7 +132,7 @@ impl Target {
     ///
     /// # Errors
     /// A text that names the parameter.
-    pub(crate) fn new(address: Address) -> Result<Self, tls::TlsError> {
+    pub(crate) fn new(address: Address) -> Result<Self, TlsError> {
         let tls = match address.mode {
             SslMode::Disable => None,
             mode => Some(tls::client_config(mode, &address.certificates)?),

@@ -10,7 +10,6 @@ use tokio::time::timeout;
 
 use crate::storage::failure::Failure;
 use crate::storage::session::Session;
-use crate::storage::sqlite;
 use crate::storage::statement::{Reply, Statement, Value};
 
 /// Sent with the first statement. The time for which a transaction waits for another to let go of a row is its own, as a
@@ -128,7 +127,7 @@ impl Transaction<'_> {
                     Err(Failure::Silent)
                 }
             }
-            Open::Sqlite(open) => sqlite::run(open, statement, values).await,
+            Open::Sqlite(open) => statement.run(open, values).await,
         };
         result.inspect_err(|failure| {
             let _ = self.said.set(failure.clone());

@@ -23,7 +23,7 @@ use futures_util::future::{BoxFuture, Shared};
 use reqwest::{Certificate, Client, Url, redirect};
 use tokio::task::AbortHandle;
 
-use crate::key::{Keys, SetError, Skipped};
+use crate::identity::key::{Keys, SetError, Skipped};
 
 /// The longest answer that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;

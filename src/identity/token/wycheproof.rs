@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::key::Keys;
+use crate::identity::key::Keys;
 
 /// Vectors that end otherwise here, and why that is right.
 const EXCEPTIONS: [(&str, u64, &str); 7] = [

@@ -12,7 +12,7 @@ use tasks_api::{
 };
 use uuid::{ContextV7, Uuid};
 
-use crate::repository::{Change, Once, Repository};
+use crate::tasks::repository::{Change, Once, Repository};
 
 /// The tasks of all users, behind the contract.
 pub struct Tasks {

@@ -27,44 +27,23 @@
 //!
 //! Nothing that a token's header offers as its key, or as the place of one (`jwk`, `jku`, `x5c`, `x5u`), is looked at.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::future::{Future, ready};
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use reqwest::Url;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use tasks_api::{Authenticate, Error, TokenFault, UserId};
 
-use crate::key::{Key, Keys, NoKey, algorithm};
-use crate::key_set::{KeySet, Pace};
-use crate::secret::Secret;
+use crate::identity::claims::{Expected, now};
+use crate::identity::jose::{Member, decode, parse};
+use crate::identity::key::{Key, Keys, NoKey, algorithm};
+use crate::identity::key_set::{KeySet, Pace};
+use crate::identity::secret::Secret;
 
 /// The longest token that is read, in bytes.
 const MAX_BYTES: usize = 8 * 1024;
-
-/// The latest `exp`, in seconds since 1970: the end of the year 9999. What is later was written in milliseconds, and
-/// would in effect never expire.
-pub(crate) const MAX_EXP: f64 = 253_402_300_799.0;
-
-/// What a token must say beside its subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    /// The one issuer that is trusted; with `None`, `iss` is not looked at.
-    pub issuer: Option<String>,
-    /// The name that `aud` must hold; with `None`, `aud` is not looked at.
-    pub audience: Option<String>,
-    /// By how much the issuer's clock and ours may differ.
-    pub leeway: Duration,
-}
 
 /// Verifies tokens.
 pub struct Verifier {
@@ -148,33 +127,7 @@ impl Verifier {
         if !key.is_for(signed.header.algorithm) {
             return Err(TokenFault::Algorithm);
         }
-        self.judge(&parse(&signed.payload(key)?)?, now)
-    }
-
-    /// The subject of claims whose signature is good.
-    fn judge(&self, claims: &Claims<'_>, now: f64) -> Result<UserId, TokenFault> {
-        let leeway = self.expected.leeway.as_secs_f64();
-        match claims.exp {
-            Member::Number(exp) if exp > MAX_EXP => return Err(TokenFault::Claims),
-            Member::Number(exp) if now >= exp + leeway => return Err(TokenFault::Expired),
-            Member::Number(_) => {}
-            _ => return Err(TokenFault::Claims),
-        }
-        match claims.nbf {
-            Member::Number(nbf) if now + leeway < nbf => return Err(TokenFault::NotYetValid),
-            Member::Number(_) | Member::Absent => {}
-            _ => return Err(TokenFault::Claims),
-        }
-        if self.expected.issuer.as_ref().is_some_and(|issuer| !claims.iss.is(issuer)) {
-            return Err(TokenFault::Issuer);
-        }
-        if self.expected.audience.as_ref().is_some_and(|audience| !claims.aud.names(audience)) {
-            return Err(TokenFault::Audience);
-        }
-        match &claims.sub {
-            Member::Text(sub) => subject(sub).ok_or(TokenFault::Claims),
-            _ => Err(TokenFault::Claims),
-        }
+        self.expected.judge(&parse(&signed.payload(key)?)?, now)
     }
 }
 
@@ -234,13 +187,6 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// The user of this subject, if it can be one: a user id, but not `me`. In a path `me` means the caller, whoever that
-/// is; a user of that name could not be told from it.
-#[must_use]
-pub fn subject(text: &str) -> Option<UserId> {
-    if text == "me" { None } else { text.parse().ok() }
-}
-
 /// Whether it is a token that only its issuer can read: an opaque one, as in session cookies, or an encrypted one.
 fn is_opaque(token: &str) -> bool {
     let dots = token.bytes().filter(|byte| *byte == b'.').count();
@@ -253,18 +199,6 @@ fn is_opaque(token: &str) -> bool {
         _ => false,
     };
     is_of_their_form && token.len() >= 16 && token.bytes().all(is_plain)
-}
-
-/// The bytes of one part of a token. Each byte sequence has exactly one spelling.
-fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenFault::Malformed)
-}
-
-/// A JSON object. Text is checked as a whole: inside members that are skipped, the parser would not look at it.
-fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, TokenFault> {
-    let text = str::from_utf8(json).map_err(|_| TokenFault::Malformed)?;
-    let object: Object<T> = serde_json::from_str(text).map_err(|_| TokenFault::Malformed)?;
-    Ok(object.0)
 }
 
 /// The header as it is written.
@@ -309,136 +243,23 @@ impl Head<'_> {
     }
 }
 
-/// The claims, as far as they are looked at.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Claims<'a> {
-    exp: Member<'a>,
-    nbf: Member<'a>,
-    #[serde(borrow)]
-    iss: Member<'a>,
-    #[serde(borrow)]
-    aud: Member<'a>,
-    #[serde(borrow)]
-    sub: Member<'a>,
-}
-
-/// What a member holds. Reading takes every type, so that claims are judged after the signature and not while parsing.
-#[derive(Default)]
-enum Member<'a> {
-    #[default]
-    Absent,
-    Text(Cow<'a, str>),
-    Number(f64),
-    Texts(Vec<Cow<'a, str>>),
-    Other,
-}
-
-impl Member<'_> {
-    /// Whether it is this text.
-    fn is(&self, text: &str) -> bool {
-        matches!(self, Self::Text(own) if own == text)
-    }
-
-    /// Whether it is this text or a list of texts with it.
-    fn names(&self, text: &str) -> bool {
-        self.is(text) || matches!(self, Self::Texts(list) if list.iter().any(|own| own == text))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Member<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON value")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Member::Text(text.into()))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Member::Text(text.to_owned().into()))
-            }
-            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-                Ok(Member::Number(number))
-            }
-            #[expect(clippy::cast_precision_loss, reason = "seconds are exact far beyond the year 9999")]
-            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(Member::Number(number as f64))
-            }
-            #[expect(clippy::cast_precision_loss, reason = "seconds are exact far beyond the year 9999")]
-            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-                Ok(Member::Number(number as f64))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Member::Other)
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Member::Other)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut texts = Some(Vec::new());
-                while let Some(item) = list.next_element()? {
-                    match (item, &mut texts) {
-                        (Member::Text(text), Some(texts)) => texts.push(text),
-                        _ => texts = None,
-                    }
-                }
-                Ok(texts.map_or(Member::Other, Member::Texts))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Member::Other)
-            }
-        }
-
-        from.deserialize_any(Any)
-    }
-}
-
-/// `T` from a JSON object only: a derived reader takes an array as well, member by member.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-
-        from.deserialize_map(Members(PhantomData))
-    }
-}
-
-/// The time since 1970; zero on a clock that stands before that.
-pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod wycheproof;
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
     use std::iter;
+    use std::time::Duration;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use futures_util::FutureExt;
 
     use super::TokenFault::{
         Algorithm as WrongAlgorithm, Audience, Claims, Expired, Issuer, Malformed, NotYetValid, Opaque, Signature, Type,
     };
     use super::*;
-    use crate::secret::{MintError, mint};
+    use crate::identity::secret::{MintError, mint};
 
     /// What the tests take for the present.
     const NOW: u32 = 1_900_000_000;

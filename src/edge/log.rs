@@ -4,7 +4,25 @@ use std::io::{IsTerminal, stdout};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
+/// How to log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Which events, in the language of [`EnvFilter`], which reads it.
+    pub filter: String,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Text for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// What PostgreSQL only remarks, such as that a table is there already, is no news.
 const QUIET: &str = "sqlx::postgres::notice=warn";

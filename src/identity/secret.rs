@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use tasks_api::UserId;
 
-use crate::token::{MAX_EXP, now, subject};
+use crate::identity::claims::{MAX_EXP, now, subject};
 
 /// A secret that signs and verifies tokens with HS256: at least 32 bytes (RFC 7518 §3.2).
 #[derive(Clone)]

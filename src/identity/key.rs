@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::secret::Secret;
+use crate::identity::secret::Secret;
 
 /// The algorithms of RSA keys, each with what verifies it: at least 2048 bits (RFC 7518 §3.3, §3.5).
 const RSA: [(Algorithm, &RsaParameters); 6] = [

@@ -9,12 +9,12 @@ use futures_util::FutureExt;
 use tasks_api::{Created, Error, IdempotencyKey, Owner, PageRequest, SelectedTask, Task, TaskId, Timestamp, Title};
 use uuid::Uuid;
 
-use crate::model::{idempotency_keys, tasks};
-use crate::statements::Statements;
 use crate::storage::database::Database;
 use crate::storage::failure::Failure;
 use crate::storage::statement::Value;
 use crate::storage::transaction::Transaction;
+use crate::tasks::model::{idempotency_keys, tasks};
+use crate::tasks::statements::Statements;
 
 /// The tasks in the database.
 ///

@@ -1,6 +1,6 @@
-//! The edge: what happens to every request before and after the contract's routes.
+//! What happens to every request before and after the contract's routes.
 //!
-//! The request gets an id, a time limit and a line in the log; pages of other origins get what CORS wants; a panic is
+//! It gets an id, a time limit and a line in the log; pages of other origins get what CORS wants; a panic is
 //! caught. Whatever was refused inside becomes a problem here, where the id is known.
 
 use std::panic::AssertUnwindSafe;
@@ -8,10 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue};
 use poem::{Endpoint, Request, Response};
 use tasks_api::{Error, ProblemCode, Route};
 use uuid::Uuid;
+
+use crate::edge::cors::{Cors, is_preflight};
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -142,66 +144,10 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Lets pages of other origins call the server (Fetch standard, "CORS protocol").
-///
-/// The framework's own middleware answers 403 to pages of origins that are not listed, also of the server's own, and
-/// replaces `Vary`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cors {
-    /// Pages of every site: the token is in a header, which no page sends unasked.
-    Any,
-    /// Pages of these origins.
-    Origins(Vec<HeaderValue>),
-}
-
-/// What a page may send.
-const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-const ALLOW_HEADERS: HeaderValue =
-    HeaderValue::from_static("Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id");
-/// What a page may read.
-const EXPOSE_HEADERS: HeaderValue =
-    HeaderValue::from_static("ETag, Location, Idempotency-Replayed, Retry-After, X-Request-Id, Allow");
-/// For how many seconds a browser need not ask again: two hours, the most that browsers keep.
-const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
-
-fn is_preflight(request: &Request) -> bool {
-    request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-impl Cors {
-    /// The request's origin, when its pages may call.
-    fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let origin = headers.get(header::ORIGIN)?;
-        match self {
-            Self::Any => true,
-            Self::Origins(list) => list.contains(origin),
-        }
-        .then(|| origin.clone())
-    }
-
-    /// The answer to the question that a browser asks before a call.
-    fn preflight() -> Response {
-        Response::builder()
-            .status(StatusCode::NO_CONTENT)
-            .header(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS)
-            .header(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS)
-            .header(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE)
-            .finish()
-    }
-
-    /// Adds to an answer what a page needs to read it.
-    fn complete(headers: &mut HeaderMap, origin: Option<HeaderValue>) {
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
-        if let Some(origin) = origin {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSE_HEADERS);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use poem::endpoint::make;
+    use poem::http::StatusCode;
     use serde_json::Value;
 
     use super::*;

@@ -12,11 +12,11 @@ use sea_orm::sea_query::{
 use sea_orm::{EntityName, IdenStatic, Iterable};
 use tasks_migration::Place;
 
-use crate::model::idempotency_keys::Column as KeyColumn;
-use crate::model::tasks::Column;
-use crate::model::{idempotency_keys, tasks, users};
 use crate::storage::statement::Kind::{self, Bool, Bytes, Int, Text, Texts, Time, Uuid, Uuids};
 use crate::storage::statement::Statement;
+use crate::tasks::model::idempotency_keys::Column as KeyColumn;
+use crate::tasks::model::tasks::Column;
+use crate::tasks::model::{idempotency_keys, tasks, users};
 
 /// All of them. `$1` is the owner, unless it says otherwise.
 #[derive(Debug)]
@@ -243,7 +243,8 @@ mod tests {
     use sqlx::{Connection, Row, SqliteConnection};
 
     use super::*;
-    use crate::storage::database::{Database, DatabaseSettings, DatabaseTls};
+    use crate::storage::database::Database;
+    use crate::storage::settings::{DatabaseSettings, DatabaseTls};
 
     /// A page costs the same whatever lies beside it: what is read is what is answered, in its order. (PostgreSQL knows how
     /// many rows there are and plans by that: `just bench --growth` shows it.)
