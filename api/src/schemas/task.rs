@@ -1,19 +1,24 @@
-//! The nouns of the contract: tasks, what creates and changes them, and pages of them.
+//! Tasks, and what creates and changes them.
 //!
-//! Rules live in the newtypes ([`Title`], [`TaskId`], [`UserId`], [`Limit`], [`Cursor`], [`Timestamp`]): each carries
-//! the schema that the document shows and the check that a request meets, side by side.
+//! Rules live in the newtypes ([`Title`], [`TaskId`], [`Timestamp`]): each carries the schema that the document shows and
+//! the check that a request meets, side by side.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poem_openapi::Object;
 use poem_openapi::registry::MetaSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::newtype::{Invalid, Nullable, openapi_type};
+use crate::http::body::RequestObject;
+use crate::http::header::{ETag, Location};
+use crate::http::json::{JSON, MERGE_PATCH};
+use crate::http::newtype::{Invalid, Nullable, openapi_type};
+use crate::schemas::user::UserId;
 
 /// A task of one user.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
@@ -90,6 +95,27 @@ pub(crate) struct TaskCompletion {
     pub is_completed: Option<bool>,
 }
 
+impl RequestObject for NewTask {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+}
+
+impl RequestObject for TaskUpdate {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+}
+
+impl RequestObject for TaskPatch {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+    const MEDIA_TYPES: &'static [&'static str] = &[JSON, MERGE_PATCH];
+}
+
+impl RequestObject for TaskCompletion {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
 /// A member that may be left out but, when it is sent, is not null: null would be a third meaning.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
@@ -100,41 +126,6 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Op
 pub struct TaskEnvelope {
     /// The task.
     pub data: Task,
-}
-
-/// A page of tasks, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
-pub struct TaskPage {
-    /// The tasks of this page, newest first; empty when there are none.
-    #[oai(validator(max_items = 100))]
-    pub data: Vec<Task>,
-    /// Where the page stands in the list.
-    pub meta: PageMeta,
-}
-
-/// Where a page stands in its list.
-#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
-pub struct PageMeta {
-    /// The page size that was asked for.
-    pub limit: Limit,
-    /// Send it as `cursor` to get the next page; null on the last page.
-    pub next_cursor: Nullable<Cursor>,
-    /// How many tasks the filter matches over all pages; null unless `include_total=true` was sent.
-    #[oai(validator(minimum(value = "0")))]
-    pub total: Nullable<i64>,
-}
-
-/// What a caller asks of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageRequest {
-    /// At most so many tasks.
-    pub limit: Limit,
-    /// Only tasks older than this id.
-    pub before: Option<TaskId>,
-    /// Only completed (`true`) or only open (`false`) tasks.
-    pub is_completed: Option<bool>,
-    /// Whether to count what the filter matches.
-    pub include_total: bool,
 }
 
 /// The title of a task: 1 to 200 characters (Unicode code points), none of them a control character (General
@@ -256,171 +247,6 @@ impl fmt::Display for TaskId {
 
 openapi_type!(TaskId);
 
-/// The id of a user: the `sub` of their token (RFC 7519 §4.1.2), an opaque text of 1 to 255 characters without
-/// control characters. In a path, `me` means the caller.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
-pub struct UserId(String);
-
-impl UserId {
-    /// The most characters a user's id can have, in Unicode code points.
-    pub const MAX_CHARS: usize = 255;
-
-    fn schema() -> MetaSchema {
-        MetaSchema {
-            min_length: Some(1),
-            max_length: Some(Self::MAX_CHARS),
-            pattern: Some(r"^[^\u0000-\u001F\u007F-\u009F]+$".to_owned()),
-            example: Some(json!("alice")),
-            ..MetaSchema::new("string")
-        }
-    }
-
-    /// The id's text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// An id that was checked before it was stored.
-    #[must_use]
-    pub fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl FromStr for UserId {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() || text.chars().nth(Self::MAX_CHARS).is_some() {
-            Err(Invalid("must have 1 to 255 characters"))
-        } else if text.chars().any(char::is_control) {
-            Err(Invalid("must not contain control characters"))
-        } else {
-            Ok(Self(text.to_owned()))
-        }
-    }
-}
-
-openapi_type!(UserId);
-
-/// How many tasks a page has at most: 1 to 100, 50 when not given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Limit(u8);
-
-impl Limit {
-    /// The largest page.
-    pub const MAX: u8 = 100;
-
-    fn schema() -> MetaSchema {
-        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(Self::MAX)), ..MetaSchema::new("integer") }
-    }
-
-    /// The number.
-    #[must_use]
-    pub fn get(self) -> u8 {
-        self.0
-    }
-}
-
-impl Default for Limit {
-    fn default() -> Self {
-        Self(50)
-    }
-}
-
-impl FromStr for Limit {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-        match text.parse() {
-            Ok(n @ 1..=Self::MAX) if canonical => Ok(Self(n)),
-            _ => Err(Invalid("must be a whole number from 1 to 100")),
-        }
-    }
-}
-
-openapi_type!(Limit);
-
-/// `true` or `false` in a query.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Flag(pub(crate) bool);
-
-impl Flag {
-    fn schema() -> MetaSchema {
-        MetaSchema::new("boolean")
-    }
-}
-
-impl FromStr for Flag {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        text.parse().map(Self).map_err(|_| Invalid("must be true or false"))
-    }
-}
-
-openapi_type!(Flag);
-
-/// A place in a list under one filter, opaque to clients: the id of the last task that was seen, behind a letter for
-/// the filter (`a`ll, `c`ompleted, `o`pen).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
-    /// The last task that was seen.
-    pub after: TaskId,
-    /// The filter of the list that the cursor was made for.
-    pub is_completed: Option<bool>,
-}
-
-impl Cursor {
-    fn schema() -> MetaSchema {
-        MetaSchema { min_length: Some(1), max_length: Some(64), ..MetaSchema::new("string") }
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let filter = match self.is_completed {
-            None => 'a',
-            Some(true) => 'c',
-            Some(false) => 'o',
-        };
-        write!(f, "{filter}{}", self.after.0.simple())
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let parse = || {
-            let (filter, id) = text.split_at_checked(1)?;
-            let is_completed = match filter {
-                "a" => None,
-                "c" => Some(true),
-                "o" => Some(false),
-                _ => return None,
-            };
-            let cursor = Self { after: TaskId(Uuid::try_parse(id).ok()?), is_completed };
-            // One spelling for each place: what we would not have written is refused.
-            (cursor.to_string() == text).then_some(cursor)
-        };
-        parse().ok_or(Invalid("must be the `next_cursor` of an earlier page, unchanged"))
-    }
-}
-
-impl Serialize for Cursor {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-openapi_type!(Cursor);
-
 /// A point in time, in UTC with exactly six digits of a second: `2026-01-31T09:30:00.123456Z` (RFC 3339 §5.6).
 ///
 /// Always whole microseconds, which both databases keep: what a write answers is what a read answers later.
@@ -487,3 +313,24 @@ impl Serialize for Timestamp {
 }
 
 openapi_type!(Timestamp);
+
+impl From<&Task> for ETag {
+    fn from(task: &Task) -> Self {
+        Self(task.version)
+    }
+}
+
+/// The canonical path of a task, also when it was created through `me`.
+impl From<&Task> for Location {
+    fn from(task: &Task) -> Self {
+        /// What stays as it is in a path segment (RFC 3986 §2.3).
+        const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+        // A URL cannot name these two: dots are resolved before a request is sent (RFC 3986 §5.2.4).
+        let user = if matches!(task.user_id.as_str(), "." | "..") { "me" } else { task.user_id.as_str() };
+        let user = utf8_percent_encode(user, SEGMENT);
+        let mut path = String::with_capacity(96);
+        // Writing to a String cannot fail.
+        let _ = write!(path, "/api/{user}/tasks/{}", task.id);
+        Self(path)
+    }
+}

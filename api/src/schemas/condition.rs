@@ -5,9 +5,9 @@
 
 use poem_openapi::registry::MetaSchema;
 
-use crate::error::{Error, Fault, Location};
-use crate::field::RequestField;
-use crate::newtype::Invalid;
+use crate::http::error::{Error, Fault, Location};
+use crate::http::field::RequestField;
+use crate::http::newtype::Invalid;
 
 /// What a write depends on: `If-Match` (RFC 9110 §13.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use poem_openapi::Object;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::body::{AsObject, List, RequestObject};
-use crate::error::{Error, Fault};
-use crate::task::{NewTask, Task, TaskId};
+use crate::http::body::{AsObject, List, RequestObject};
+use crate::http::error::{Error, Fault};
+use crate::schemas::task::{NewTask, READ_ONLY, Task, TaskId};
 
 /// The most tasks that one request names.
 const MAX_TASKS: usize = 100;
@@ -60,11 +60,13 @@ pub(crate) struct TaskList {
 }
 
 impl RequestObject for NewTasks {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
     const MAX_BYTES: usize = MAX_BYTES;
     const LIST: Option<List> = Some(List::of::<NewTask>("tasks", MAX_TASKS));
 }
 
 impl RequestObject for TaskSelection {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
     const MAX_BYTES: usize = MAX_BYTES;
     const LIST: Option<List> = Some(List::of::<SelectedTask>("tasks", MAX_TASKS));
 

@@ -3,8 +3,8 @@
 
 use poem_openapi::registry::MetaSchema;
 
-use crate::field::RequestField;
-use crate::newtype::Invalid;
+use crate::http::field::RequestField;
+use crate::http::newtype::Invalid;
 
 /// The name that a client gives to a creation: 1 to 255 visible ASCII characters. A key in quotes, as the draft writes
 /// it, and one without are the same.

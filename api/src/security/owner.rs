@@ -12,8 +12,8 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use crate::error::{Error, TokenFault};
-use crate::task::UserId;
+use crate::http::error::{Error, TokenFault};
+use crate::schemas::user::UserId;
 
 /// Tells the user of a bearer token (RFC 6750), or why the token is refused.
 pub trait Authenticate: Send + Sync + 'static {

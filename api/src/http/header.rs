@@ -1,19 +1,17 @@
 //! The values of the headers that answers carry, each with its schema.
 
-use std::fmt::{self, Write};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poem::http::HeaderValue;
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::ToHeader;
 use serde_json::json;
 
-use crate::newtype::schema_type;
-use crate::task::{Task, TaskPage};
+use crate::http::newtype::schema_type;
 
-/// `ETag`: the task's version as a strong entity tag (RFC 9110 §8.8.3).
-pub(crate) struct ETag(i64);
+/// `ETag`: a version as a strong entity tag (RFC 9110 §8.8.3).
+pub(crate) struct ETag(pub(crate) i64);
 
 impl ETag {
     fn schema() -> MetaSchema {
@@ -22,12 +20,6 @@ impl ETag {
             example: Some(json!("\"1\"")),
             ..MetaSchema::new("string")
         }
-    }
-}
-
-impl From<&Task> for ETag {
-    fn from(task: &Task) -> Self {
-        Self(task.version)
     }
 }
 
@@ -43,29 +35,23 @@ impl ToHeader for ETag {
     }
 }
 
-/// `ETag` of a page: a hash over the ids and versions of its tasks and over its `meta`, in this order. A page whose tag
-/// is the same is the same to the last byte, as a task's version names its content.
+/// `ETag` of a page: a hash over what makes it another one.
 pub(crate) struct PageTag(u64);
 
 impl PageTag {
+    /// The tag of what is hashed here.
+    pub(crate) fn of(hash: impl FnOnce(&mut DefaultHasher)) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
     fn schema() -> MetaSchema {
         MetaSchema {
             pattern: Some(r#"^"[0-9a-f]{16}"$"#.to_owned()),
             example: Some(json!("\"4f6c1d0e9b27a835\"")),
             ..MetaSchema::new("string")
         }
-    }
-}
-
-impl From<&TaskPage> for PageTag {
-    fn from(page: &TaskPage) -> Self {
-        let mut hasher = DefaultHasher::new();
-        for task in &page.data {
-            (task.id, task.version).hash(&mut hasher);
-        }
-        let meta = &page.meta;
-        (meta.limit.get(), meta.next_cursor.0.is_some(), meta.total.0).hash(&mut hasher);
-        Self(hasher.finish())
     }
 }
 
@@ -81,8 +67,8 @@ impl ToHeader for PageTag {
     }
 }
 
-/// `Location`: the canonical path of a task, also when it was created through `me`.
-pub(crate) struct Location(String);
+/// `Location`: the canonical path of what was created.
+pub(crate) struct Location(pub(crate) String);
 
 impl Location {
     fn schema() -> MetaSchema {
@@ -90,20 +76,6 @@ impl Location {
             example: Some(json!("/api/alice/tasks/019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70")),
             ..MetaSchema::new_with_format("string", "uri-reference")
         }
-    }
-}
-
-impl From<&Task> for Location {
-    fn from(task: &Task) -> Self {
-        /// What stays as it is in a path segment (RFC 3986 §2.3).
-        const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-        // A URL cannot name these two: dots are resolved before a request is sent (RFC 3986 §5.2.4).
-        let user = if matches!(task.user_id.as_str(), "." | "..") { "me" } else { task.user_id.as_str() };
-        let user = utf8_percent_encode(user, SEGMENT);
-        let mut path = String::with_capacity(96);
-        // Writing to a String cannot fail.
-        let _ = write!(path, "/api/{user}/tasks/{}", task.id);
-        Self(path)
     }
 }
 

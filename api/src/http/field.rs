@@ -8,8 +8,8 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use crate::error::{Error, Fault, Location};
-use crate::newtype::Invalid;
+use crate::http::error::{Error, Fault, Location};
+use crate::http::newtype::Invalid;
 
 /// The value of a request header.
 pub(crate) trait RequestField: Sized + Send {

@@ -15,9 +15,8 @@ use poem_openapi::OpenApi;
 use poem_openapi::error::ParsePathError;
 use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
 
-use crate::Route;
-use crate::error::{Error, Fault, Location};
-use crate::owner::{Authenticate, Caller, bearer_token};
+use crate::http::error::{Error, Fault, Location};
+use crate::security::owner::{Authenticate, Caller, bearer_token};
 
 /// An API whose operations are guarded.
 pub(crate) struct Guarded<T, A> {
@@ -64,6 +63,10 @@ impl<T: OpenApi, A: Authenticate> OpenApi for Guarded<T, A> {
         }
     }
 }
+
+/// The path that a request matched, with its parameters by name: `/api/{user_id}/tasks`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route(pub Arc<str>);
 
 /// What there is at a route.
 pub(crate) struct RouteInfo {

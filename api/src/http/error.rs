@@ -5,19 +5,15 @@
 //! ([`Error::from_framework`]). The public text and the internal cause stay apart: a cause is logged, never sent.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use poem::Response;
 use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
 use poem::http::{StatusCode, header};
 use poem_openapi::error::{ParseParamError, ParsePathError};
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
-use poem_openapi::types::Type;
-use poem_openapi::{ApiResponse, Enum, Object};
+use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
-use crate::header::{Challenge, ETag, NoStore, RetryAfter};
-use crate::json::write_json;
+use crate::http::json::write_json;
 
 /// The cause of an error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -551,94 +547,9 @@ impl ResponseError for Error {
     }
 }
 
-/// A status that an operation can refuse with.
-#[derive(Debug, Clone, Copy)]
-pub struct Status {
-    /// The status.
-    pub code: u16,
-    /// What it means there.
-    pub meaning: &'static str,
-    /// The header that comes with it, beside those of every problem.
-    pub(crate) header: Option<StatusHeader>,
-}
-
-/// A header that comes with some statuses only.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum StatusHeader {
-    Challenge,
-    ETag,
-    RetryAfter,
-}
-
-/// The statuses that one operation can refuse with.
-pub trait Statuses: Send + Sync + 'static {
-    /// Each with what it means there.
-    const STATUSES: &'static [Status];
-}
-
-/// An [`Error`] of an operation whose document lists the statuses `S` and no others.
-///
-/// One enum with a status each, as poem-openapi derives it, would put every status on every operation.
-#[derive(Debug)]
-pub struct Refusal<S>(Error, PhantomData<S>);
-
-impl<S> From<Error> for Refusal<S> {
-    fn from(error: Error) -> Self {
-        Self(error, PhantomData)
-    }
-}
-
-impl<S: Statuses> From<Refusal<S>> for poem::Error {
-    fn from(refusal: Refusal<S>) -> Self {
-        refusal.0.into()
-    }
-}
-
-impl<S: Statuses> ApiResponse for Refusal<S> {
-    fn meta() -> MetaResponses {
-        let header = |name: &str, description: &str, schema| MetaHeader {
-            name: name.to_owned(),
-            description: Some(description.to_owned()),
-            required: true,
-            deprecated: false,
-            schema,
-        };
-        let responses = S::STATUSES.iter().map(|status| MetaResponse {
-            description: status.meaning,
-            status: Some(status.code),
-            status_range: None,
-            content: vec![MetaMediaType { content_type: ProblemJson::MEDIA_TYPE, schema: Problem::schema_ref() }],
-            headers: std::iter::once(header(
-                "Cache-Control",
-                "A problem is not kept by caches.",
-                NoStore::schema_ref(),
-            ))
-            .chain(status.header.map(|which| match which {
-                StatusHeader::Challenge => header(
-                    "WWW-Authenticate",
-                    "How to authenticate; with the error when a token was sent.",
-                    Challenge::schema_ref(),
-                ),
-                StatusHeader::ETag => {
-                    header("ETag", "The version that the task has, as a strong entity tag.", ETag::schema_ref())
-                }
-                StatusHeader::RetryAfter => {
-                    header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())
-                }
-            }))
-            .collect(),
-        });
-        MetaResponses { responses: responses.collect() }
-    }
-
-    fn register(registry: &mut Registry) {
-        Problem::register(registry);
-    }
-}
-
 /// The media type of problems.
-struct ProblemJson;
+pub(super) struct ProblemJson;
 
 impl ProblemJson {
-    const MEDIA_TYPE: &'static str = "application/problem+json";
+    pub(super) const MEDIA_TYPE: &'static str = "application/problem+json";
 }

@@ -51,7 +51,7 @@ pub(crate) use schema_type;
 /// Makes poem-openapi read and write a type that has a schema, [`serde::Serialize`] and [`std::str::FromStr`].
 macro_rules! openapi_type {
     ($type:ident) => {
-        crate::newtype::schema_type!($type);
+        crate::http::newtype::schema_type!($type);
 
         impl poem_openapi::types::ParseFromJSON for $type {
             fn parse_from_json(value: Option<serde_json::Value>) -> poem_openapi::types::ParseResult<Self> {
@@ -79,7 +79,7 @@ macro_rules! openapi_type {
 }
 pub(crate) use openapi_type;
 
-/// The schema that nothing fits, until [`to_3_1`](crate::upgrade::to_3_1) writes it as `false`: [`MetaSchema`] cannot.
+/// The schema that nothing fits, until [`upgrade`](poem_openapi_31::upgrade) writes it as `false`: [`MetaSchema`] cannot.
 pub(crate) fn never() -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(MetaSchema::new("never")))
 }

@@ -5,17 +5,17 @@ use std::sync::{Arc, LazyLock};
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
 use serde_json::{Map, Value, json};
 
-use crate::bulk::SelectedTask;
-use crate::condition::IfMatch;
-use crate::error::Error;
-use crate::examples::{Place, examples, problems};
-use crate::idempotency::{Created, IdempotencyKey};
-use crate::links;
-use crate::owner::Owner;
-use crate::router::TaskRouter;
+use crate::document::examples::{Place, examples, problems};
+use crate::document::links;
+use crate::http::error::Error;
+use crate::router::operations;
+use crate::schemas::bulk::SelectedTask;
+use crate::schemas::condition::IfMatch;
+use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::page::{PageRequest, TaskPage};
+use crate::schemas::task::{NewTask, Task, TaskId, TaskPatch, TaskUpdate};
+use crate::security::owner::Owner;
 use crate::service::TaskService;
-use crate::task::{NewTask, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskUpdate};
-use crate::upgrade::to_3_1;
 
 /// The document as JSON, as it stands in `openapi.json`.
 pub static JSON: LazyLock<String> = LazyLock::new(|| {
@@ -31,7 +31,7 @@ pub static YAML: LazyLock<String> = LazyLock::new(|| serde_saphyr::to_string(&do
 pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
     OpenApiService::new(api, "Tasks API", env!("CARGO_PKG_VERSION"))
         .summary("A multi-user task API")
-        .description(include_str!("introduction.md"))
+        .description(include_str!("../introduction.md"))
         .contact(ContactObject::new().name("The maintainers of tasks-api"))
         .license(LicenseObject::new("MIT").identifier("MIT"))
         .server("/")
@@ -39,8 +39,7 @@ pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
 
 /// The whole document.
 fn document() -> Value {
-    let spec = service(TaskRouter { service: Arc::<Nobody>::default(), requires_condition: false }).spec();
-    let mut document = to_3_1(serde_json::from_str(&spec).unwrap_or_default());
+    let mut document = poem_openapi_31::document(&service(operations(&Arc::<Nobody>::default(), false)));
     order_tags(&mut document);
     let operations = document
         .get_mut("paths")

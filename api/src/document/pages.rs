@@ -20,8 +20,8 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
 use serde_json::Value;
 
-use crate::error::{Error, ProblemCode};
-use crate::{openapi, reference};
+use crate::document::{openapi, reference};
+use crate::http::error::{Error, ProblemCode};
 
 /// The pages: routes without a place in the document.
 pub(crate) struct Pages {

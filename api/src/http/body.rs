@@ -18,10 +18,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
-use crate::error::{Error, Fault};
-use crate::json::JSON;
-use crate::newtype::never;
-use crate::task::READ_ONLY;
+use crate::http::error::{Error, Fault};
+use crate::http::json::JSON;
+use crate::http::newtype::never;
 
 /// The longest body that most operations read, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -33,6 +32,9 @@ pub(crate) trait RequestObject: Type + DeserializeOwned {
     fn absent() -> Option<Self> {
         None
     }
+
+    /// The members that the server alone sets: whoever sends one is told so.
+    const READ_ONLY: &'static [&'static str];
 
     /// The media types in which it may come.
     const MEDIA_TYPES: &'static [&'static str] = &[JSON];
@@ -54,7 +56,7 @@ pub(crate) struct List {
     name: &'static str,
     max: usize,
     close: fn(&mut Registry),
-    find_faults: fn(&[Value], &str, &mut Vec<Fault>),
+    find_faults: fn(&[Value], &str, &[&str], &mut Vec<Fault>),
 }
 
 impl List {
@@ -190,7 +192,7 @@ fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
     // What follows is only for a body that is refused, and may take its time: the whole of it must be JSON first.
     let tree: Value = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
     let mut faults = Vec::new();
-    find_faults::<T>(slice::from_ref(&tree), "", &mut faults);
+    find_faults::<T>(slice::from_ref(&tree), "", T::READ_ONLY, &mut faults);
     if let Some(list) = T::LIST
         && let Some(entries) = tree.get(list.name).and_then(Value::as_array)
     {
@@ -198,7 +200,7 @@ fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
         let (at, below) = (format!("/{}", list.name), format!("/{}/", list.name));
         faults.retain(|fault| !fault.pointer.as_deref().unwrap_or_default().starts_with(&below));
         let entries = entries.get(..list.max).unwrap_or(entries);
-        (list.find_faults)(entries, &at, &mut faults);
+        (list.find_faults)(entries, &at, T::READ_ONLY, &mut faults);
     }
     // Of a member that is sent twice the tree has the last value only.
     let text = first.inner().to_string();
@@ -223,7 +225,7 @@ fn check<T: RequestObject>(value: T) -> Result<T, Error> {
 
 /// Finds what is wrong with values that should be a `T` each: a list's entries, by their place below this pointer, or
 /// where it is empty the one that is the body.
-fn find_faults<T: Type + DeserializeOwned>(values: &[Value], list: &str, faults: &mut Vec<Fault>) {
+fn find_faults<T: Type + DeserializeOwned>(values: &[Value], list: &str, read_only: &[&str], faults: &mut Vec<Fault>) {
     let (known, required) = members_of::<T>();
     for (place, value) in values.iter().enumerate() {
         if faults.len() >= Error::MAX_FAULTS {
@@ -239,7 +241,7 @@ fn find_faults<T: Type + DeserializeOwned>(values: &[Value], list: &str, faults:
         }
         let unknown = members.keys().filter(|name| !known.contains(&name.as_str()));
         for name in unknown.take(Error::MAX_FAULTS) {
-            let detail = if READ_ONLY.contains(&name.as_str()) {
+            let detail = if read_only.contains(&name.as_str()) {
                 "is set by the server; leave it out".to_owned()
             } else {
                 format!("is unknown here; the members are {}", known.join(", "))

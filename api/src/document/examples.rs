@@ -5,17 +5,18 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::body::MAX_BYTES;
-use crate::bulk::{self, NewTasks, SelectedTask, TaskList, TaskSelection};
-use crate::condition::IfMatch;
-use crate::error::{Error, Fault, Location, TokenFault};
-use crate::health::{Health, HealthStatus};
-use crate::json::JSON;
-use crate::newtype::Nullable;
-use crate::task::{
-    Cursor, Limit, NewTask, PageMeta, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPage, TaskPatch, TaskUpdate,
-    Timestamp, Title, UserId,
+use crate::http::body::MAX_BYTES;
+use crate::http::error::{Error, Fault, Location, TokenFault};
+use crate::http::json::JSON;
+use crate::http::newtype::Nullable;
+use crate::schemas::bulk::{self, NewTasks, SelectedTask, TaskList, TaskSelection};
+use crate::schemas::condition::IfMatch;
+use crate::schemas::health::{Health, HealthStatus};
+use crate::schemas::page::{Cursor, Limit, PageMeta, TaskPage};
+use crate::schemas::task::{
+    NewTask, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title,
 };
+use crate::schemas::user::UserId;
 
 /// Where in an operation an example belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
