@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
 use crate::storage::engine::{self, Direct, Engine};
-use crate::storage::failure::Failure;
+use crate::storage::failure::{Failure, StorageError};
 use crate::storage::role::{self, Role, RoleError};
 use crate::storage::schema::{self, Direction, PrepareError};
 use crate::storage::settings::{DatabaseSettings, OpenError};
@@ -36,7 +36,7 @@ struct Inner {
     /// Whether the schema was seen to be current.
     is_current: AtomicBool,
     /// Lets one caller at a time look at the schema.
-    looking: Mutex<()>,
+    looking: Arc<Mutex<()>>,
     /// Whether the log has been told that the schema does not fit.
     is_told: AtomicBool,
 }
@@ -61,7 +61,7 @@ impl Database {
             place,
             migrate_on_start: settings.migrate_on_start,
             is_current: AtomicBool::new(false),
-            looking: Mutex::new(()),
+            looking: Arc::default(),
             is_told: AtomicBool::new(false),
         })))
     }
@@ -73,7 +73,7 @@ impl Database {
     /// [`PrepareError::Away`] need not stop the start: the first request looks again. The others should.
     pub async fn prepare(&self) -> Result<(), PrepareError> {
         let inner = &*self.0;
-        let _alone = inner.looking.lock().await;
+        let alone = Arc::clone(&inner.looking).lock_owned().await;
         if inner.is_current.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -81,10 +81,21 @@ impl Database {
         // in memory alive between the migration's connection and the next.
         let mut history = self.migrate_status().await?;
         if inner.migrate_on_start && !history.pending.is_empty() {
-            for name in self.migrate_up().await? {
-                info!(migration = name, "the schema was brought up to date");
-            }
-            history = self.migrate_status().await?;
+            // A change takes its time. Whoever waits for it may leave, and it goes on, with others waiting behind it.
+            let database = self.clone();
+            let change = tokio::spawn(async move {
+                let done = database.migrate_up().await?;
+                for name in done {
+                    info!(migration = name, "the schema was brought up to date");
+                }
+                let history = database.migrate_status().await?;
+                Ok::<_, PrepareError>((history, alone))
+            });
+            let broken =
+                |_| Err(PrepareError::Failed(StorageError("the change of the schema was broken off".to_owned())));
+            let (now, alone) = change.await.unwrap_or_else(broken)?;
+            history = now;
+            drop(alone);
         }
         if !history.pending.is_empty() {
             return Err(PrepareError::Behind(history.pending));

@@ -205,7 +205,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::storage::postgres::{OUTCOME, PATIENCE, SLOW, STATEMENT};
+    use crate::storage::postgres::{PATIENCE, SLOW, STATEMENT};
+    use crate::storage::session::OUTCOME;
 
     #[test]
     fn the_servers_own_limits_come_first() {

@@ -82,7 +82,7 @@ impl Tasks {
         };
         let mut named = versions.as_ref().map(|versions| versions.first().copied().unwrap_or_default());
         // Versions only rise: who comes here again was overtaken by a write of somebody else.
-        loop {
+        for _ in 0..ROUNDS {
             if let Some(written) = write(named).await? {
                 return Ok(written);
             }
@@ -98,8 +98,13 @@ impl Tasks {
                 named = Some(version);
             }
         }
+        let cause = "a task changed each time before it was written, or what is read is not what is written";
+        Err(Error::Unavailable(cause.into()))
     }
 }
+
+/// How often a write begins again. Two that undo each other meet half of the time.
+const ROUNDS: usize = 20;
 
 /// The one clock: times and ids are made here, and never by the database.
 pub struct Clock {
