@@ -55,7 +55,7 @@ fn api<S: TaskService, A: Authenticate>(
     authenticator: Arc<A>,
     options: Options,
 ) -> (Guarded<Operations<S>, A>, Pages) {
-    let api = operations(&service, options.requires_condition);
+    let api = operations(service, options.requires_condition);
     (Guarded { api, authenticator }, Pages::new(options.advice))
 }
 

@@ -20,11 +20,10 @@ use crate::service::TaskService;
 pub(crate) type Operations<S> = (TaskRouter<S>, BulkRouter<S>, HealthRouter<S>);
 
 /// All operations over this service. `requires_condition`: whether a write must say on which version it depends.
-pub(crate) fn operations<S: TaskService>(service: &Arc<S>, requires_condition: bool) -> Operations<S> {
-    let service = || Arc::clone(service);
+pub(crate) fn operations<S: TaskService>(service: Arc<S>, requires_condition: bool) -> Operations<S> {
     (
-        TaskRouter { service: service(), requires_condition },
-        BulkRouter { service: service(), requires_condition },
-        HealthRouter { service: service() },
+        TaskRouter { service: Arc::clone(&service), requires_condition },
+        BulkRouter { service: Arc::clone(&service), requires_condition },
+        HealthRouter { service },
     )
 }

@@ -141,6 +141,7 @@ impl Readers {
 }
 
 /// The documents, each under the name of its service.
+#[must_use]
 pub fn documents() -> [(&'static str, Value); 3] {
     [
         ("robots", poem_openapi_31::document(&OpenApiService::new(Robots, "Robots", "1.0").server("http://localhost"))),

@@ -39,7 +39,7 @@ pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
 
 /// The whole document.
 fn document() -> Value {
-    let mut document = poem_openapi_31::document(&service(operations(&Arc::<Nobody>::default(), false)));
+    let mut document = poem_openapi_31::document(&service(operations(Arc::<Nobody>::default(), false)));
     order_tags(&mut document);
     let operations = document
         .get_mut("paths")
