@@ -1,29 +1,22 @@
 //! The server behind the contract of [`tasks_api`].
 //!
-//! A request comes in at [`http`], is routed and authorized by the contract, and goes on one way: [`service`] →
-//! [`repository`] → [`model`]. `main.rs` reads the settings ([`config`]) and calls this crate; `README.md` beside it
-//! tells the architecture and its reasons.
+//! A request comes in at the [`edge`], is routed and authorized by the contract, which asks [`identity`] who calls, and goes
+//! on one way: [`tasks`] → [`storage`]. `main.rs` reads the settings ([`config`]) and calls this crate; `README.md` beside
+//! it tells the architecture and its reasons.
 
 #[cfg(test)]
 #[expect(dead_code, reason = "the tests over HTTP need more of it")]
 #[path = "../tests/support/cluster.rs"]
 mod cluster;
 pub mod config;
-pub mod http;
-mod key;
-pub mod key_set;
-pub mod log;
-pub mod model;
+pub mod edge;
+pub mod identity;
 #[cfg(test)]
 #[expect(dead_code, reason = "the tests among faults need more of it")]
 #[path = "../tests/support/pgbouncer.rs"]
 mod pgbouncer;
-pub mod repository;
-pub mod secret;
-pub mod service;
-mod statements;
 pub mod storage;
-pub mod token;
+pub mod tasks;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,13 +28,15 @@ use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
-use crate::http::Edge;
-use crate::repository::Repository;
-use crate::secret::{DevelopmentKeyError, development_key};
-use crate::service::{Clock, Tasks};
-use crate::storage::database::{Database, OpenError, PrepareError};
+use crate::edge::request::Edge;
+use crate::identity::secret::{DevelopmentKeyError, development_key};
+use crate::identity::token::Verifier;
+use crate::storage::database::Database;
 use crate::storage::failure::StorageError;
-use crate::token::Verifier;
+use crate::storage::schema::PrepareError;
+use crate::storage::settings::OpenError;
+use crate::tasks::repository::Repository;
+use crate::tasks::service::{Clock, Tasks};
 
 /// How long a start waits for the database.
 const PREPARE: Duration = Duration::from_secs(5);

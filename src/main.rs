@@ -8,14 +8,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tasks_api::UserId;
+use tasks_server::Server;
 use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Keys, Migration, Settings};
-use tasks_server::repository::Repository;
-use tasks_server::secret::{MintError, Secret, development_key, mint};
-use tasks_server::service::expiry;
+use tasks_server::edge::log;
+use tasks_server::identity::claims::Expected;
+use tasks_server::identity::secret::{MintError, Secret, development_key, mint};
 use tasks_server::storage::backup::backup;
-use tasks_server::storage::database::{Database, DatabaseSettings};
-use tasks_server::token::Expected;
-use tasks_server::{Server, log};
+use tasks_server::storage::database::Database;
+use tasks_server::storage::settings::DatabaseSettings;
+use tasks_server::tasks::repository::Repository;
+use tasks_server::tasks::service::expiry;
 use tokio::net::TcpListener;
 
 /// Costs less CPU a request than the system's allocator.

@@ -5,27 +5,12 @@
 //! This crate is that contract: it compiles, and prints its document, with no server, database or secret.
 //! [`routes`] serves it over a [`TaskService`] and an [`Authenticate`]; `README.md` has the rules of the contract.
 
-mod body;
-mod bulk;
-mod condition;
-mod docs;
-mod error;
-mod examples;
-mod field;
-mod guard;
-mod header;
-mod health;
-mod idempotency;
-mod json;
-mod links;
-mod newtype;
-pub mod openapi;
-mod owner;
-mod reference;
+mod document;
+mod http;
 mod router;
+mod schemas;
+mod security;
 mod service;
-mod task;
-mod upgrade;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,21 +18,22 @@ use std::sync::Arc;
 use poem::endpoint::BoxEndpoint;
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
 
-pub use crate::bulk::SelectedTask;
-pub use crate::condition::IfMatch;
-pub use crate::error::{Cause, Error, Fault, Location, Problem, ProblemCode, TokenFault};
-pub use crate::idempotency::{Created, IdempotencyKey};
-pub use crate::newtype::{Invalid, Nullable};
-pub use crate::owner::{Authenticate, Caller, Owner};
+pub use crate::document::openapi;
+pub use crate::http::error::{Cause, Error, Fault, Location, Problem, ProblemCode, TokenFault};
+pub use crate::http::newtype::{Invalid, Nullable};
+pub use crate::schemas::bulk::SelectedTask;
+pub use crate::schemas::condition::IfMatch;
+pub use crate::schemas::idempotency::{Created, IdempotencyKey};
+pub use crate::schemas::page::{Cursor, Limit, PageMeta, PageRequest, TaskPage};
+pub use crate::schemas::task::{NewTask, Task, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title};
+pub use crate::schemas::user::UserId;
+pub use crate::security::guard::Route;
+pub use crate::security::owner::{Authenticate, Caller, Owner};
 pub use crate::service::TaskService;
-pub use crate::task::{
-    Cursor, Limit, NewTask, PageMeta, PageRequest, Task, TaskEnvelope, TaskId, TaskPage, TaskPatch, TaskUpdate,
-    Timestamp, Title, UserId,
-};
 
-use crate::docs::Pages;
-use crate::guard::{Guarded, RouteInfo};
-use crate::router::TaskRouter;
+use crate::document::pages::Pages;
+use crate::router::{Operations, operations};
+use crate::security::guard::{self, Guarded, RouteInfo};
 
 /// Everything that the contract serves: the operations and, outside the document, the pages about them.
 /// Whatever is refused comes out as an [`Error`], which [`Error::into_response`] turns into a problem once the request's
@@ -59,7 +45,7 @@ pub fn routes<S: TaskService, A: Authenticate>(
 ) -> impl Endpoint<Output = Response> {
     Routes {
         inner: openapi::service(api(service, authenticator, options)).into_endpoint(),
-        operations: guard::routes::<TaskRouter<S>>(),
+        operations: guard::routes::<Operations<S>>(),
     }
 }
 
@@ -68,9 +54,9 @@ fn api<S: TaskService, A: Authenticate>(
     service: Arc<S>,
     authenticator: Arc<A>,
     options: Options,
-) -> (Guarded<TaskRouter<S>, A>, Pages) {
-    let router = TaskRouter { service, requires_condition: options.requires_condition };
-    (Guarded { api: router, authenticator }, Pages::new(options.advice))
+) -> (Guarded<Operations<S>, A>, Pages) {
+    let api = operations(service, options.requires_condition);
+    (Guarded { api, authenticator }, Pages::new(options.advice))
 }
 
 /// How the contract is served.
@@ -81,10 +67,6 @@ pub struct Options {
     /// Whether a write of a task must say on which version it depends: without `If-Match` it is 428.
     pub requires_condition: bool,
 }
-
-/// The path that a request matched, with its parameters by name: `/api/{user_id}/tasks`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route(pub Arc<str>);
 
 /// All routes; says in our words what the framework refuses.
 struct Routes {
@@ -143,8 +125,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::guard::route_of;
-    use crate::openapi::Nobody;
+    use crate::document::openapi::Nobody;
+    use crate::security::guard::route_of;
 
     impl Authenticate for Nobody {
         fn authenticate<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<UserId, Error>> {

@@ -2,12 +2,13 @@
 
 use std::future::Future;
 
-use crate::bulk::SelectedTask;
-use crate::condition::IfMatch;
-use crate::error::Error;
-use crate::idempotency::{Created, IdempotencyKey};
-use crate::owner::Owner;
-use crate::task::{NewTask, PageRequest, Task, TaskId, TaskPage, TaskPatch, TaskUpdate};
+use crate::http::error::Error;
+use crate::schemas::bulk::SelectedTask;
+use crate::schemas::condition::IfMatch;
+use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::page::{PageRequest, TaskPage};
+use crate::schemas::task::{NewTask, Task, TaskId, TaskPatch, TaskUpdate};
+use crate::security::owner::Owner;
 
 /// What the server must be able to do with one owner's tasks.
 ///

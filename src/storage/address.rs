@@ -11,7 +11,7 @@ use std::str::Chars;
 use percent_encoding::percent_decode_str;
 use tracing::warn;
 
-use crate::storage::database::{DatabaseTls, OpenError};
+use crate::storage::settings::{DatabaseTls, OpenError};
 
 /// The port where none is named.
 const PORT: u16 = 5432;

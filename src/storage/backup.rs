@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::Builder;
 
-use crate::storage::database::{DatabaseSettings, OpenError, Scheme, kind, sqlite_address, sqlite_is_in_memory};
 use crate::storage::failure::{Failure, StorageError};
+use crate::storage::settings::{DatabaseSettings, OpenError, Scheme, is_in_memory, kind};
+use crate::storage::sqlite::address;
 
 /// Why there is no copy. Nothing was written over, and nothing is left of it.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +49,8 @@ pub enum BackupError {
 /// As [`BackupError`] says.
 pub async fn backup(settings: &DatabaseSettings, file: &Path) -> Result<(), BackupError> {
     let Scheme::Sqlite = kind("DATABASE_URL", &settings.url)? else { return Err(BackupError::Postgres) };
-    let options = sqlite_address("DATABASE_URL", &settings.url)?.create_if_missing(false).read_only(true);
-    if sqlite_is_in_memory(&settings.url) {
+    let options = address("DATABASE_URL", &settings.url)?.create_if_missing(false).read_only(true);
+    if is_in_memory(&settings.url) {
         return Err(BackupError::Memory);
     }
     let source = options.get_filename();

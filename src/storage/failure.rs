@@ -101,7 +101,7 @@ impl Failure {
     /// Whether the database takes no more connections for now: its limit, the role's, the database's, Neon's.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Said(said) if said.code == "53300"
-            || said.message.contains("too many connections")
+            || said.message.to_ascii_lowercase().contains("too many connections")
             || said.message.contains("no more connections allowed"))
     }
 

@@ -14,8 +14,8 @@ use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap, RandomState};
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::storage::failure::{Failure, Remedy};
 use crate::storage::reader::{DOUBTFUL, Reader};
-use crate::storage::session::{Session, Target};
+use crate::storage::session::{CANCEL, OUTCOME, Session, Target};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
@@ -42,10 +42,6 @@ pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
 const LEAST: Duration = Duration::from_millis(300);
 /// The same for what reads much.
 pub(crate) const SLOW: Duration = Duration::from_secs(10);
-/// How long the outcome of a statement that was cancelled is waited for.
-pub(crate) const OUTCOME: Duration = Duration::from_millis(700);
-/// How long the request to cancel a statement may keep its own request waiting.
-const CANCEL: Duration = Duration::from_millis(500);
 /// How long it is tried when nobody waits for it any more: the database may be far.
 const LONG_CANCEL: Duration = Duration::from_secs(10);
 /// How long a session that may be gone is waited for.
@@ -56,6 +52,8 @@ const NEWS: Duration = Duration::from_millis(800);
 const STALLED: Duration = Duration::from_millis(20);
 /// So many statements under way make another reader worth it.
 const BUSY: usize = 4;
+/// A session that is younger leads to where the database's name leads now.
+const FAILOVER: Duration = Duration::from_secs(1);
 /// In whose name reads run that had no answer on a shared session. No user has this id.
 const SILENT: &str = "\0";
 /// How often something is tried.
@@ -93,6 +91,8 @@ struct Inner {
     scout: Semaphore,
     stopped: Notify,
     has_stopped: AtomicBool,
+    /// How many statements are being cancelled behind their answers.
+    cancelling: AtomicUsize,
     start: Instant,
     /// When something was last read, in milliseconds from the start.
     last_read: AtomicU64,
@@ -113,6 +113,8 @@ struct State {
     /// What is to be closed once the lock is let go: its end is counted under it.
     closing: Vec<Live>,
     readers: Vec<(u64, Arc<Reader>)>,
+    /// Those that get no more statements, while they still have some.
+    retired: Vec<Weak<Reader>>,
     is_growing: bool,
     reads: VecDeque<Wanting>,
     writes: VecDeque<Wanting>,
@@ -170,6 +172,22 @@ struct Lease {
     is_sound: bool,
 }
 
+/// One of the cancels that go on behind an answer.
+struct Cancelling(Arc<Inner>);
+
+impl Cancelling {
+    fn begin(inner: &Arc<Inner>) -> Self {
+        inner.cancelling.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(inner))
+    }
+}
+
+impl Drop for Cancelling {
+    fn drop(&mut self) {
+        self.0.cancelling.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(live) = self.live.take() else { return };
@@ -184,9 +202,11 @@ impl Drop for Lease {
         drop(state);
         // Who gave it up does not want it to happen any more.
         if !is_at_rest && let Ok(runtime) = Handle::try_current() {
+            let cancelling = Cancelling::begin(&self.pool.0);
             runtime.spawn(async move {
                 let Live { session, _count: count, .. } = live;
                 give_up(session, count).await;
+                drop(cancelling);
             });
         }
     }
@@ -205,6 +225,7 @@ impl Pool {
             resting: Vec::new(),
             closing: Vec::new(),
             readers: Vec::new(),
+            retired: Vec::new(),
             is_growing: false,
             reads: VecDeque::new(),
             writes: VecDeque::new(),
@@ -229,6 +250,7 @@ impl Pool {
             scout: Semaphore::new(1),
             stopped: Notify::new(),
             has_stopped: AtomicBool::new(false),
+            cancelling: AtomicUsize::new(0),
             start: now,
             last_read: AtomicU64::new(0),
         }))
@@ -251,6 +273,9 @@ impl Pool {
         let mut tries = 0;
         let result = loop {
             tries += 1;
+            if inner.has_stopped.load(Ordering::Relaxed) {
+                break Err(Failure::Stopping);
+            }
             let (generation, reader) = match self.reader(begun).await {
                 Ok(found) => found,
                 Err(failure) => break Err(failure),
@@ -400,7 +425,8 @@ impl Pool {
         for wanting in std::mem::take(&mut state.reads).into_iter().chain(std::mem::take(&mut state.writes)) {
             let _ = wanting.send(Err(Failure::Stopping));
         }
-        for (_, reader) in &state.readers {
+        let retired: Vec<_> = state.retired.drain(..).filter_map(|reader| reader.upgrade()).collect();
+        for reader in state.readers.iter().map(|(_, reader)| reader).chain(&retired) {
             if reader.waiting() > 0 {
                 reader.end();
             }
@@ -424,6 +450,11 @@ impl Pool {
         };
         let ends = resting.into_iter().map(|live| live.session.close());
         let _ = timeout(grace, futures_util::future::join_all(ends)).await;
+        // What was refused must not happen when nobody is left to cancel it.
+        let begun = Instant::now();
+        while begun.elapsed() < grace && self.0.cancelling.load(Ordering::Relaxed) > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// The right to one of a user's sessions. The time begins anew where it was spent on opening one.
@@ -440,11 +471,14 @@ impl Pool {
         );
         // Made first, so that it clears up behind whoever gives up waiting.
         let mut share = Share { pool: self.clone(), user, permit: None };
-        let now = Arc::clone(&semaphore).try_acquire_owned();
+        // A share is one of what the database allows, which may be less than the pool would like.
+        let most = (inner.ceiling(&inner.state()) / 4).max(1);
+        let weight = u32::try_from(inner.share.div_ceil(most)).unwrap_or(u32::MAX);
+        let now = Arc::clone(&semaphore).try_acquire_many_owned(weight);
         share.permit = if let Ok(permit) = now {
             Some(permit)
         } else {
-            let mut acquire = std::pin::pin!(semaphore.acquire_owned());
+            let mut acquire = std::pin::pin!(semaphore.acquire_many_owned(weight));
             let mut acquired = timeout(patience(*begun), &mut acquire).await;
             if acquired.is_err() && inner.state().is_without() {
                 // Those before wait for a session to be opened.
@@ -476,7 +510,7 @@ impl Pool {
         let inner = &self.0;
         let mut state = inner.state();
         let generation = state.generation;
-        state.readers.retain(|(of, reader)| *of == generation && !reader.has_ended());
+        state.retire(|(of, reader)| *of == generation && !reader.has_ended());
         let gets_on = |reader: &Reader| reader.waiting() == 0 || reader.still() < STALLED;
         let least = |(_, reader): &&(u64, Arc<Reader>)| reader.waiting();
         let best = state.readers.iter().filter(|(_, reader)| gets_on(reader)).min_by_key(least).cloned();
@@ -506,7 +540,12 @@ impl Pool {
         let Live { session, generation, _count: count } = live;
         let (reader, work) = Reader::new(session);
         let reader = Arc::new(reader);
-        self.0.state().readers.push((generation, Arc::clone(&reader)));
+        let inner = Arc::clone(&self.0);
+        let mut state = inner.state();
+        state.readers.push((generation, Arc::clone(&reader)));
+        // Who wants it for a write could not take it on its way here.
+        inner.serve(&mut state);
+        drop(state);
         let inner = Arc::clone(&self.0);
         tokio::spawn(async move {
             let (session, outcome) = work.await;
@@ -520,6 +559,7 @@ impl Pool {
                         inner.forget(generation);
                     }
                     // All that was under way was given up.
+                    let _cancelling = Cancelling::begin(&inner);
                     give_up(session, count).await;
                 }
                 Ok(()) => drop(count),
@@ -654,8 +694,11 @@ impl Lease {
     fn doubt(&self, failure: &Failure) {
         let is_loss = match failure {
             Failure::Lost(_) | Failure::Silent => true,
-            // After a failover, the name leads to another server.
-            Failure::Said(said) => said.is_fatal || said.code == "25006",
+            Failure::Said(said) if said.code == "25006" => {
+                // After a failover, the name leads to another server: once, and not with each write that comes meanwhile.
+                self.live.as_ref().is_some_and(|live| live.session.born.elapsed() > FAILOVER)
+            }
+            Failure::Said(said) => said.is_fatal,
             _ => false,
         };
         if is_loss && let Some(live) = &self.live {
@@ -679,7 +722,7 @@ mod tests {
     use crate::cluster::{Cluster, Place, programs};
     use crate::pgbouncer::{PgBouncer, UNAWARE};
     use crate::storage::address::Address;
-    use crate::storage::database::DatabaseTls;
+    use crate::storage::settings::DatabaseTls;
     use crate::storage::statement::Kind;
 
     fn pool(url: &str) -> Pool {

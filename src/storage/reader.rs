@@ -71,6 +71,7 @@ impl Reader {
             deadline: start,
             timer: Box::pin(sleep_until(start)),
             is_armed: false,
+            is_full: false,
             load: Arc::clone(&load),
             start,
         };
@@ -138,6 +139,8 @@ pub(crate) struct Work {
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
     /// Whether the timer goes off before the deadline is over.
+    /// Whether more would have been taken to be sent.
+    is_full: bool,
     is_armed: bool,
     load: Arc<Load>,
     start: Instant,
@@ -183,6 +186,10 @@ impl Work {
             if let Poll::Ready(Err(failure)) = session.poll_send(context, &mut self.out) {
                 return Poll::Ready(Err(failure));
             }
+            if self.is_full && self.out.is_empty() {
+                // What came meanwhile; else the session says when there is place for it.
+                context.waker().wake_by_ref();
+            }
             if !can_come && self.sent.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -201,6 +208,7 @@ impl Work {
 
     /// Takes what came, as far as there is place; whether more can come.
     fn take(&mut self, session: &mut Session, context: &mut Context<'_>) -> Result<bool, Failure> {
+        self.is_full = false;
         while self.out.len() < PIECE {
             match self.jobs.poll_recv(context) {
                 Poll::Ready(Some(job)) if job.answer.is_closed() => {
@@ -212,7 +220,7 @@ impl Work {
             }
         }
         // It is written first; what comes meanwhile waits.
-        context.waker().wake_by_ref();
+        self.is_full = true;
         Ok(true)
     }
 

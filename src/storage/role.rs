@@ -5,8 +5,8 @@
 
 use tasks_migration::{HISTORY, Place, TABLES, quoted};
 
-use crate::storage::database::PrepareError;
 use crate::storage::failure::{Failure, StorageError};
+use crate::storage::schema::PrepareError;
 use crate::storage::session::Session;
 use crate::storage::statement::{Kind, Reply, Statement, Value};
 
@@ -205,7 +205,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::storage::postgres::{OUTCOME, PATIENCE, SLOW, STATEMENT};
+    use crate::storage::postgres::{PATIENCE, SLOW, STATEMENT};
+    use crate::storage::session::OUTCOME;
 
     #[test]
     fn the_servers_own_limits_come_first() {

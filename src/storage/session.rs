@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::storage::address::{Address, Host, SslMode};
 use crate::storage::failure::{Failure, Said};
+use crate::storage::settings::TlsError;
 use crate::storage::statement::{Reply, Statement};
 use crate::storage::tls;
 
@@ -34,6 +35,10 @@ use crate::storage::tls;
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// How long an address that accepted may stay silent before the next one is tried beside it.
 const NEXT_SERVER: Duration = Duration::from_secs(1);
+/// How long the request to cancel a statement may keep its own request waiting.
+pub(crate) const CANCEL: Duration = Duration::from_millis(500);
+/// How long the outcome of a statement that was cancelled is waited for.
+pub(crate) const OUTCOME: Duration = Duration::from_millis(700);
 /// The longest answer, in bytes: ten times the largest page.
 const LONGEST: usize = 8 << 20;
 
@@ -131,7 +136,7 @@ impl Target {
     ///
     /// # Errors
     /// A text that names the parameter.
-    pub(crate) fn new(address: Address) -> Result<Self, tls::TlsError> {
+    pub(crate) fn new(address: Address) -> Result<Self, TlsError> {
         let tls = match address.mode {
             SslMode::Disable => None,
             mode => Some(tls::client_config(mode, &address.certificates)?),
@@ -471,7 +476,10 @@ impl Session {
                 return Err(malformed());
             }
             match Message::parse(&mut self.inbox.buffer).map_err(|_| malformed())? {
-                Some(Message::ErrorResponse(body)) => return Err(Failure::Said(said_of(&body)?)),
+                // Whatever severity it names, as poolers and proxies of their own name one: nothing comes after it.
+                Some(Message::ErrorResponse(body)) => {
+                    return Err(Failure::Said(Said { is_fatal: true, ..said_of(&body)? }));
+                }
                 Some(Message::NoticeResponse(_)) => {}
                 Some(message) => return Ok(message),
                 None if self.inbox.buffer.len() > 1 << 16 => return Err(malformed()),

@@ -6,22 +6,29 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::storage::failure::{Failure, Remedy};
+use crate::storage::settings::{OpenError, is_in_memory};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
 /// How long a connection that others use is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many statements a connection of SQLite keeps prepared: all that there are.
+const PREPARED: usize = 64;
+/// How long SQLite waits for the lock of another process.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// At most so many connections, opened when they are needed.
 pub(crate) struct Pool {
@@ -104,7 +111,7 @@ impl Pool {
         let result = async {
             let mut lease = self.lend(!statement.reads()).await?;
             let link = lease.link.as_mut().ok_or(Failure::Stopping)?;
-            let result = run(link, statement, values).await;
+            let result = statement.run(link, values).await;
             if let Err(Failure::Sqlite(error)) = &result
                 && matches!(**error, sqlx::Error::WorkerCrashed)
             {
@@ -247,20 +254,6 @@ fn identity(path: &Path) -> Identity {
     path.exists().then_some((0, 0))
 }
 
-/// Runs a statement on a connection.
-pub(crate) async fn run(
-    link: &mut SqliteConnection,
-    statement: &Statement,
-    values: &[Value<'_>],
-) -> Result<Reply, Failure> {
-    let query = statement.query(values);
-    Ok(if statement.has_rows() {
-        Reply::Sqlite(query.fetch_all(link).await?, 0)
-    } else {
-        Reply::Sqlite(Vec::new(), query.execute(link).await?.rows_affected())
-    })
-}
-
 async fn permit(of: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
     if let Ok(permit) = of.try_acquire() {
         return Ok(permit);
@@ -270,6 +263,52 @@ async fn permit(of: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
         Ok(Err(_)) => Err(Failure::Stopping),
         Err(_) => Err(Failure::Busy),
     }
+}
+
+/// How a file is opened, to whatever end.
+pub(crate) fn address(setting: &'static str, url: &str) -> Result<SqliteConnectOptions, OpenError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address(setting))?;
+    Ok(options.busy_timeout(BUSY).disable_statement_logging())
+}
+
+/// How a server opens the file.
+pub(crate) fn options(setting: &'static str, url: &str) -> Result<SqliteConnectOptions, OpenError> {
+    let mut options = address(setting, url)?;
+    if !url.contains("mode=") {
+        options = options.create_if_missing(true);
+    }
+    Ok(options
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit that was answered survives a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .statement_cache_capacity(PREPARED))
+}
+
+/// The file of the database, whose directory is made on the way; `None` for a database in memory.
+pub(crate) fn file(url: &str, options: &SqliteConnectOptions) -> Result<Option<PathBuf>, OpenError> {
+    if is_in_memory(url) {
+        return Ok(None);
+    }
+    let file = options.get_filename();
+    if let Some(directory) = file.parent() {
+        let mut builder = std::fs::DirBuilder::new();
+        // A new directory is its owner's alone: other accounts of the machine have no business with the tasks.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(directory).map_err(OpenError::Directory)?;
+    }
+    Ok(Some(file.to_owned()))
+}
+
+/// How many connections are of use: one that writes, as SQLite lets in no second writer, and readers, which the
+/// write-ahead log lets work beside it, as many as there are processors. A database in memory is its one connection.
+pub(crate) fn connections(file: Option<&Path>) -> u32 {
+    if file.is_none() {
+        return 1;
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(processors).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 impl fmt::Debug for Pool {

@@ -10,8 +10,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use postgres_protocol::message::frontend::{self, BindError};
 use postgres_protocol::{IsNull, Oid, types};
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::storage::failure::Failure;
@@ -106,6 +106,16 @@ impl Statement {
     #[cfg(test)]
     pub(crate) fn renamed(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
+    }
+
+    /// Runs it on a connection with SQLite.
+    pub(crate) async fn run(&self, link: &mut SqliteConnection, values: &[Value<'_>]) -> Result<Reply, Failure> {
+        let query = self.query(values);
+        Ok(if self.has_rows() {
+            Reply::Sqlite(query.fetch_all(link).await?, 0)
+        } else {
+            Reply::Sqlite(Vec::new(), query.execute(link).await?.rows_affected())
+        })
     }
 
     #[cfg(test)]

@@ -13,32 +13,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedSt
 use tracing::warn;
 
 use crate::storage::address::{Certificates, Host, Pem, Root, SslMode};
-
-/// Why no TLS connection can be begun. Names the parameter of the address, and never its value.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The file is missing or cannot be read.
-    #[error("the file that {0} names in the database's address cannot be read: {1}")]
-    File(&'static str, io::ErrorKind),
-    /// The file or the text is something else.
-    #[error("{0} in the database's address names no {1} in PEM format that can be used")]
-    Content(&'static str, &'static str),
-    /// The client's certificate without its key, or the other way round.
-    #[error("sslcert and sslkey in the database's address belong together: {0} is missing")]
-    Pair(&'static str),
-    /// The client's key is not that of its certificate, or of an unknown kind.
-    #[error("sslkey in the database's address is not the key of the certificate in sslcert, or of an unknown kind")]
-    Key,
-    /// `sslrootcert=system` on a system without certificates.
-    #[error("sslrootcert=system, but this system has no certificates; SSL_CERT_FILE names a file of them")]
-    NoSystemRoots,
-    /// A socket, or a host whose name cannot stand in a certificate.
-    #[error("the host in the database's address has no name that a certificate could be for")]
-    Name,
-    /// The cryptography cannot be used.
-    #[error("TLS cannot be used: {0}")]
-    Setup(#[source] rustls::Error),
-}
+use crate::storage::settings::TlsError;
 
 /// What to accept and to show in this mode. Reads files, so it is made once and shared.
 ///

@@ -9,16 +9,12 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::storage::failure::Failure;
-use crate::storage::session::Session;
-use crate::storage::sqlite;
+use crate::storage::session::{CANCEL, OUTCOME, Session};
 use crate::storage::statement::{Reply, Statement, Value};
 
 /// Sent with the first statement. The time for which a transaction waits for another to let go of a row is its own, as a
 /// pooler may hand the session to others. PostgreSQL counts it for each lock, and a row that many want is two.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '2s'";
-
-/// How long the request to cancel a statement may keep its own request waiting.
-const CANCEL: Duration = Duration::from_millis(500);
 
 /// A transaction that is open.
 pub(crate) struct Transaction<'c> {
@@ -124,11 +120,18 @@ impl Transaction<'_> {
                 if let Ok(done) = timeout(*limit, session.run_within(begin, statement, &bound)).await {
                     done
                 } else {
-                    Box::pin(session.cancel().send(CANCEL)).await;
-                    Err(Failure::Silent)
+                    Box::pin(async {
+                        session.cancel().send(CANCEL).await;
+                        // One that stands still is told from one that waits, so that it is not doubted with all others.
+                        match timeout(OUTCOME, session.outcome()).await {
+                            Ok(Err(failure)) => Err(failure),
+                            _ => Err(Failure::Silent),
+                        }
+                    })
+                    .await
                 }
             }
-            Open::Sqlite(open) => sqlite::run(open, statement, values).await,
+            Open::Sqlite(open) => statement.run(open, values).await,
         };
         result.inspect_err(|failure| {
             let _ = self.said.set(failure.clone());

@@ -24,9 +24,10 @@ use criterion::Criterion;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tasks_api::Authenticate;
-use tasks_server::key_set::Pace;
-use tasks_server::secret::Secret;
-use tasks_server::token::{Expected, Verifier};
+use tasks_server::identity::claims::Expected;
+use tasks_server::identity::key_set::Pace;
+use tasks_server::identity::secret::Secret;
+use tasks_server::identity::token::Verifier;
 
 /// The server's own.
 #[global_allocator]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tasks_server::Server;
 use tasks_server::config::{Command, Settings, parse};
-use tasks_server::secret::{Secret, mint};
+use tasks_server::identity::secret::{Secret, mint};
 use tokio::net::TcpListener;
 
 use crate::cluster::{Cluster, Place, programs};

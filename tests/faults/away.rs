@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::load::{Sample, Tally, User, paced};
 use crate::parts::{Base, millis, scaled, seconds, turn};
 use crate::relay::Relay;
-use crate::server::Server;
+use crate::server::{Server, run};
 
 /// How long a request waits for a database that starts up: what the documents say.
 const DEADLINE: Duration = seconds(10);
@@ -281,4 +283,74 @@ async fn requests_that_hang_are_answered_before_the_end() {
     assert!(status.success() && took < seconds(5), "{status} after {took:?}");
     assert_eq!(tally.failures(), 10, "{tally}");
     tally.assert_honest(&[]);
+}
+
+/// A port that refuses each log-in, as proxies before a database do, in words of their own and as an error that is not fatal.
+async fn refusing(code: &'static str, text: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let Ok((mut client, _)) = listener.accept().await else { return };
+            tokio::spawn(async move {
+                let mut startup = [0; 512];
+                let _ = client.read(&mut startup).await;
+                let fields = format!("SERROR\0C{code}\0M{text}\0\0");
+                let mut answer = vec![b'E'];
+                answer.extend(u32::try_from(fields.len() + 4).unwrap().to_be_bytes());
+                answer.extend(fields.as_bytes());
+                let _ = client.write_all(&answer).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_in_that_is_refused_is_an_outage_whatever_it_calls_itself() {
+    let _turn = turn().await;
+    for (code, text) in [
+        ("XX000", "Failed to acquire permit to connect to the database. Too many database connection attempts."),
+        ("XX000", "Internal error"),
+        ("XX000", "Too many connections attempts"),
+        ("28P01", "password authentication failed for user 'tasks'"),
+        ("3D000", "no such database: tasks"),
+        ("08P01", "no such user"),
+    ] {
+        let port = refusing(code, text).await;
+        let server = Server::on(&format!("postgresql://tasks@127.0.0.1:{port}/tasks?sslmode=disable")).await;
+        let tally = Tally::default();
+        let alice = server.user("alice", &tally);
+        alice.list("").await;
+        alice.create("x").await;
+        println!("{text}: {tally}");
+        assert_eq!(tally.failures(), 2, "{text}: {tally}");
+        tally.assert_honest(&[]);
+        assert_eq!(server.probe("/readyz").await, 503, "{text}");
+    }
+}
+
+/// An index takes longer to build than a start or a request may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_schema_outlasts_whoever_waits_for_it() {
+    let _turn = turn().await;
+    let Some(base) = Base::new().await else { return };
+    let (look, other) = (base.look().await, base.look().await);
+    let (is_well, said) = run(&["migrate", "down"], &[("DATABASE_URL", &base.url())]);
+    assert!(is_well, "{said}");
+    // The index waits for whoever has looked at the table before.
+    other.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tasks").await;
+    let variables = [("MIGRATE_ON_START", "true"), ("REQUEST_TIMEOUT_SECONDS", "1"), ("DATABASE_URL", &base.url())];
+    let server = Server::with(&variables).await;
+    let tally = Tally::default();
+    let alice = server.user("alice", &tally);
+    assert_eq!(alice.list("").await.status, 503);
+    other.run("COMMIT").await;
+    let changes = "SELECT count(*) FROM seaql_migrations";
+    let started = Instant::now();
+    while look.number(changes).await < 4 {
+        assert!(started.elapsed() < seconds(5), "the change was given up");
+        sleep(millis(50)).await;
+    }
+    assert!(alice.list("").await.is_well());
 }

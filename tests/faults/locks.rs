@@ -90,6 +90,111 @@ async fn what_is_refused_far_from_the_database_never_happens_either() {
     tally.assert_honest(&[]);
 }
 
+/// Transactions that wait for a row in vain are no sign that the database is gone: the sessions of others stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_that_wait_for_a_row_end_no_session_of_others() {
+    let _turn = turn().await;
+    let Some(base) = Base::new().await else { return };
+    let relay = Relay::to(base.cluster.port()).await;
+    let server = Server::on(&relay.url(&base.name)).await;
+    let tally = Tally::default();
+    let alice = server.user("alice", &tally);
+    let id = alice.counted(&Tally::default()).made("held").await;
+    let holder = hold(&base, &id).await;
+    let begun = Instant::now();
+    let waiting = async {
+        // The third waits for the share of the first two before it waits for the row.
+        for _ in 0..2 {
+            join_all((0..6).map(|_| change(&alice, &id, 4))).await;
+        }
+    };
+    let others = async {
+        let bob = server.user("bob", &Tally::default());
+        let mut opened = Vec::new();
+        while begun.elapsed() < seconds(7) {
+            bob.list("").await;
+            opened.push(relay.accepted());
+            sleep(millis(50)).await;
+        }
+        opened
+    };
+    let ((), opened) = tokio::join!(waiting, others);
+    holder.run("COMMIT").await;
+    println!("{tally}, connections {opened:?}");
+    tally.assert_honest(&[409]);
+    assert_eq!(tally.failures(), tally.len(), "{tally}");
+    let (first, last) = (opened.first().unwrap(), opened.last().unwrap());
+    // One that is given up is closed, and it is cancelled on one of its own; more are those of others, opened anew.
+    assert!((last - first) * 2 <= tally.len() * 3, "{} connections for {} transactions", last - first, tally.len());
+}
+
+/// Where a role has few connections, a user who waits for a row has fewer of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_of_a_locked_row_leave_others_a_session_where_there_are_few() {
+    let _turn = turn().await;
+    let Some(base) = Base::new().await else { return };
+    let server = Server::on(&base.role("CONNECTION LIMIT 3").await).await;
+    let (alices, tally) = (Tally::default(), Tally::default());
+    let (alice, bob) = (server.user("alice", &alices), server.user("bob", &tally));
+    let id = alice.counted(&Tally::default()).made("held").await;
+    // The server has met the limit.
+    let crowd: Vec<_> = (0..10).map(|n| server.user(&format!("other-{n}"), &Tally::default())).collect();
+    for _ in 0..3 {
+        join_all(crowd.iter().map(|user| user.create("x"))).await;
+    }
+    let holder = hold(&base, &id).await;
+    let end = Instant::now() + seconds(6);
+    let writers = join_all((0..8).map(|_| async {
+        while Instant::now() < end {
+            alice.patch(&id, "changed").await;
+        }
+    }));
+    let others = async {
+        while Instant::now() < end {
+            bob.create("x").await;
+            bob.list("").await;
+            sleep(millis(20)).await;
+        }
+    };
+    tokio::join!(writers, others);
+    holder.run("COMMIT").await;
+    println!("alice: {alices}; bob: {tally}");
+    tally.assert_well();
+    assert!(tally.slowest() < seconds(2), "{tally}");
+    alices.assert_honest(&[409]);
+}
+
+/// The server ends while a write waits for a row, far from its database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_hangs_when_the_server_ends_never_happens() {
+    let _turn = turn().await;
+    let Some(base) = Base::new().await else { return };
+    let relay = Relay::to(base.cluster.port()).await;
+    let mut server = Server::with(&[("DATABASE_URL", &relay.url(&base.name)), ("SHUTDOWN_GRACE_SECONDS", "1")]).await;
+    let tally = Tally::default();
+    let alice = server.user("alice", &tally);
+    let id = alice.counted(&Tally::default()).made("held").await;
+    let holder = hold(&base, &id).await;
+    relay.delay(millis(150));
+    let write = tokio::spawn({
+        let (alice, id) = (alice.clone(), id.clone());
+        async move { alice.patch(&id, "changed").await.status }
+    });
+    sleep(millis(500)).await;
+    server.ask_to_end();
+    let started = Instant::now();
+    while server.ended().is_none() {
+        assert!(started.elapsed() < seconds(5), "it does not end");
+        sleep(millis(10)).await;
+    }
+    assert_eq!(write.await.unwrap(), 503);
+    sleep(millis(500)).await;
+    holder.run("COMMIT").await;
+    sleep(seconds(1)).await;
+    let row = base.look().await.rows(&format!("SELECT title, version FROM tasks WHERE id = '{id}'")).await;
+    assert_eq!(row, [["held", "1"]], "what was refused has happened");
+}
+
 /// Other users, each with a task.
 struct Others {
     users: Arc<Vec<(User, String)>>,

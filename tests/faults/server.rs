@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tasks_server::secret::{Secret, mint};
+use tasks_server::identity::secret::{Secret, mint};
 use tempfile::TempDir;
 use tokio::time::sleep;
 

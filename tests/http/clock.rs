@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tasks_server::service::Clock;
+use tasks_server::tasks::service::Clock;
 
 use crate::client::id;
 use crate::server::Server;

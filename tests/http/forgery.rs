@@ -8,9 +8,10 @@ use jsonwebtoken::Algorithm::{self, ES256, EdDSA, RS256};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tasks_api::{Authenticate, Error, TokenFault, UserId};
-use tasks_server::key_set::Pace;
-use tasks_server::secret::{Secret, mint};
-use tasks_server::token::{Expected, Verifier};
+use tasks_server::identity::claims::Expected;
+use tasks_server::identity::key_set::Pace;
+use tasks_server::identity::secret::{Secret, mint};
+use tasks_server::identity::token::Verifier;
 
 use crate::issuer::{Issuer, Signer, claims, encode};
 use crate::server::{SECRET, Server};

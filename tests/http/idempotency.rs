@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use tasks_server::repository::Repository;
+use tasks_server::tasks::repository::Repository;
 use tokio::time::sleep;
 
 use crate::client::{Answer, Client, id};

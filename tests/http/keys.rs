@@ -6,8 +6,9 @@ use jsonwebtoken::Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, R
 use reqwest::Method;
 use serde_json::json;
 use tasks_api::{Authenticate, Error, TokenFault};
-use tasks_server::key_set::Pace;
-use tasks_server::token::{Expected, Verifier};
+use tasks_server::identity::claims::Expected;
+use tasks_server::identity::key_set::Pace;
+use tasks_server::identity::token::Verifier;
 use tokio::time::sleep;
 
 use crate::client::Answer;

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use reqwest::Method;
-use tasks_server::key_set::Pace;
+use tasks_server::identity::key_set::Pace;
 
 use crate::client::Answer;
 use crate::contract::CONTRACT;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use tasks_api::UserId;
-use tasks_server::secret::{Secret, mint};
+use tasks_server::identity::secret::{Secret, mint};
 
 use crate::server::{SECRET, Server};
 

@@ -4,7 +4,7 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -41,8 +41,18 @@ impl State {
         self.open == self.opening
     }
 
+    /// Leaves off the readers that are not so. They end by themselves, once all that they have is answered.
+    pub(super) fn retire(&mut self, stays: impl Fn(&(u64, Arc<Reader>)) -> bool) {
+        self.retired.retain(|reader| reader.strong_count() > 0);
+        let left = self.readers.extract_if(.., |reader| !stays(reader));
+        self.retired.extend(left.map(|(_, reader)| Arc::downgrade(&reader)));
+    }
+
     pub(super) fn is_busy(&self) -> bool {
-        self.leased > 0 || self.readers.iter().any(|(_, reader)| reader.waiting() > 0)
+        let is_waited_for = |reader: &Reader| reader.waiting() > 0;
+        self.leased > 0
+            || self.readers.iter().any(|(_, reader)| is_waited_for(reader))
+            || self.retired.iter().filter_map(Weak::upgrade).any(|reader| is_waited_for(&reader))
     }
 }
 
@@ -160,7 +170,7 @@ impl Inner {
         state.generation += 1;
         let resting = std::mem::take(&mut state.resting);
         state.closing.extend(resting);
-        state.readers.clear();
+        state.retire(|_| false);
     }
 
     /// Takes a session back, for who waits or to rest.
@@ -223,7 +233,8 @@ impl Inner {
         let can_spare = state.readers.len() > 1 || !self.is_reading() || self.ceiling(state) == 1;
         let least = state.readers.iter().enumerate().min_by_key(|(_, (_, reader))| reader.waiting());
         if can_spare && let Some((place, _)) = least {
-            state.readers.swap_remove(place);
+            let (_, reader) = state.readers.swap_remove(place);
+            state.retired.push(Arc::downgrade(&reader));
         }
     }
 
@@ -320,9 +331,8 @@ impl Inner {
                 let _ = wanting.send(Err(failure.clone()));
             }
         }
-        if is_over {
-            self.probe(&mut state);
-        }
+        // Also where nobody waits any more: old news would refuse whoever comes next.
+        self.probe(&mut state);
     }
 
     /// Looks for the database as long as somebody asks for it.
@@ -365,7 +375,7 @@ async fn sweep(inner: Arc<Inner>) {
             // One that is too old is not lost: it ends when its statements are answered.
             let is_young = |reader: &Reader| reader.age() < MAX_AGE;
             let is_used = |reader: &Reader| reader.waiting() > 0 || reader.still() + SWEEP < MAX_REST;
-            state.readers.retain(|(_, reader)| is_young(reader) && is_used(reader));
+            state.retire(|(_, reader)| is_young(reader) && is_used(reader));
             if state.open == 0 {
                 state.is_sweeping = false;
                 return;

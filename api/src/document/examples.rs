@@ -1,0 +1,210 @@
+//! The examples of the document, as values of the types that serve the requests: an example cannot break the contract.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::http::body::MAX_BYTES;
+use crate::http::error::{Error, Fault, Location, TokenFault};
+use crate::http::json::JSON;
+use crate::http::newtype::Nullable;
+use crate::schemas::bulk::{self, NewTasks, SelectedTask, TaskList, TaskSelection};
+use crate::schemas::condition::IfMatch;
+use crate::schemas::health::{Health, HealthStatus};
+use crate::schemas::page::{Cursor, Limit, PageMeta, TaskPage};
+use crate::schemas::task::{
+    NewTask, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title,
+};
+use crate::schemas::user::UserId;
+
+/// Where in an operation an example belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The request's body.
+    Request,
+    /// The answer with this status.
+    Status(u16),
+}
+
+/// The examples of one operation's request and success.
+pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> {
+    use Place::{Request, Status};
+    let create = || NewTask { title: title("Buy milk and bread") };
+    match operation_id {
+        "listTasks" => vec![
+            (Status(200), "firstPage", value(page(vec![open(), completed()], true))),
+            (Status(200), "empty", value(page(vec![], false))),
+        ],
+        "createTask" => vec![(Request, "task", value(create())), (Status(201), "created", one(open()))],
+        "getTask" => vec![(Status(200), "open", one(open())), (Status(200), "completed", one(completed()))],
+        "updateTask" => vec![
+            (Request, "everything", value(TaskUpdate { title: title("Buy oat milk and bread"), is_completed: false })),
+            (Status(200), "updated", one(renamed())),
+        ],
+        "patchTask" => vec![
+            (Request, "rename", value(TaskPatch { title: Some(title("Buy oat milk and bread")), is_completed: None })),
+            (Request, "complete", value(TaskPatch { title: None, is_completed: Some(true) })),
+            (Status(200), "renamed", one(renamed())),
+        ],
+        "completeTask" => vec![
+            (Request, "complete", value(TaskCompletion::default())),
+            (Request, "reopen", value(TaskCompletion { is_completed: Some(false) })),
+            (Status(200), "completed", one(completed())),
+        ],
+        "bulkCreateTasks" => vec![
+            (Request, "tasks", value(NewTasks { tasks: vec![create(), NewTask { title: title("Call the plumber") }] })),
+            (Status(201), "created", value(TaskList { data: vec![open(), second()] })),
+        ],
+        "bulkCompleteTasks" => vec![
+            (Request, "tasks", value(TaskSelection { tasks: vec![any(&open()), any(&completed())] })),
+            (Request, "versions", value(TaskSelection { tasks: vec![of_its_version(&open()), any(&completed())] })),
+            (Status(200), "completed", value(TaskList { data: vec![completed_now(), completed()] })),
+        ],
+        "bulkDeleteTasks" => vec![
+            (Request, "tasks", value(TaskSelection { tasks: vec![any(&open()), any(&completed())] })),
+            (Request, "versions", value(TaskSelection { tasks: vec![of_its_version(&open()), any(&completed())] })),
+        ],
+        "getLiveness" | "getReadiness" => {
+            vec![(Status(200), "ok", value(Health { status: HealthStatus::Ok }))]
+        }
+        _ => vec![],
+    }
+}
+
+/// The examples of an operation's refusal with this status.
+pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<(&'static str, Value)> {
+    let problem = |error: Error| value(error.problem("019ab0d2-80aa-7bd1-8e24-5a1f3c6d9b02"));
+    let is_bulk = operation_id.starts_with("bulk");
+    match status {
+        "400" if has_body => vec![
+            (
+                "invalidMember",
+                problem(Error::invalid(match operation_id {
+                    "completeTask" => Fault::body("/is_completed", "must be a boolean, not null"),
+                    "bulkCreateTasks" => {
+                        Fault::body("/tasks/1/title", "must contain a character that is not white space")
+                    }
+                    _ if is_bulk => Fault::body("/tasks/1/id", "repeats /tasks/0/id; name each task once"),
+                    _ => Fault::body("/title", "must contain a character that is not white space"),
+                })),
+            ),
+            (
+                "malformedJson",
+                problem(Error::MalformedJson(
+                    "cannot be read as JSON: EOF while parsing a string at line 1 column 14".to_owned(),
+                )),
+            ),
+        ],
+        "400" => vec![(
+            "unknownParameter",
+            problem(Error::invalid(Fault::parameter(
+                Location::Query,
+                "is_complete",
+                "is unknown here; send only parameters of the operation",
+            ))),
+        )],
+        "401" => {
+            vec![("noToken", problem(TokenFault::Missing.into())), ("expired", problem(TokenFault::Expired.into()))]
+        }
+        "403" => vec![("otherUser", problem(Error::Forbidden))],
+        "404" if is_bulk => vec![("noSuchTask", problem(Error::TasksNotFound(vec![1])))],
+        "404" => vec![("noSuchTask", problem(Error::TaskNotFound))],
+        "409" => vec![("stillRunning", problem(Error::KeyInUse))],
+        "422" => vec![("otherRequest", problem(Error::KeyReused))],
+        "412" if is_bulk => vec![("changedMeanwhile", problem(Error::VersionMismatches(vec![(0, 8)])))],
+        "412" => vec![("changedMeanwhile", problem(Error::VersionMismatch(8)))],
+        "413" if is_bulk => vec![("tooLarge", problem(Error::BodyTooLarge(bulk::MAX_BYTES)))],
+        "413" => vec![("tooLarge", problem(Error::BodyTooLarge(MAX_BYTES)))],
+        "415" => vec![("notJson", problem(Error::UnsupportedMediaType(&[JSON])))],
+        "428" if is_bulk => vec![("noCondition", problem(bulk::version_required(std::iter::once(0))))],
+        "428" => vec![("noCondition", problem(IfMatch::missing()))],
+        "500" => vec![("bug", problem(Error::internal("an example")))],
+        "503" => vec![
+            ("databaseAway", problem(Error::Unavailable("an example".into()))),
+            ("timedOut", problem(Error::TimedOut)),
+        ],
+        _ => vec![],
+    }
+}
+
+fn value<T: Serialize>(example: T) -> Value {
+    serde_json::to_value(example).unwrap_or_default()
+}
+
+fn one(data: Task) -> Value {
+    value(TaskEnvelope { data })
+}
+
+fn page(data: Vec<Task>, counted: bool) -> TaskPage {
+    let next = data.last().filter(|_| counted).map(|task| Cursor { after: task.id, is_completed: None });
+    TaskPage {
+        data,
+        meta: PageMeta {
+            limit: Limit::default(),
+            next_cursor: Nullable(next),
+            total: Nullable(counted.then_some(120)),
+        },
+    }
+}
+
+fn title(text: &str) -> Title {
+    Title::from_stored(text.to_owned())
+}
+
+fn at(millis: i64) -> Timestamp {
+    DateTime::<Utc>::from_timestamp_millis(millis).unwrap_or_default().into()
+}
+
+/// When the examples begin: 2026-01-31T09:30:00Z, in milliseconds of Unix time.
+const START: i64 = 1_769_851_800_000;
+
+fn open() -> Task {
+    Task {
+        id: TaskId(Uuid::from_u128(0x019c_13be_7ac0_7a43_9f5b_2d6c_8e1f_4a70)),
+        user_id: UserId::from_stored("alice".to_owned()),
+        title: title("Buy milk and bread"),
+        is_completed: false,
+        completed_at: Nullable(None),
+        created_at: at(START + 123),
+        updated_at: at(START + 123),
+        version: 1,
+    }
+}
+
+fn renamed() -> Task {
+    Task { title: title("Buy oat milk and bread"), updated_at: at(START + 60_456), version: 2, ..open() }
+}
+
+/// Created with [`open`].
+fn second() -> Task {
+    let id = TaskId(Uuid::from_u128(0x019c_13be_7ac0_7a43_9f5c_8be1_07d2_65f8));
+    Task { id, title: title("Call the plumber"), ..open() }
+}
+
+fn completed_now() -> Task {
+    let now = at(START + 180_012);
+    Task { is_completed: true, completed_at: Nullable(Some(now)), updated_at: now, version: 2, ..open() }
+}
+
+/// A task of any version.
+fn any(task: &Task) -> SelectedTask {
+    SelectedTask { id: task.id, version: None }
+}
+
+/// A task of its version.
+fn of_its_version(task: &Task) -> SelectedTask {
+    SelectedTask { id: task.id, version: Some(task.version) }
+}
+
+fn completed() -> Task {
+    Task {
+        id: TaskId(Uuid::from_u128(0x019c_13be_2c20_7d15_8c02_71f4_0a9e_63b5)),
+        created_at: at(START - 20_000),
+        is_completed: true,
+        completed_at: Nullable(Some(at(START + 120_789))),
+        updated_at: at(START + 120_789),
+        version: 2,
+        ..open()
+    }
+}

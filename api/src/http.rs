@@ -1,0 +1,9 @@
+//! HTTP, as every operation has it: bodies, headers, refusals. Knows no task: what a noun needs of it, the noun implements.
+
+pub(crate) mod body;
+pub(crate) mod error;
+pub(crate) mod field;
+pub(crate) mod header;
+pub(crate) mod json;
+pub(crate) mod newtype;
+pub(crate) mod refusal;

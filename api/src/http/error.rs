@@ -1,0 +1,555 @@
+//! Errors: one enum inside, `application/problem+json` (RFC 9457) outside.
+//!
+//! [`Error`] is what any layer may answer. It becomes a [`Problem`] in one place, [`Error::into_response`], which the
+//! edge calls with the request's id; what the framework itself refuses is turned into an `Error` first
+//! ([`Error::from_framework`]). The public text and the internal cause stay apart: a cause is logged, never sent.
+
+use std::fmt;
+
+use poem::Response;
+use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
+use poem::http::{StatusCode, header};
+use poem_openapi::error::{ParseParamError, ParsePathError};
+use poem_openapi::{Enum, Object};
+use serde::Serialize;
+
+use crate::http::json::write_json;
+
+/// The cause of an error, for the log.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Everything that an operation, the framework or the database can refuse.
+#[derive(Debug)]
+pub enum Error {
+    /// 400: the body is not JSON (RFC 8259); the text says where it breaks.
+    MalformedJson(String),
+    /// 400: parts of the request break their schema.
+    Invalid(Vec<Fault>),
+    /// 401: no token, or one that does not verify.
+    Unauthorized(TokenFault),
+    /// 403: the path's user is not the token's.
+    Forbidden,
+    /// 404: the owner has no such task.
+    TaskNotFound,
+    /// 404: of the tasks that the body names, the owner has none at these places.
+    TasksNotFound(Vec<usize>),
+    /// 404: nothing is served at this path.
+    PathNotFound,
+    /// 405: the path does not know the method; the methods that it knows, as `Allow` lists them.
+    MethodNotAllowed(String),
+    /// 409: a request with this idempotency key still runs.
+    KeyInUse,
+    /// 422: the idempotency key was used for another request.
+    KeyReused,
+    /// 412: the task has this version, and not one that the request's `If-Match` names.
+    VersionMismatch(i64),
+    /// 412: of the tasks that the body names, those at these places have these versions, and not the ones it says.
+    VersionMismatches(Vec<(usize, i64)>),
+    /// 413: the body is longer than this many bytes.
+    BodyTooLarge(usize),
+    /// 415: the body is of another media type than these.
+    UnsupportedMediaType(&'static [&'static str]),
+    /// 428: the server takes no write without a condition, which is missing here.
+    ConditionRequired(Vec<Fault>),
+    /// 503: the time for the request is over, and whether its work was done is not known.
+    TimedOut,
+    /// 503: the work cannot be done now; worth another try in a while.
+    Unavailable(Cause),
+    /// 500: a bug.
+    Internal(Cause),
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// There is no `Authorization` header.
+    Missing,
+    /// The `Authorization` header is of another scheme than `Bearer`.
+    Scheme,
+    /// Not a JWT in compact form, more than one header, or longer than is read.
+    Malformed,
+    /// A token that only its issuer can read: an opaque session token, or an encrypted one.
+    Opaque,
+    /// `typ` says that the token is of another kind than those that stand for a user.
+    Type,
+    /// Signed with an algorithm that the server's key is not for.
+    Algorithm,
+    /// The server has no key of the token's `kid`.
+    UnknownKey,
+    /// The signature does not match the server's key.
+    Signature,
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` has not come yet.
+    NotYetValid,
+    /// `iss` is not the issuer that the server trusts.
+    Issuer,
+    /// `aud` does not name this server.
+    Audience,
+    /// A claim that is required is missing or of the wrong type, or `sub` is no user id.
+    Claims,
+}
+
+/// What is wrong with one part of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
+pub struct Fault {
+    /// Where in the body: a JSON pointer (RFC 6901), empty for the whole of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// Where outside the body, together with `name`.
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    #[oai(rename = "in")]
+    pub location: Option<Location>,
+    /// The name of the parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What to change.
+    pub detail: String,
+    /// The version that the task has; only where the request was about another. Read the task before you write again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<i64>,
+}
+
+/// A place outside the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename = "ParameterLocation", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum Location {
+    /// The query.
+    Query,
+    /// The path.
+    Path,
+    /// The headers.
+    Header,
+}
+
+impl Fault {
+    /// A fault in the body.
+    pub fn body(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: Some(pointer.into()), location: None, name: None, detail: detail.into(), current_version: None }
+    }
+
+    /// A fault in a parameter.
+    pub fn parameter(location: Location, name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: None,
+            location: Some(location),
+            name: Some(name.into()),
+            detail: detail.into(),
+            current_version: None,
+        }
+    }
+}
+
+/// What went wrong, for a person and for a program (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
+pub struct Problem {
+    /// The address of a page on this server that explains the problem.
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    pub type_: String,
+    /// The problem in a few words, always the same for a `code`.
+    pub title: String,
+    /// The HTTP status.
+    #[oai(validator(minimum(value = "400"), maximum(value = "599")))]
+    pub status: u16,
+    /// What went wrong this time and what to do.
+    pub detail: String,
+    /// The kind of problem: what a program decides by.
+    pub code: ProblemCode,
+    /// The id of the request, also in the server's log.
+    pub request_id: String,
+    /// Each part of the request that was refused; only where parts of it can be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub errors: Option<Vec<Fault>>,
+    /// The version that the task has; only where the request was about another. Read the task before you write again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub current_version: Option<i64>,
+}
+
+macro_rules! problem_codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:ident, $title:literal, $help:literal;)+) => {
+        /// The kinds of problems.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, Serialize)]
+        pub enum ProblemCode {
+            $($(#[doc = $doc])+ #[oai(rename = $code)] #[serde(rename = $code)] $variant,)+
+        }
+
+        impl ProblemCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The code as it stands in a problem and at the end of its `type`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// The status that it comes with.
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status),+ }
+            }
+
+            /// The problem in a few words.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+
+            /// What it means and what to do, for the page at its `type`.
+            #[must_use]
+            pub const fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help),+ }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    /// The body cannot be read as JSON.
+    MalformedJson = "malformed-json", BAD_REQUEST, "The body cannot be read as JSON",
+        "The body is not JSON (RFC 8259), or is nested more than 127 deep, or has a number that no double can hold. The \
+         problem's errors say at which line and column.";
+    /// A part of the request breaks its schema.
+    InvalidRequest = "invalid-request", BAD_REQUEST, "The request breaks the contract",
+        "A member of the body or a parameter is missing, unknown, sent twice or out of its limits. Each entry of errors \
+         names one of them, by a JSON pointer into the body or by the place and name of the parameter, and says what \
+         to change.";
+    /// No token was sent.
+    TokenMissing = "token-missing", UNAUTHORIZED, "A token is required",
+        "Send the header Authorization: Bearer <token> with a token of your sign-in system.";
+    /// The `Authorization` header is not of the `Bearer` scheme.
+    TokenScheme = "token-scheme", UNAUTHORIZED, "The Authorization header is not Bearer",
+        "The server reads bearer tokens only, and there must be one. Send the header Authorization: Bearer <token>.";
+    /// The token is not a JWT.
+    TokenMalformed = "token-malformed", UNAUTHORIZED, "The token is malformed",
+        "The token is not a JSON Web Token in compact form (three parts with dots between them), is longer than 8 KiB, \
+         has a crit header, or came in more than one Authorization header. Send it exactly as the sign-in system gave \
+         it; look for undefined, quotation marks or a second Bearer in its place.";
+    /// The token is opaque: only its issuer can read it.
+    TokenOpaque = "token-opaque", UNAUTHORIZED, "The token is opaque, not a signed JWT",
+        "This is an opaque session token or an encrypted token, which only the sign-in system can read. Ask the sign-in system \
+         for a signed JSON Web Token and send that.";
+    /// The token is of a kind that stands for no user.
+    TokenType = "token-type", UNAUTHORIZED, "The token is of another kind",
+        "The typ of the token's header is not JWT or at+jwt. Send an access token or an ID token.";
+    /// The token is signed with another algorithm.
+    TokenAlgorithm = "token-algorithm", UNAUTHORIZED, "The token's algorithm is not allowed",
+        "The alg of the token's header is not an algorithm of the server's key. The key decides the algorithm, never the \
+         token. HS256 wants JWT_SECRET, all others JWKS_URL: check that the server is set to the keys of the sign-in \
+         system that made the token.";
+    /// The token names a key that the server does not know.
+    TokenKeyUnknown = "token-key-unknown", UNAUTHORIZED, "The token's key is unknown",
+        "The sign-in system publishes no key with the kid of the token's header, or the token has no kid where there are \
+         several keys. Ask for a new token; if it is new, try again in 30 seconds, and check that the server is set to \
+         the key set of this sign-in system (JWKS_URL).";
+    /// The token's signature is wrong.
+    TokenSignature = "token-signature", UNAUTHORIZED, "The token's signature is wrong",
+        "The token was signed with another key than the server's, or was changed on its way. Check that the server is \
+         set to the secret or the key set of the sign-in system that made the token; in development mode, that tokens \
+         are made in the folder where the server runs.";
+    /// The token has expired.
+    TokenExpired = "token-expired", UNAUTHORIZED, "The token has expired",
+        "The token's exp has passed. Ask the sign-in system for a new one; if it is new, compare the clocks.";
+    /// The token is not valid yet.
+    TokenNotYetValid = "token-not-yet-valid", UNAUTHORIZED, "The token is not valid yet",
+        "The token's nbf lies ahead. Wait, or compare the clocks of the sign-in system and the server.";
+    /// The token is of another issuer.
+    TokenIssuer = "token-issuer", UNAUTHORIZED, "The token's issuer is not trusted",
+        "The token's iss is missing or not the issuer that the server is set to (JWT_ISSUER). The two must be equal to the letter, also \
+         in a slash at the end.";
+    /// The token is for another audience.
+    TokenAudience = "token-audience", UNAUTHORIZED, "The token is for another audience",
+        "The token's aud is missing or does not name the audience that the server is set to (JWT_AUDIENCE). Ask the sign-in system for a \
+         token for this audience.";
+    /// A claim of the token is missing or unusable.
+    TokenClaims = "token-claims", UNAUTHORIZED, "A claim of the token is missing or unusable",
+        "The token needs exp (in seconds since 1970) and sub (1 to 255 characters, none of them a control character, and \
+         not me); nbf, if it has one, must be a number.";
+    /// The path's user is not the token's.
+    UserMismatch = "user-mismatch", FORBIDDEN, "These are another user's tasks",
+        "The user in the path is not the user of the token (its sub). Use your own id, or me.";
+    /// The user has no such task.
+    TaskNotFound = "task-not-found", NOT_FOUND, "No such task",
+        "The user has no task with this id: it never was, was deleted, or is another user's. Where a body names many \
+         tasks, errors says which are not there; nothing was changed.";
+    /// Nothing is served at this path.
+    PathNotFound = "path-not-found", NOT_FOUND, "No such path",
+        "The server has nothing at this path. The contract at /docs lists every path.";
+    /// The path does not know the method.
+    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "The path does not know this method",
+        "The header Allow of the answer lists the methods that the path knows.";
+    /// A request with the same key still runs.
+    KeyInUse = "idempotency-key-in-use", CONFLICT, "A request with this key still runs",
+        "Another request with the same Idempotency-Key has not ended yet. Send this one again after the seconds that the \
+         header Retry-After says.";
+    /// The key was used for another request.
+    KeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for another request",
+        "The Idempotency-Key was used in the last day with another body. A key is for one creation and its repeats: make \
+         a new one, such as a random UUID, for each.";
+    /// The task has another version than the request names.
+    VersionMismatch = "version-mismatch", PRECONDITION_FAILED, "The task has changed meanwhile",
+        "The task has another version than If-Match names: somebody changed it after it was read. Read it again, decide \
+         anew, and send the ETag of that answer, or its version. current_version is the version that it has. Where a body names many tasks, \
+         errors has it for each that changed; nothing was written.";
+    /// The body is too long.
+    BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large",
+        "The body is longer than the operation reads.";
+    /// The body's media type is not read here.
+    UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body's media type is not supported",
+        "Send the body as JSON, uncompressed and with the header Content-Type: application/json; patchTask also reads \
+         application/merge-patch+json.";
+    /// The server takes no write without a condition.
+    ConditionRequired = "condition-required", PRECONDITION_REQUIRED, "A condition is required",
+        "The server takes changes of a task only with the header If-Match: the ETag of the answer that the change is \
+         based on, such as \"7\", or * to overwrite whatever is there. Where a body names many tasks, each needs its version.";
+    /// A bug of the server.
+    InternalError = "internal-error", INTERNAL_SERVER_ERROR, "The server failed",
+        "This is a bug of the server. Its log has the cause under the problem's request_id.";
+    /// The request took too long.
+    TimedOut = "timed-out", SERVICE_UNAVAILABLE, "The request took too long",
+        "The server gave the request up. A write may have been carried out all the same: look before you repeat it.";
+    /// The server cannot work now.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The service is unavailable",
+        "The database is away, asleep or busy, or the keys of the sign-in system could not be fetched yet. Try again after the \
+         seconds that the header Retry-After says.";
+}
+
+/// After how many seconds another try is worth it: a sleeping database is back by then.
+const RETRY_AFTER: &str = "2";
+
+impl Error {
+    /// The most faults that one answer lists: a request with thousands must not cost thousands.
+    pub(crate) const MAX_FAULTS: usize = 20;
+
+    /// A bug, with its cause.
+    pub fn internal(cause: impl Into<Cause>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// One fault of the request.
+    #[must_use]
+    pub fn invalid(fault: Fault) -> Self {
+        Self::Invalid(vec![fault])
+    }
+
+    /// The kind of problem that it is.
+    #[must_use]
+    pub fn code(&self) -> ProblemCode {
+        match self {
+            Self::MalformedJson(_) => ProblemCode::MalformedJson,
+            Self::Invalid(_) => ProblemCode::InvalidRequest,
+            Self::Unauthorized(fault) => fault.code(),
+            Self::Forbidden => ProblemCode::UserMismatch,
+            Self::TaskNotFound | Self::TasksNotFound(_) => ProblemCode::TaskNotFound,
+            Self::PathNotFound => ProblemCode::PathNotFound,
+            Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,
+            Self::KeyInUse => ProblemCode::KeyInUse,
+            Self::KeyReused => ProblemCode::KeyReused,
+            Self::VersionMismatch(_) | Self::VersionMismatches(_) => ProblemCode::VersionMismatch,
+            Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
+            Self::UnsupportedMediaType(_) => ProblemCode::UnsupportedMediaType,
+            Self::ConditionRequired(_) => ProblemCode::ConditionRequired,
+            Self::TimedOut => ProblemCode::TimedOut,
+            Self::Unavailable(_) => ProblemCode::Unavailable,
+            Self::Internal(_) => ProblemCode::InternalError,
+        }
+    }
+
+    /// The problem that a client sees.
+    #[must_use]
+    pub fn problem(&self, request_id: &str) -> Problem {
+        let code = self.code();
+        let errors = match self {
+            Self::MalformedJson(place) => Some(vec![Fault::body("", place)]),
+            Self::Invalid(faults) | Self::ConditionRequired(faults) => Some(faults.clone()),
+            Self::TasksNotFound(places) => Some(places.iter().map(|place| not_found(*place)).collect()),
+            Self::VersionMismatches(places) => {
+                Some(places.iter().map(|(place, current)| mismatch(*place, *current)).collect())
+            }
+            _ => None,
+        };
+        let detail = match (self, errors.as_deref()) {
+            (Self::MalformedJson(_), _) => "The body cannot be read as JSON; see errors.".to_owned(),
+            (_, Some([fault])) => fault.to_string(),
+            // The list ends there, whether or not the faults do.
+            (Self::Invalid(_), Some(faults)) if faults.len() == Self::MAX_FAULTS => {
+                format!("At least {} parts of the request must be changed; see errors.", faults.len())
+            }
+            (_, Some(faults)) => format!("{} parts of the request must be changed; see errors.", faults.len()),
+            (Self::MethodNotAllowed(allow), _) => format!("The path knows {allow}."),
+            (Self::VersionMismatch(current), _) => {
+                format!("The task has version {current} now. Read it again, and send If-Match with its ETag.")
+            }
+            (Self::UnsupportedMediaType(known), _) => {
+                format!("Send the body uncompressed and with the header Content-Type: {}.", known.join(" or "))
+            }
+            (Self::BodyTooLarge(limit), _) => format!("The body must have at most {limit} bytes."),
+            _ => code.help().to_owned(),
+        };
+        Problem {
+            type_: format!("/problems/{}", code.as_str()),
+            title: code.title().to_owned(),
+            status: code.status().as_u16(),
+            detail,
+            code,
+            request_id: request_id.to_owned(),
+            errors,
+            current_version: match self {
+                Self::VersionMismatch(current) => Some(*current),
+                _ => None,
+            },
+        }
+    }
+
+    /// The answer that a client gets.
+    #[must_use]
+    pub fn into_response(self, request_id: &str) -> Response {
+        let status = self.code().status();
+        let mut response = Response::builder()
+            .status(status)
+            .content_type(ProblemJson::MEDIA_TYPE)
+            .header(header::CACHE_CONTROL, "no-store")
+            .body(write_json(&self.problem(request_id)));
+        let header = match self {
+            Self::Unauthorized(fault) => Some((header::WWW_AUTHENTICATE, fault.challenge())),
+            Self::MethodNotAllowed(allow) => Some((header::ALLOW, allow)),
+            Self::VersionMismatch(current) => Some((header::ETAG, format!("\"{current}\""))),
+            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) => {
+                Some((header::RETRY_AFTER, RETRY_AFTER.to_owned()))
+            }
+            _ => None,
+        };
+        if let Some((name, Ok(value))) = header.map(|(name, value)| (name, value.try_into())) {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+
+    /// An error that came up through the framework: one of ours, or the framework's own refusal in our words.
+    #[must_use]
+    pub fn from_framework(error: poem::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(ours) => return ours,
+            Err(error) => error,
+        };
+        if error.is::<NotFoundError>() {
+            return Self::PathNotFound;
+        }
+        if error.is::<MethodNotAllowedError>() {
+            return Self::MethodNotAllowed(String::new());
+        }
+        if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
+            return Self::invalid(Fault::parameter(Location::Query, *name, own_words(reason)));
+        }
+        if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
+            return Self::invalid(Fault::parameter(Location::Path, *name, own_words(reason)));
+        }
+        Self::internal(error.to_string())
+    }
+}
+
+/// The fault of a body that names, at this place, a task which is not there.
+fn not_found(place: usize) -> Fault {
+    Fault::body(format!("/tasks/{place}/id"), "is the id of no task of the user; leave the task out")
+}
+
+/// The fault of a body that names, at this place, a task which has this version and not the one that it says.
+fn mismatch(place: usize, current: i64) -> Fault {
+    let detail = format!("is not the task's version, which is {current} now; read the task again");
+    Fault { current_version: Some(current), ..Fault::body(format!("/tasks/{place}/version"), detail) }
+}
+
+/// Our sentence out of poem-openapi's `failed to parse "Type": sentence`.
+fn own_words(reason: &str) -> &str {
+    match reason.split_once("\": ") {
+        Some((_, sentence)) => sentence.split(" (occurred while parsing").next().unwrap_or(sentence),
+        None => "must be given, as UTF-8",
+    }
+}
+
+impl TokenFault {
+    /// The kind of problem that it is.
+    #[must_use]
+    pub const fn code(self) -> ProblemCode {
+        match self {
+            Self::Missing => ProblemCode::TokenMissing,
+            Self::Scheme => ProblemCode::TokenScheme,
+            Self::Malformed => ProblemCode::TokenMalformed,
+            Self::Opaque => ProblemCode::TokenOpaque,
+            Self::Type => ProblemCode::TokenType,
+            Self::Algorithm => ProblemCode::TokenAlgorithm,
+            Self::UnknownKey => ProblemCode::TokenKeyUnknown,
+            Self::Signature => ProblemCode::TokenSignature,
+            Self::Expired => ProblemCode::TokenExpired,
+            Self::NotYetValid => ProblemCode::TokenNotYetValid,
+            Self::Issuer => ProblemCode::TokenIssuer,
+            Self::Audience => ProblemCode::TokenAudience,
+            Self::Claims => ProblemCode::TokenClaims,
+        }
+    }
+
+    /// The value of `WWW-Authenticate` (RFC 6750 §3): an error only when a token was sent, with what to do about it.
+    fn challenge(self) -> String {
+        match self {
+            Self::Missing | Self::Scheme => r#"Bearer realm="tasks-api""#.to_owned(),
+            sent => format!(
+                r#"Bearer realm="tasks-api", error="invalid_token", error_description="{}""#,
+                sent.code().help()
+            ),
+        }
+    }
+}
+
+impl From<TokenFault> for Error {
+    fn from(fault: TokenFault) -> Self {
+        Self::Unauthorized(fault)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pointer.as_deref(), self.location, &self.name) {
+            (Some(""), ..) => write!(f, "The body {}.", self.detail),
+            (Some(pointer), ..) => write!(f, "{pointer} {}.", self.detail),
+            (None, Some(place), Some(name)) => {
+                let place = match place {
+                    Location::Query => "query parameter",
+                    Location::Path => "path parameter",
+                    Location::Header => "header",
+                };
+                write!(f, "The {place} {name} {}.", self.detail)
+            }
+            _ => write!(f, "{}.", self.detail),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    /// For the log: the kind, and the cause when the server is at fault.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(cause) | Self::Internal(cause) => write!(f, "{cause}"),
+            _ => f.write_str(self.code().as_str()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl ResponseError for Error {
+    fn status(&self) -> StatusCode {
+        self.code().status()
+    }
+}
+
+/// The media type of problems.
+pub(super) struct ProblemJson;
+
+impl ProblemJson {
+    pub(super) const MEDIA_TYPE: &'static str = "application/problem+json";
+}

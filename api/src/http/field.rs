@@ -1,0 +1,56 @@
+//! Request headers: the one extractor of those that operations read.
+//!
+//! poem-openapi's own `Header` passes over values that are not ASCII and all but the first of several: a condition that
+//! is overlooked is a write without one.
+
+use poem::http::HeaderValue;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use crate::http::error::{Error, Fault, Location};
+use crate::http::newtype::Invalid;
+
+/// The value of a request header.
+pub(crate) trait RequestField: Sized + Send {
+    /// What the value must be.
+    fn schema() -> MetaSchema;
+
+    /// Reads the value; several headers of one name are one list (RFC 9110 §5.3).
+    ///
+    /// # Errors
+    /// What to change about it.
+    fn parse(value: &[u8]) -> Result<Self, Invalid>;
+}
+
+/// A header that a request may carry.
+pub(crate) struct Field<T>(pub(crate) Option<T>);
+
+impl<'a, T: RequestField> ApiExtractor<'a> for Field<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(_: &mut Registry) {}
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(MetaSchemaRef::Inline(Box::new(T::schema())))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let values: Vec<&[u8]> = request.headers().get_all(options.name).iter().map(HeaderValue::as_bytes).collect();
+        if values.is_empty() {
+            return Ok(Self(None));
+        }
+        let fault = |invalid: Invalid| Error::invalid(Fault::parameter(Location::Header, options.name, invalid.0));
+        Ok(Self(Some(T::parse(&values.join(b", ".as_slice())).map_err(fault)?)))
+    }
+}

@@ -1,0 +1,177 @@
+//! The values of the headers that answers carry, each with its schema.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+
+use poem::http::HeaderValue;
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::ToHeader;
+use serde_json::json;
+
+use crate::http::newtype::schema_type;
+
+/// `ETag`: a version as a strong entity tag (RFC 9110 §8.8.3).
+pub(crate) struct ETag(pub(crate) i64);
+
+impl ETag {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(r#"^"[1-9][0-9]*"$"#.to_owned()),
+            example: Some(json!("\"1\"")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+impl ToHeader for ETag {
+    fn to_header(&self) -> Option<HeaderValue> {
+        self.to_string().try_into().ok()
+    }
+}
+
+/// `ETag` of a page: a hash over what makes it another one.
+pub(crate) struct PageTag(u64);
+
+impl PageTag {
+    /// The tag of what is hashed here.
+    pub(crate) fn of(hash: impl FnOnce(&mut DefaultHasher)) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hash(&mut hasher);
+        Self(hasher.finish())
+    }
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(r#"^"[0-9a-f]{16}"$"#.to_owned()),
+            example: Some(json!("\"4f6c1d0e9b27a835\"")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+impl fmt::Display for PageTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{:016x}\"", self.0)
+    }
+}
+
+impl ToHeader for PageTag {
+    fn to_header(&self) -> Option<HeaderValue> {
+        self.to_string().try_into().ok()
+    }
+}
+
+/// `Location`: the canonical path of what was created.
+pub(crate) struct Location(pub(crate) String);
+
+impl Location {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            example: Some(json!("/api/alice/tasks/019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70")),
+            ..MetaSchema::new_with_format("string", "uri-reference")
+        }
+    }
+}
+
+impl ToHeader for Location {
+    fn to_header(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.0).ok()
+    }
+}
+
+macro_rules! constant_headers {
+    ($($(#[$doc:meta])* $name:ident = $value:literal;)*) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl $name {
+            fn schema() -> MetaSchema {
+                MetaSchema { enum_items: vec![json!($value)], ..MetaSchema::new("string") }
+            }
+        }
+
+        impl ToHeader for $name {
+            fn to_header(&self) -> Option<HeaderValue> {
+                Some(HeaderValue::from_static($value))
+            }
+        }
+
+        schema_type!($name);
+    )*};
+}
+
+constant_headers! {
+    /// `Cache-Control` of one user's data: only for them, and to be asked for again.
+    Private = "private, no-cache";
+    /// `Cache-Control` of one task: as [`Private`], and no proxy may compress it, which would weaken its tag.
+    PrivateAsIs = "private, no-cache, no-transform";
+    /// `Idempotency-Replayed` of an answer that an earlier request got first.
+    Replayed = "true";
+    /// `Cache-Control` of what is only true now.
+    NoStore = "no-store";
+}
+
+/// `Vary` of one user's data: with `me`, two users share a URL.
+pub(crate) struct ByToken;
+
+impl ByToken {
+    fn schema() -> MetaSchema {
+        // A server that answers pages of other origins adds that it does.
+        MetaSchema { pattern: Some("^Authorization(, Origin)?$".to_owned()), ..MetaSchema::new("string") }
+    }
+}
+
+impl ToHeader for ByToken {
+    fn to_header(&self) -> Option<HeaderValue> {
+        Some(HeaderValue::from_static("Authorization"))
+    }
+}
+
+/// `X-Request-Id`: what names a request in an answer and in the log.
+pub(crate) struct RequestId;
+
+impl RequestId {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^[!-~]{1,128}$".to_owned()),
+            example: Some(json!("019c13be-7bd1-7e24-8a1f-3c6d9b025a1f")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+/// `Retry-After`: seconds (RFC 9110 §10.2.3).
+pub(crate) struct RetryAfter;
+
+impl RetryAfter {
+    fn schema() -> MetaSchema {
+        MetaSchema { minimum: Some(1.0), example: Some(json!(2)), ..MetaSchema::new("integer") }
+    }
+}
+
+/// `WWW-Authenticate`: a challenge (RFC 6750 §3).
+pub(crate) struct Challenge;
+
+impl Challenge {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^Bearer ".to_owned()),
+            example: Some(json!("Bearer realm=\"tasks-api\"")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+schema_type!(ETag);
+schema_type!(PageTag);
+schema_type!(Location);
+schema_type!(ByToken);
+schema_type!(RequestId);
+schema_type!(RetryAfter);
+schema_type!(Challenge);

@@ -1,0 +1,169 @@
+//! The operations on many tasks at once. Each is: tell the owner, call the service once, wrap what it answers.
+
+use std::sync::Arc;
+
+use poem_openapi::param::Path;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use crate::http::body::Body;
+use crate::http::error::Error;
+use crate::http::field::Field;
+use crate::http::header::{ByToken, Private, Replayed, RequestId};
+use crate::http::json::Json;
+use crate::http::refusal::{Refusal, Status, Statuses};
+use crate::router::statuses::{
+    BAD_REQUEST, BULK_TOO_LARGE, FORBIDDEN, INTERNAL, KEY_IN_USE, KEY_REUSED, MEDIA_TYPE, SOME_CONDITION,
+    SOME_NOT_FOUND, SOME_VERSION, UNAUTHORIZED, UNAVAILABLE, statuses,
+};
+use crate::router::tag::Tag;
+use crate::router::tasks::{DeletedAnswer, me};
+use crate::schemas::bulk::{NewTasks, SelectedTask, TaskList, TaskSelection, version_required};
+use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::user::UserId;
+use crate::security::owner::Caller;
+use crate::service::TaskService;
+
+/// The operations on many tasks, over whatever serves them.
+pub(crate) struct BulkRouter<S> {
+    pub(crate) service: Arc<S>,
+    /// Whether a task without a version is refused where it is written.
+    pub(crate) requires_condition: bool,
+}
+
+#[OpenApi(response_header(
+    name = "X-Request-Id",
+    ty = "RequestId",
+    description = "The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too."
+))]
+impl<S: TaskService> BulkRouter<S> {
+    /// Create tasks
+    ///
+    /// 1 to 100, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction). They are
+    /// created in the order of the request, so a list, newest first, has the last of them on top.
+    #[oai(
+        path = "/api/:user_id/tasks/bulk-create",
+        method = "post",
+        operation_id = "bulkCreateTasks",
+        tag = "Tag::Tasks"
+    )]
+    async fn bulk_create_tasks(
+        &self,
+        caller: Caller,
+        /// Whose tasks: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// The client's own name for this creation: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+        /// within 24 hours, also after tasks were changed or deleted, it is answered as the first time and creates
+        /// nothing.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Field<IdempotencyKey>,
+        body: Body<NewTasks>,
+    ) -> Result<CreatedListAnswer, Refusal<OnBulkCreate>> {
+        let owner = caller.owner_of(&user_id)?;
+        let Created { data, is_replay } = self.service.create_all(&owner, body.0.tasks, idempotency_key.0).await?;
+        Ok(CreatedListAnswer::Created(Json(TaskList { data }), is_replay.then_some(Replayed), Private, ByToken))
+    }
+
+    /// Complete tasks
+    ///
+    /// 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
+    /// one that has another `version` than the request names; but a task that is completed already keeps its version and
+    /// times, whatever version is named, so that a repeat succeeds.
+    #[oai(
+        path = "/api/:user_id/tasks/bulk-complete",
+        method = "post",
+        operation_id = "bulkCompleteTasks",
+        tag = "Tag::Tasks"
+    )]
+    async fn bulk_complete_tasks(
+        &self,
+        caller: Caller,
+        /// Whose tasks: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        body: Body<TaskSelection>,
+    ) -> Result<ListAnswer, Refusal<OnSelection>> {
+        let tasks = self.selected(body)?;
+        let owner = caller.owner_of(&user_id)?;
+        let data = self.service.complete_all(&owner, tasks).await?;
+        Ok(ListAnswer::Tasks(Json(TaskList { data }), Private, ByToken))
+    }
+
+    /// Delete tasks
+    ///
+    /// 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
+    /// one that has another `version` than the request names.
+    #[oai(
+        path = "/api/:user_id/tasks/bulk-delete",
+        method = "post",
+        operation_id = "bulkDeleteTasks",
+        tag = "Tag::Tasks"
+    )]
+    async fn bulk_delete_tasks(
+        &self,
+        caller: Caller,
+        /// Whose tasks: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        body: Body<TaskSelection>,
+    ) -> Result<DeletedAnswer, Refusal<OnSelection>> {
+        let tasks = self.selected(body)?;
+        let owner = caller.owner_of(&user_id)?;
+        self.service.delete_all(&owner, tasks).await?;
+        Ok(DeletedAnswer::Deleted(Private, ByToken))
+    }
+}
+
+impl<S> BulkRouter<S> {
+    /// The tasks that a write is about, each with the version on which it depends; a server may insist on that.
+    fn selected(&self, body: Body<TaskSelection>) -> Result<Vec<SelectedTask>, Error> {
+        let tasks = body.0.tasks;
+        let bare = || tasks.iter().enumerate().filter(|(_, task)| task.version.is_none()).map(|(place, _)| place);
+        if self.requires_condition && bare().next().is_some() { Err(version_required(bare())) } else { Ok(tasks) }
+    }
+}
+
+#[derive(ApiResponse)]
+enum ListAnswer {
+    /// The tasks, in the order of the request.
+    #[oai(status = 200)]
+    Tasks(
+        Json<TaskList>,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum CreatedListAnswer {
+    /// The tasks were created; they come in the order of the request.
+    #[oai(status = 201)]
+    Created(
+        Json<TaskList>,
+        /// The tasks were created by an earlier request with the same `Idempotency-Key`; they may have changed since.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<Replayed>,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+statuses! {
+    /// What a creation of several tasks can refuse with.
+    OnBulkCreate = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, KEY_IN_USE, BULK_TOO_LARGE, MEDIA_TYPE, KEY_REUSED, INTERNAL, UNAVAILABLE
+    ];
+    /// What a write of several tasks can refuse with.
+    OnSelection = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, SOME_NOT_FOUND, SOME_VERSION, BULK_TOO_LARGE, MEDIA_TYPE, SOME_CONDITION,
+        INTERNAL, UNAVAILABLE
+    ];
+}

@@ -1,0 +1,11 @@
+//! How the document sorts the operations.
+
+use poem_openapi::Tags;
+
+#[derive(Tags)]
+pub(super) enum Tag {
+    /// One user's tasks.
+    Tasks,
+    /// Whether the server is up.
+    Health,
+}

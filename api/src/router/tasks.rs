@@ -1,0 +1,405 @@
+//! The operations on a user's tasks. Each is: tell the owner, call the service once, wrap what it answers.
+
+use std::sync::Arc;
+
+use poem_openapi::param::{Path, Query};
+use poem_openapi::{ApiResponse, OpenApi};
+
+use crate::http::body::Body;
+use crate::http::error::{Error, Fault, Location};
+use crate::http::field::Field;
+use crate::http::header::{
+    ByToken, ETag, Location as TaskLocation, PageTag, Private, PrivateAsIs, Replayed, RequestId,
+};
+use crate::http::json::Json;
+use crate::http::refusal::{Refusal, Status, Statuses};
+use crate::router::statuses::{
+    BAD_REQUEST, CONDITION, FORBIDDEN, INTERNAL, KEY_IN_USE, KEY_REUSED, MEDIA_TYPE, NOT_FOUND, TOO_LARGE,
+    UNAUTHORIZED, UNAVAILABLE, VERSION, statuses,
+};
+use crate::router::tag::Tag;
+use crate::schemas::condition::{IfMatch, IfNoneMatch};
+use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::page::{Cursor, Flag, Limit, PageRequest, TaskPage};
+use crate::schemas::task::{NewTask, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPatch, TaskUpdate};
+use crate::schemas::user::UserId;
+use crate::security::owner::Caller;
+use crate::service::TaskService;
+
+/// The operations on tasks, over whatever serves them.
+pub(crate) struct TaskRouter<S> {
+    pub(crate) service: Arc<S>,
+    /// Whether a write without `If-Match` is refused.
+    pub(crate) requires_condition: bool,
+}
+
+#[OpenApi(response_header(
+    name = "X-Request-Id",
+    ty = "RequestId",
+    description = "The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too."
+))]
+impl<S: TaskService> TaskRouter<S> {
+    /// List tasks
+    ///
+    /// Newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until it is null. Tasks
+    /// that are created meanwhile appear on no later page, and none is listed twice or left out.
+    #[oai(path = "/api/:user_id/tasks", method = "get", operation_id = "listTasks", tag = "Tag::Tasks")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
+    async fn list_tasks(
+        &self,
+        caller: Caller,
+        /// Whose tasks: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// How many tasks a page has at most.
+        #[oai(default)]
+        limit: Query<Limit>,
+        /// The `next_cursor` of the page before. It belongs to the filter that it was made with.
+        cursor: Query<Option<Cursor>>,
+        /// Only completed (`true`) or only open (`false`) tasks.
+        is_completed: Query<Option<Flag>>,
+        /// Also count all tasks that the filter matches, as `meta.total`.
+        #[oai(default)]
+        include_total: Query<Flag>,
+        /// Answers 304 without a body when the answer still has one of these tags, weak or strong.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Field<IfNoneMatch>,
+    ) -> Result<PageAnswer, Refusal<OnList>> {
+        let page = page_request(*limit, *cursor, *is_completed, *include_total)?;
+        let owner = caller.owner_of(&user_id)?;
+        let page = self.service.list(&owner, page).await?;
+        let etag = PageTag::from(&page);
+        if if_none_match.0.is_some_and(|known| known.has(&etag.to_string())) {
+            return Ok(PageAnswer::NotModified(etag, Private, ByToken));
+        }
+        Ok(PageAnswer::Page(Json(page), etag, Private, ByToken))
+    }
+
+    /// Create a task
+    ///
+    /// The task is open and has version 1.
+    #[oai(path = "/api/:user_id/tasks", method = "post", operation_id = "createTask", tag = "Tag::Tasks")]
+    async fn create_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// The client's own name for this creation: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+        /// within 24 hours, also after the task was changed or deleted, it is answered as the first time and creates
+        /// nothing.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Field<IdempotencyKey>,
+        body: Body<NewTask>,
+    ) -> Result<CreatedAnswer, Refusal<OnCreate>> {
+        let owner = caller.owner_of(&user_id)?;
+        let Created { data: task, is_replay } = self.service.create(&owner, body.0, idempotency_key.0).await?;
+        let (etag, location) = (ETag::from(&task), TaskLocation::from(&task));
+        let replayed = is_replay.then_some(Replayed);
+        Ok(CreatedAnswer::Created(Json(TaskEnvelope { data: task }), etag, location, replayed, PrivateAsIs, ByToken))
+    }
+
+    /// Get a task
+    ///
+    /// One task, as it is now. Another user's is just as absent as one that never was.
+    #[oai(path = "/api/:user_id/tasks/:id", method = "get", operation_id = "getTask", tag = "Tag::Tasks")]
+    async fn get_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+        /// Answers 304 without a body when the answer still has one of these tags, weak or strong.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Field<IfNoneMatch>,
+    ) -> Result<FoundAnswer, Refusal<OnTask>> {
+        let owner = caller.owner_of(&user_id)?;
+        let task = self.service.get(&owner, *id).await?;
+        let etag = ETag::from(&task);
+        if if_none_match.0.is_some_and(|known| known.has(&etag.to_string())) {
+            return Ok(FoundAnswer::NotModified(etag, PrivateAsIs, ByToken));
+        }
+        Ok(FoundAnswer::Task(Json(TaskEnvelope { data: task }), etag, PrivateAsIs, ByToken))
+    }
+
+    /// Replace a task
+    ///
+    /// Sets every writable member; both are required. Never creates a task. A write that changes nothing keeps the
+    /// task's version and times.
+    #[oai(path = "/api/:user_id/tasks/:id", method = "put", operation_id = "updateTask", tag = "Tag::Tasks")]
+    async fn update_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
+        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
+        /// succeeds.
+        #[oai(name = "If-Match")]
+        if_match: Field<IfMatch>,
+        body: Body<TaskUpdate>,
+    ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let condition = self.condition(if_match)?;
+        let owner = caller.owner_of(&user_id)?;
+        Ok(self.service.update(&owner, *id, body.0, condition).await?.into())
+    }
+
+    /// Change a task
+    ///
+    /// A JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No member can be
+    /// removed, so `null` is refused. A write that changes nothing keeps the task's
+    /// version and times.
+    #[oai(path = "/api/:user_id/tasks/:id", method = "patch", operation_id = "patchTask", tag = "Tag::Tasks")]
+    async fn patch_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
+        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
+        /// succeeds.
+        #[oai(name = "If-Match")]
+        if_match: Field<IfMatch>,
+        body: Body<TaskPatch>,
+    ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let condition = self.condition(if_match)?;
+        let owner = caller.owner_of(&user_id)?;
+        Ok(self.service.patch(&owner, *id, body.0, condition).await?.into())
+    }
+
+    /// Complete a task
+    ///
+    /// Without a body, or with `{}`, the task becomes completed; `{"is_completed": false}` opens it again. Never a
+    /// toggle: a repeat changes nothing and keeps the task's version and times.
+    #[oai(
+        path = "/api/:user_id/tasks/:id/complete",
+        method = "patch",
+        operation_id = "completeTask",
+        tag = "Tag::Tasks"
+    )]
+    async fn complete_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
+        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
+        /// succeeds.
+        #[oai(name = "If-Match")]
+        if_match: Field<IfMatch>,
+        body: Body<TaskCompletion>,
+    ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+        let condition = self.condition(if_match)?;
+        let owner = caller.owner_of(&user_id)?;
+        let is_completed = body.0.is_completed.unwrap_or(true);
+        Ok(self.service.complete(&owner, *id, is_completed, condition).await?.into())
+    }
+
+    /// Delete a task
+    ///
+    /// A second time it is no longer found.
+    #[oai(path = "/api/:user_id/tasks/:id", method = "delete", operation_id = "deleteTask", tag = "Tag::Tasks")]
+    async fn delete_task(
+        &self,
+        caller: Caller,
+        /// Whose task: the token's `sub`, or `me`.
+        #[oai(example = "me")]
+        user_id: Path<UserId>,
+        /// The task's id.
+        id: Path<TaskId>,
+        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
+        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
+        /// succeeds.
+        #[oai(name = "If-Match")]
+        if_match: Field<IfMatch>,
+    ) -> Result<DeletedAnswer, Refusal<OnDelete>> {
+        let condition = self.condition(if_match)?;
+        let owner = caller.owner_of(&user_id)?;
+        self.service.delete(&owner, *id, condition).await?;
+        Ok(DeletedAnswer::Deleted(Private, ByToken))
+    }
+}
+
+impl<S> TaskRouter<S> {
+    /// What a write depends on; a server may insist on it.
+    fn condition(&self, if_match: Field<IfMatch>) -> Result<Option<IfMatch>, Error> {
+        if if_match.0.is_none() && self.requires_condition { Err(IfMatch::missing()) } else { Ok(if_match.0) }
+    }
+}
+
+/// The user whom "Try it out" starts from: whoever the token says.
+pub(super) fn me() -> UserId {
+    UserId::from_stored("me".to_owned())
+}
+
+/// Puts a list's parameters together; a cursor must be of the same filter.
+fn page_request(
+    limit: Limit,
+    cursor: Option<Cursor>,
+    is_completed: Option<Flag>,
+    include_total: Flag,
+) -> Result<PageRequest, Error> {
+    let is_completed = is_completed.map(|flag| flag.0);
+    if cursor.is_some_and(|cursor| cursor.is_completed != is_completed) {
+        return Err(Error::invalid(Fault::parameter(
+            Location::Query,
+            "cursor",
+            "was made with another is_completed; send the same filter, or start again without a cursor",
+        )));
+    }
+    let before = cursor.map(|cursor| cursor.after);
+    Ok(PageRequest { limit, before, is_completed, include_total: include_total.0 })
+}
+
+#[derive(ApiResponse)]
+enum PageAnswer {
+    /// A page of tasks.
+    #[oai(status = 200)]
+    Page(
+        Json<TaskPage>,
+        /// Changes whenever the answer does: a strong entity tag.
+        #[oai(header = "ETag")]
+        PageTag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+    /// The reader has the answer already.
+    #[oai(status = 304)]
+    NotModified(
+        /// Changes whenever the answer does: a strong entity tag.
+        #[oai(header = "ETag")]
+        PageTag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum FoundAnswer {
+    /// The task.
+    #[oai(status = 200)]
+    Task(
+        Json<TaskEnvelope>,
+        /// The task's version, as a strong entity tag.
+        #[oai(header = "ETag")]
+        ETag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        PrivateAsIs,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+    /// The reader has the answer already.
+    #[oai(status = 304)]
+    NotModified(
+        /// The task's version, as a strong entity tag.
+        #[oai(header = "ETag")]
+        ETag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        PrivateAsIs,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum TaskAnswer {
+    /// The task.
+    #[oai(status = 200)]
+    Task(
+        Json<TaskEnvelope>,
+        /// The task's version, as a strong entity tag.
+        #[oai(header = "ETag")]
+        ETag,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        PrivateAsIs,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+impl From<Task> for TaskAnswer {
+    fn from(task: Task) -> Self {
+        let etag = ETag::from(&task);
+        Self::Task(Json(TaskEnvelope { data: task }), etag, PrivateAsIs, ByToken)
+    }
+}
+
+#[derive(ApiResponse)]
+enum CreatedAnswer {
+    /// The task was created.
+    #[oai(status = 201)]
+    Created(
+        Json<TaskEnvelope>,
+        /// The task's version, as a strong entity tag.
+        #[oai(header = "ETag")]
+        ETag,
+        /// The canonical path of the task.
+        #[oai(header = "Location")]
+        TaskLocation,
+        /// The task was created by an earlier request with the same `Idempotency-Key`; it may have changed since.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<Replayed>,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        PrivateAsIs,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+#[derive(ApiResponse)]
+pub(super) enum DeletedAnswer {
+    /// Deleted; there is nothing more to say.
+    #[oai(status = 204)]
+    Deleted(
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
+statuses! {
+    /// What a list can refuse with.
+    OnList = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, INTERNAL, UNAVAILABLE];
+    /// What a creation can refuse with.
+    OnCreate = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, KEY_IN_USE, TOO_LARGE, MEDIA_TYPE, KEY_REUSED, INTERNAL, UNAVAILABLE
+    ];
+    /// What a look at a task can refuse with.
+    OnTask = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, INTERNAL, UNAVAILABLE];
+    /// What a change of a task can refuse with.
+    OnTaskWrite = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, VERSION, TOO_LARGE, MEDIA_TYPE, CONDITION, INTERNAL, UNAVAILABLE
+    ];
+    /// What a deletion can refuse with.
+    OnDelete = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, VERSION, CONDITION, INTERNAL, UNAVAILABLE];
+}

@@ -1,0 +1,10 @@
+//! The nouns of the contract, as `components.schemas` has them: each carries its schema and its check side by side. Knows no
+//! operation and no server.
+
+pub(crate) mod bulk;
+pub(crate) mod condition;
+pub(crate) mod health;
+pub(crate) mod idempotency;
+pub(crate) mod page;
+pub(crate) mod task;
+pub(crate) mod user;

@@ -1,0 +1,110 @@
+//! Many tasks in one request: 1 to 100, and all or none of them.
+
+use std::collections::HashMap;
+
+use poem_openapi::Object;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::http::body::{AsObject, List, RequestObject};
+use crate::http::error::{Error, Fault};
+use crate::schemas::task::{NewTask, READ_ONLY, Task, TaskId};
+
+/// The most tasks that one request names.
+const MAX_TASKS: usize = 100;
+
+/// The longest body of such a request, in bytes: a hundred of the longest titles, in their longest spelling, fit twice.
+pub(crate) const MAX_BYTES: usize = 512 * 1024;
+
+/// The largest version that a request names: below 2^53, up to which every JSON reader is exact (RFC 8259 §6).
+const MAX_VERSION: i64 = 9_000_000_000_000_000;
+
+/// New tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTasks {
+    /// 1 to 100 tasks, in the order in which they are created.
+    #[oai(validator(min_items = 1, max_items = 100))]
+    #[serde(deserialize_with = "tasks")]
+    pub tasks: Vec<NewTask>,
+}
+
+/// Tasks that a request is about.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskSelection {
+    /// 1 to 100 tasks, each named once.
+    #[oai(validator(min_items = 1, max_items = 100, unique_items))]
+    #[serde(deserialize_with = "tasks")]
+    pub tasks: Vec<SelectedTask>,
+}
+
+/// A task that a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[oai(skip_serializing_if_is_none)]
+pub struct SelectedTask {
+    /// The task's id.
+    pub id: TaskId,
+    /// The version that it must have; left out, any will do.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9000000000000000")))]
+    #[serde(default, deserialize_with = "version", skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+}
+
+/// Several tasks, in the order of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
+pub(crate) struct TaskList {
+    /// The tasks, in the order of the request.
+    #[oai(validator(min_items = 1, max_items = 100))]
+    pub data: Vec<Task>,
+}
+
+impl RequestObject for NewTasks {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+    const MAX_BYTES: usize = MAX_BYTES;
+    const LIST: Option<List> = Some(List::of::<NewTask>("tasks", MAX_TASKS));
+}
+
+impl RequestObject for TaskSelection {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+    const MAX_BYTES: usize = MAX_BYTES;
+    const LIST: Option<List> = Some(List::of::<SelectedTask>("tasks", MAX_TASKS));
+
+    fn check(&self) -> Vec<Fault> {
+        let mut first = HashMap::new();
+        let mut faults = Vec::new();
+        for (place, task) in self.tasks.iter().enumerate() {
+            let first = *first.entry(task.id).or_insert(place);
+            if first != place {
+                let detail = format!("repeats /tasks/{first}/id; name each task once");
+                faults.push(Fault::body(format!("/tasks/{place}/id"), detail));
+            }
+        }
+        faults
+    }
+}
+
+/// The refusal of a write for the tasks that name no version, by a server that insists on it.
+pub(crate) fn version_required(places: impl Iterator<Item = usize>) -> Error {
+    let detail = "is required by this server; send the version that the change is based on";
+    Error::ConditionRequired(places.map(|place| Fault::body(format!("/tasks/{place}/version"), detail)).collect())
+}
+
+fn tasks<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let tasks: Vec<AsObject<T>> = Vec::deserialize(from)?;
+    match tasks.len() {
+        1..=MAX_TASKS => Ok(tasks.into_iter().map(|AsObject(task)| task).collect()),
+        count => Err(de::Error::custom(format_args!("must have 1 to {MAX_TASKS} entries, not {count}"))),
+    }
+}
+
+fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    let value = serde_json::Value::deserialize(from)?;
+    // To JSON Schema, 1.0 is an integer.
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+    let whole = || value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9.1e15).map(|n| n as i64);
+    match value.as_i64().or_else(whole) {
+        Some(version @ 1..=MAX_VERSION) => Ok(Some(version)),
+        _ => Err(de::Error::custom(format_args!("must be a whole number from 1 to {MAX_VERSION}"))),
+    }
+}

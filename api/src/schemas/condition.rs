@@ -1,0 +1,136 @@
+//! Conditions: on which version of a task a request depends (RFC 9110 §13).
+//!
+//! A task's entity tag is its version in quotes, a strong tag. A client may therefore make `If-Match` from `version`
+//! where it has no `ETag` at hand: proxies that compress an answer weaken its tag.
+
+use poem_openapi::registry::MetaSchema;
+
+use crate::http::error::{Error, Fault, Location};
+use crate::http::field::RequestField;
+use crate::http::newtype::Invalid;
+
+/// What a write depends on: `If-Match` (RFC 9110 §13.1.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// `*`: there is such a task.
+    Any,
+    /// The task has one of these versions. Tags that are no version's match nothing and are left out, and so are weak
+    /// ones (§8.8.3.2).
+    Versions(Vec<i64>),
+}
+
+/// What a reader has already: `If-None-Match` (RFC 9110 §13.1.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum IfNoneMatch {
+    /// `*`: whatever there is.
+    Any,
+    /// An answer with one of these tags, weak or strong.
+    Tags(Vec<Vec<u8>>),
+}
+
+impl IfMatch {
+    /// The refusal of a write that has none, by a server that insists on it.
+    pub(crate) fn missing() -> Error {
+        let detail = "is required by this server; send the ETag of what the change is based on, or * to overwrite it";
+        Error::ConditionRequired(vec![Fault::parameter(Location::Header, "If-Match", detail)])
+    }
+
+    /// Whether a task of this version may be written.
+    #[must_use]
+    pub fn allows(&self, version: i64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Versions(versions) => versions.contains(&version),
+        }
+    }
+}
+
+impl IfNoneMatch {
+    /// Whether the reader has the answer of this tag, which is given with its quotes.
+    pub(crate) fn has(&self, etag: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Tags(tags) => tags.iter().any(|tag| Some(tag.as_slice()) == opaque(etag.as_bytes())),
+        }
+    }
+}
+
+impl RequestField for IfMatch {
+    fn schema() -> MetaSchema {
+        schema()
+    }
+
+    fn parse(value: &[u8]) -> Result<Self, Invalid> {
+        let Some(tags) = tags(value)? else { return Ok(Self::Any) };
+        let versions = tags.into_iter().filter(|tag| !tag.is_weak).filter_map(|tag| version(tag.opaque));
+        Ok(Self::Versions(versions.collect()))
+    }
+}
+
+impl RequestField for IfNoneMatch {
+    fn schema() -> MetaSchema {
+        schema()
+    }
+
+    fn parse(value: &[u8]) -> Result<Self, Invalid> {
+        let Some(tags) = tags(value)? else { return Ok(Self::Any) };
+        Ok(Self::Tags(tags.into_iter().map(|tag| tag.opaque.to_vec()).collect()))
+    }
+}
+
+/// An entity tag (RFC 9110 §8.8.3).
+struct Tag<'a> {
+    is_weak: bool,
+    opaque: &'a [u8],
+}
+
+/// The tags of a list, `None` for `*`. Empty places of a list are passed over (RFC 9110 §5.6.1.2).
+fn tags(value: &[u8]) -> Result<Option<Vec<Tag<'_>>>, Invalid> {
+    const WRONG: Invalid = Invalid("must be tags in quotes, as the header ETag has them, such as \"7\", or * alone");
+    let mut rest = value.trim_ascii();
+    if rest == b"*" {
+        return Ok(None);
+    }
+    let mut tags = Vec::new();
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix(b",") {
+            rest = after.trim_ascii_start();
+            continue;
+        }
+        let (is_weak, quoted) = match rest.strip_prefix(b"W/") {
+            Some(quoted) => (true, quoted),
+            None => (false, rest),
+        };
+        let inside = quoted.strip_prefix(b"\"").ok_or(WRONG)?;
+        let end = inside.iter().position(|byte| *byte == b'"').ok_or(WRONG)?;
+        let (opaque, after) = inside.split_at(end);
+        if opaque.iter().any(|byte| matches!(byte, 0..=b' ' | 0x7f)) {
+            return Err(WRONG);
+        }
+        tags.push(Tag { is_weak, opaque });
+        rest = after.strip_prefix(b"\"").unwrap_or(after).trim_ascii_start();
+        if !rest.is_empty() && !rest.starts_with(b",") {
+            return Err(WRONG);
+        }
+    }
+    if tags.is_empty() { Err(WRONG) } else { Ok(Some(tags)) }
+}
+
+/// The version that a tag of ours stands for, in the one way in which we write it.
+fn version(opaque: &[u8]) -> Option<i64> {
+    let is_ours = opaque.iter().all(u8::is_ascii_digit) && !opaque.starts_with(b"0");
+    str::from_utf8(opaque).ok().filter(|_| is_ours)?.parse().ok()
+}
+
+/// What stands between the quotes.
+fn opaque(etag: &[u8]) -> Option<&[u8]> {
+    etag.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+/// Without an example: Swagger UI would send it with every request.
+fn schema() -> MetaSchema {
+    MetaSchema {
+        pattern: Some(r#"^\s*(\*|[\s,]*(W/)?"[!#-~]*"(\s*,\s*((W/)?"[!#-~]*")?)*)\s*$"#.to_owned()),
+        ..MetaSchema::new("string")
+    }
+}

@@ -1,0 +1,47 @@
+//! Creations that are safe to send again: the header `Idempotency-Key`
+//! (draft-ietf-httpapi-idempotency-key-header).
+
+use poem_openapi::registry::MetaSchema;
+
+use crate::http::field::RequestField;
+use crate::http::newtype::Invalid;
+
+/// The name that a client gives to a creation: 1 to 255 visible ASCII characters. A key in quotes, as the draft writes
+/// it, and one without are the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// The key, without quotes.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RequestField for IdempotencyKey {
+    /// Without an example: Swagger UI would send it with every request, as if all were one.
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(r#"^("[!-~]{1,255}"|[!#-~][!-~]{0,254}|"([!-~]{0,253}[!#-~])?)$"#.to_owned()),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    fn parse(value: &[u8]) -> Result<Self, Invalid> {
+        const WRONG: Invalid = Invalid("must be one key of 1 to 255 visible ASCII characters, such as a UUID");
+        let bare = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+        let is_key = (1..=255).contains(&bare.len()) && bare.iter().all(u8::is_ascii_graphic);
+        let text = str::from_utf8(bare).ok().filter(|_| is_key).ok_or(WRONG)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What a request created, this one or an earlier one with the same key: a task, or several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created<T> {
+    /// It as it was when it was created.
+    pub data: T,
+    /// Whether an earlier request created it.
+    pub is_replay: bool,
+}

@@ -1,0 +1,179 @@
+//! Pages of tasks, and what asks for them.
+
+use std::fmt;
+use std::hash::Hash as _;
+use std::str::FromStr;
+
+use poem_openapi::Object;
+use poem_openapi::registry::MetaSchema;
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::http::header::PageTag;
+use crate::http::newtype::{Invalid, Nullable, openapi_type};
+use crate::schemas::task::{Task, TaskId};
+
+/// A page of tasks, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
+pub struct TaskPage {
+    /// The tasks of this page, newest first; empty when there are none.
+    #[oai(validator(max_items = 100))]
+    pub data: Vec<Task>,
+    /// Where the page stands in the list.
+    pub meta: PageMeta,
+}
+
+/// Where a page stands in its list.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
+pub struct PageMeta {
+    /// The page size that was asked for.
+    pub limit: Limit,
+    /// Send it as `cursor` to get the next page; null on the last page.
+    pub next_cursor: Nullable<Cursor>,
+    /// How many tasks the filter matches over all pages; null unless `include_total=true` was sent.
+    #[oai(validator(minimum(value = "0")))]
+    pub total: Nullable<i64>,
+}
+
+/// What a caller asks of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRequest {
+    /// At most so many tasks.
+    pub limit: Limit,
+    /// Only tasks older than this id.
+    pub before: Option<TaskId>,
+    /// Only completed (`true`) or only open (`false`) tasks.
+    pub is_completed: Option<bool>,
+    /// Whether to count what the filter matches.
+    pub include_total: bool,
+}
+
+/// How many tasks a page has at most: 1 to 100, 50 when not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Limit(u8);
+
+impl Limit {
+    /// The largest page.
+    pub const MAX: u8 = 100;
+
+    fn schema() -> MetaSchema {
+        MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(Self::MAX)), ..MetaSchema::new("integer") }
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
+impl FromStr for Limit {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+        match text.parse() {
+            Ok(n @ 1..=Self::MAX) if canonical => Ok(Self(n)),
+            _ => Err(Invalid("must be a whole number from 1 to 100")),
+        }
+    }
+}
+
+openapi_type!(Limit);
+
+/// `true` or `false` in a query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Flag(pub(crate) bool);
+
+impl Flag {
+    fn schema() -> MetaSchema {
+        MetaSchema::new("boolean")
+    }
+}
+
+impl FromStr for Flag {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse().map(Self).map_err(|_| Invalid("must be true or false"))
+    }
+}
+
+openapi_type!(Flag);
+
+/// A place in a list under one filter, opaque to clients: the id of the last task that was seen, behind a letter for
+/// the filter (`a`ll, `c`ompleted, `o`pen).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The last task that was seen.
+    pub after: TaskId,
+    /// The filter of the list that the cursor was made for.
+    pub is_completed: Option<bool>,
+}
+
+impl Cursor {
+    fn schema() -> MetaSchema {
+        MetaSchema { min_length: Some(1), max_length: Some(64), ..MetaSchema::new("string") }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filter = match self.is_completed {
+            None => 'a',
+            Some(true) => 'c',
+            Some(false) => 'o',
+        };
+        write!(f, "{filter}{}", self.after.0.simple())
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let parse = || {
+            let (filter, id) = text.split_at_checked(1)?;
+            let is_completed = match filter {
+                "a" => None,
+                "c" => Some(true),
+                "o" => Some(false),
+                _ => return None,
+            };
+            let cursor = Self { after: TaskId(Uuid::try_parse(id).ok()?), is_completed };
+            // One spelling for each place: what we would not have written is refused.
+            (cursor.to_string() == text).then_some(cursor)
+        };
+        parse().ok_or(Invalid("must be the `next_cursor` of an earlier page, unchanged"))
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+openapi_type!(Cursor);
+
+/// A hash over the ids and versions of its tasks and over its `meta`, in this order. A page whose tag is the same is the same to the
+/// last byte, as a task's version names its content.
+impl From<&TaskPage> for PageTag {
+    fn from(page: &TaskPage) -> Self {
+        Self::of(|hasher| {
+            for task in &page.data {
+                (task.id, task.version).hash(hasher);
+            }
+            let meta = &page.meta;
+            (meta.limit.get(), meta.next_cursor.0.is_some(), meta.total.0).hash(hasher);
+        })
+    }
+}

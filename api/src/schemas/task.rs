@@ -1,0 +1,336 @@
+//! Tasks, and what creates and changes them.
+//!
+//! Rules live in the newtypes ([`Title`], [`TaskId`], [`Timestamp`]): each carries the schema that the document shows and
+//! the check that a request meets, side by side.
+
+use std::fmt::{self, Write};
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use poem_openapi::Object;
+use poem_openapi::registry::MetaSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::http::body::RequestObject;
+use crate::http::header::{ETag, Location};
+use crate::http::json::{JSON, MERGE_PATCH};
+use crate::http::newtype::{Invalid, Nullable, openapi_type};
+use crate::schemas::user::UserId;
+
+/// A task of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
+pub struct Task {
+    /// The task's id: a UUID of version 7, so ids sort in the order of creation.
+    pub id: TaskId,
+    /// The user who owns the task: the `sub` of their token.
+    pub user_id: UserId,
+    /// What is to be done, exactly as it was sent: 1 to 200 characters.
+    pub title: Title,
+    /// Whether the task is done.
+    pub is_completed: bool,
+    /// When the task was first completed; null exactly while `is_completed` is false.
+    pub completed_at: Nullable<Timestamp>,
+    /// When the task was created.
+    pub created_at: Timestamp,
+    /// When the task last changed.
+    pub updated_at: Timestamp,
+    /// Counts the changes of the task, from 1. The `ETag` header is this number in double quotes.
+    #[oai(validator(minimum(value = "1")))]
+    pub version: i64,
+}
+
+impl Task {
+    /// A task as it is when it is created: open, and with version 1.
+    #[must_use]
+    pub fn new(id: TaskId, user_id: UserId, title: Title, now: Timestamp) -> Self {
+        let completed_at = Nullable(None);
+        Self { id, user_id, title, is_completed: false, completed_at, created_at: now, updated_at: now, version: 1 }
+    }
+}
+
+/// The members of [`Task`] that the server alone sets: a body that sends one is refused by its name.
+pub(crate) const READ_ONLY: [&str; 6] = ["id", "user_id", "completed_at", "created_at", "updated_at", "version"];
+
+/// A new task.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTask {
+    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+    pub title: Title,
+}
+
+/// Every writable member of a task; replaces them all.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskUpdate {
+    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+    pub title: Title,
+    /// Whether the task is done.
+    pub is_completed: bool,
+}
+
+/// The members of a task to change (RFC 7396); the others stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[oai(skip_serializing_if_is_none)]
+pub struct TaskPatch {
+    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub title: Option<Title>,
+    /// Whether the task is done.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub is_completed: Option<bool>,
+}
+
+/// Whether to complete the task or to open it again. Nothing sent means completed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct TaskCompletion {
+    /// True completes the task, false opens it again. Left out, it means true.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub is_completed: Option<bool>,
+}
+
+impl RequestObject for NewTask {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+}
+
+impl RequestObject for TaskUpdate {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+}
+
+impl RequestObject for TaskPatch {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+    const MEDIA_TYPES: &'static [&'static str] = &[JSON, MERGE_PATCH];
+}
+
+impl RequestObject for TaskCompletion {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+
+    fn absent() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+/// A member that may be left out but, when it is sent, is not null: null would be a third meaning.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// One task, in the envelope that all answers share.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
+pub struct TaskEnvelope {
+    /// The task.
+    pub data: Task,
+}
+
+/// The title of a task: 1 to 200 characters (Unicode code points), none of them a control character (General
+/// Category Cc), and not only white space. Stored exactly as sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Title(String);
+
+impl Title {
+    /// The most characters a title can have, in Unicode code points.
+    pub const MAX_CHARS: usize = 200;
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            min_length: Some(1),
+            max_length: Some(Self::MAX_CHARS),
+            // White space is `\s` of ECMA-262 §22.2.2.9, written out: `\s` differs between the regular expression
+            // engines of our readers, as do `\p` and lookahead.
+            pattern: Some(
+                concat!(
+                    r"^[^\u0000-\u001F\u007F-\u009F]*",
+                    r"[^\u0000-\u0020\u007F-\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000\uFEFF]",
+                    r"[^\u0000-\u001F\u007F-\u009F]*$",
+                )
+                .to_owned(),
+            ),
+            example: Some(json!("Buy milk and bread")),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    /// The title's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A title that was checked before it was stored.
+    #[must_use]
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    fn check(text: &str) -> Result<(), Invalid> {
+        let is_white = |c| matches!(c, '\u{FEFF}') || (char::is_whitespace(c) && c != '\u{85}');
+        if text.chars().nth(Self::MAX_CHARS).is_some() {
+            return Err(Invalid("must have at most 200 characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Invalid("must not contain control characters, such as tabs and line breaks"));
+        }
+        if text.chars().all(is_white) {
+            return Err(Invalid("must contain a character that is not white space"));
+        }
+        Ok(())
+    }
+}
+
+impl From<Title> for String {
+    fn from(title: Title) -> Self {
+        title.0
+    }
+}
+
+impl FromStr for Title {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::check(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Title {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::check(&text).map_err(de::Error::custom)?;
+        Ok(Self(text))
+    }
+}
+
+openapi_type!(Title);
+
+/// The id of a task: a UUID in its 36-character form (RFC 9562 §4), of any version, in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct TaskId(pub Uuid);
+
+impl TaskId {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            example: Some(json!("019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70")),
+            ..MetaSchema::new_with_format("string", "uuid")
+        }
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        // The parser also takes braces, `urn:uuid:` and 32 digits without hyphens: those differ in length.
+        let id = if text.len() == 36 { Uuid::try_parse(text).ok() } else { None };
+        id.map(Self)
+            .ok_or(Invalid("must be a UUID in its 36-character form, such as 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70"))
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+openapi_type!(TaskId);
+
+/// A point in time, in UTC with exactly six digits of a second: `2026-01-31T09:30:00.123456Z` (RFC 3339 §5.6).
+///
+/// Always whole microseconds, which both databases keep: what a write answers is what a read answers later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(DateTime<Utc>);
+
+impl Timestamp {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$".to_owned()),
+            example: Some(json!("2026-01-31T09:30:00.123456Z")),
+            ..MetaSchema::new_with_format("string", "date-time")
+        }
+    }
+
+    /// The time as the database takes it.
+    #[must_use]
+    pub fn to_utc(self) -> DateTime<Utc> {
+        self.0
+    }
+
+    /// The 27 characters of the text form.
+    fn text(self) -> [u8; 27] {
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let mut put = |end: usize, width: usize, mut number: u32| {
+            for digit in text.iter_mut().take(end).rev().take(width) {
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+                number /= 10;
+            }
+        };
+        put(4, 4, self.0.year().unsigned_abs());
+        put(7, 2, self.0.month());
+        put(10, 2, self.0.day());
+        put(13, 2, self.0.hour());
+        put(16, 2, self.0.minute());
+        put(19, 2, self.0.second());
+        put(26, 6, self.0.nanosecond() / 1_000);
+        text
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.trunc_subsecs(6))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        DateTime::parse_from_rfc3339(text)
+            .map(|time| time.to_utc().into())
+            .map_err(|_| Invalid("must be a date and time as RFC 3339 writes it"))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // Written digit by digit: a page has 150 of them, and chrono's formatting would cost more than all the rest.
+        let text = self.text();
+        to.serialize_str(str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+openapi_type!(Timestamp);
+
+impl From<&Task> for ETag {
+    fn from(task: &Task) -> Self {
+        Self(task.version)
+    }
+}
+
+/// The canonical path of a task, also when it was created through `me`.
+impl From<&Task> for Location {
+    fn from(task: &Task) -> Self {
+        /// What stays as it is in a path segment (RFC 3986 §2.3).
+        const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+        // A URL cannot name these two: dots are resolved before a request is sent (RFC 3986 §5.2.4).
+        let user = if matches!(task.user_id.as_str(), "." | "..") { "me" } else { task.user_id.as_str() };
+        let user = utf8_percent_encode(user, SEGMENT);
+        let mut path = String::with_capacity(96);
+        // Writing to a String cannot fail.
+        let _ = write!(path, "/api/{user}/tasks/{}", task.id);
+        Self(path)
+    }
+}

@@ -1,0 +1,58 @@
+//! Users: their ids.
+
+use std::str::FromStr;
+
+use poem_openapi::registry::MetaSchema;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::http::newtype::{Invalid, openapi_type};
+
+/// The id of a user: the `sub` of their token (RFC 7519 §4.1.2), an opaque text of 1 to 255 characters without
+/// control characters. In a path, `me` means the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct UserId(String);
+
+impl UserId {
+    /// The most characters a user's id can have, in Unicode code points.
+    pub const MAX_CHARS: usize = 255;
+
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            min_length: Some(1),
+            max_length: Some(Self::MAX_CHARS),
+            pattern: Some(r"^[^\u0000-\u001F\u007F-\u009F]+$".to_owned()),
+            example: Some(json!("alice")),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    /// The id's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// An id that was checked before it was stored.
+    #[must_use]
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl FromStr for UserId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() || text.chars().nth(Self::MAX_CHARS).is_some() {
+            Err(Invalid("must have 1 to 255 characters"))
+        } else if text.chars().any(char::is_control) {
+            Err(Invalid("must not contain control characters"))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+openapi_type!(UserId);

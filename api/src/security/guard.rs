@@ -1,0 +1,192 @@
+//! What every operation checks before its own extractors, in the order that the contract promises: first the token
+//! (401), then that the query has only parameters that the operation knows, each once, and that no condition of a write
+//! would be overlooked (400).
+//!
+//! Which operations want a token and which parameters they know is read from the metadata that the document is made of,
+//! so the two cannot differ.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::http::{Method, header};
+use poem::{Endpoint, EndpointExt, Request, Response};
+use poem_openapi::OpenApi;
+use poem_openapi::error::ParsePathError;
+use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
+
+use crate::http::error::{Error, Fault, Location};
+use crate::security::owner::{Authenticate, Caller, bearer_token};
+
+/// An API whose operations are guarded.
+pub(crate) struct Guarded<T, A> {
+    pub(crate) api: T,
+    pub(crate) authenticator: Arc<A>,
+}
+
+/// An operation behind its guard.
+struct Guard<A> {
+    operation: BoxEndpoint<'static>,
+    authenticator: Option<Arc<A>>,
+    path: Vec<String>,
+    query: Vec<String>,
+    /// Whether `If-Match` would be overlooked.
+    refuses_if_match: bool,
+}
+
+impl<T: OpenApi, A: Authenticate> OpenApi for Guarded<T, A> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, table: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {
+        let mut operations = HashMap::new();
+        for path in T::meta().into_iter().flat_map(|api| api.paths) {
+            for operation in path.operations {
+                operations.insert((route_of(&path.path), operation.method.clone()), operation);
+            }
+        }
+        let mut inner = HashMap::new();
+        self.api.add_routes(&mut inner);
+        for (route, methods) in inner {
+            for (method, endpoint) in methods {
+                let endpoint = match operations.get(&(route.clone(), method.clone())) {
+                    Some(meta) => Guard::new(endpoint, meta, &self.authenticator).boxed(),
+                    None => endpoint,
+                };
+                table.entry(route.clone()).or_default().insert(method, endpoint);
+            }
+        }
+    }
+}
+
+/// The path that a request matched, with its parameters by name: `/api/{user_id}/tasks`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route(pub Arc<str>);
+
+/// What there is at a route.
+pub(crate) struct RouteInfo {
+    /// Its path as the document writes it.
+    pub(crate) route: Route,
+    /// Its methods as the `Allow` header lists them (RFC 9110 §10.2.1); `GET` answers `HEAD` too.
+    pub(crate) methods: String,
+}
+
+/// The operations' routes, by poem's pattern.
+pub(crate) fn routes<T: OpenApi>() -> HashMap<String, RouteInfo> {
+    let mut routes = HashMap::new();
+    for path in T::meta().into_iter().flat_map(|api| api.paths) {
+        let info = routes
+            .entry(route_of(&path.path))
+            .or_insert_with(|| RouteInfo { route: Route(path.path.as_str().into()), methods: String::new() });
+        for operation in path.operations {
+            let method = operation.method.as_str();
+            let names = if method == "GET" { "GET, HEAD" } else { method };
+            let comma = if info.methods.is_empty() { "" } else { ", " };
+            info.methods.push_str(comma);
+            info.methods.push_str(names);
+        }
+    }
+    routes
+}
+
+/// The path of an operation as its route names it: poem-openapi numbers the parameters, `/{a}/{b}` is `/:param0/:param1`.
+pub(crate) fn route_of(path: &str) -> String {
+    let mut count = 0;
+    let segment = |segment: &str| {
+        if segment.starts_with('{') {
+            count += 1;
+            format!(":param{}", count - 1)
+        } else {
+            segment.to_owned()
+        }
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+impl<A: Authenticate> Guard<A> {
+    fn new(operation: BoxEndpoint<'static>, meta: &MetaOperation, authenticator: &Arc<A>) -> Self {
+        let names = |place| -> Vec<String> {
+            let params = meta.params.iter().filter(move |param| param.in_type == place);
+            params.map(|param| param.name.clone()).collect()
+        };
+        let takes_if_match = names(MetaParamIn::Header).iter().any(|name| name.eq_ignore_ascii_case("If-Match"));
+        Self {
+            operation,
+            authenticator: (!meta.security.is_empty()).then(|| Arc::clone(authenticator)),
+            path: names(MetaParamIn::Path),
+            query: names(MetaParamIn::Query),
+            refuses_if_match: !takes_if_match && meta.method != Method::GET,
+        }
+    }
+
+    /// A refusal names path parameters by poem-openapi's numbers; the client knows them by name.
+    fn name_path_parameter(&self, error: poem::Error) -> poem::Error {
+        let number = |name: &str| name.strip_prefix("param")?.parse::<usize>().ok();
+        match error.downcast_ref() {
+            Some(ParsePathError { name, .. }) => {
+                let known = number(name).and_then(|n| self.path.get(n)).cloned();
+                match (Error::from_framework(error), known) {
+                    (Error::Invalid(mut faults), Some(known)) => {
+                        for fault in &mut faults {
+                            fault.name = Some(known.clone());
+                        }
+                        Error::Invalid(faults).into()
+                    }
+                    (error, _) => error.into(),
+                }
+            }
+            None => error,
+        }
+    }
+}
+
+impl<A: Authenticate> Endpoint for Guard<A> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        if let Some(authenticator) = &self.authenticator {
+            let token = bearer_token(request.headers())?;
+            let caller = Caller(authenticator.authenticate(token).await?);
+            request.set_data(caller);
+        }
+        if self.refuses_if_match && request.headers().contains_key(header::IF_MATCH) {
+            let detail = "is not read by this operation, and would be overlooked; leave it out";
+            return Err(Error::invalid(Fault::parameter(Location::Header, "If-Match", detail)).into());
+        }
+        check_query(request.uri().query().unwrap_or_default(), &self.query)?;
+        self.operation.call(request).await.map_err(|error| self.name_path_parameter(error))
+    }
+}
+
+/// Refuses parameters that the operation does not know, and any that is sent twice: `?is_complete=true` must not list
+/// everything.
+fn check_query(query: &str, known: &[String]) -> Result<(), Error> {
+    if query.is_empty() {
+        return Ok(());
+    }
+    let (mut seen, mut refused, mut faults) = (HashSet::new(), HashSet::new(), Vec::new());
+    for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+        let detail = if !known.iter().any(|k| *k == name) {
+            match known {
+                [] => "is unknown here; the operation takes no query".to_owned(),
+                _ => format!("is unknown here; the parameters are {}", known.join(", ")),
+            }
+        } else if seen.insert(name.clone()) {
+            continue;
+        } else {
+            "is sent twice; send it once".to_owned()
+        };
+        if refused.insert(name.clone()) {
+            faults.push(Fault::parameter(Location::Query, name, detail));
+        }
+        if faults.len() == Error::MAX_FAULTS {
+            break;
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+}

@@ -1,0 +1,246 @@
+//! The table of settings: each is a flag, a variable, a line of `--help`, a sentence about what is expected, and how its value is
+//! read. Whoever adds one adds it here, to a group below, and to the types.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Arg;
+use reqwest::Url;
+use tasks_api::UserId;
+
+use crate::config::stop::Stop;
+use crate::config::values::{
+    boolean, cors, database_url, jwks_url, line, log_filter, log_format, number, schema, seconds, secret, tls, ttl,
+};
+use crate::edge::cors::Cors;
+use crate::edge::log::LogFormat;
+use crate::identity::claims::subject;
+use crate::identity::secret::Secret;
+use crate::storage::settings::DatabaseTls;
+
+/// A setting, from its flag and variable to what is said about it and how its value is read.
+pub(super) struct Setting<T: 'static> {
+    pub(super) facts: Facts,
+    /// What its value means; `None` is a value that is not as it must be.
+    pub(super) parse: fn(&str) -> Option<T>,
+}
+
+/// What is said about a setting.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) flag: &'static str,
+    pub(super) variable: Option<&'static str>,
+    /// What stands for its value in `--help`.
+    pub(super) value: &'static str,
+    pub(super) help: &'static str,
+    /// The value when none is given; empty where there is none or it depends.
+    pub(super) default: &'static str,
+    /// What a value must be: the end of a sentence that begins with the setting's name.
+    pub(super) must: &'static str,
+}
+
+impl Facts {
+    pub(super) fn bad(&self) -> Stop {
+        Stop::new(format!("{self} must {}", self.must))
+    }
+
+    fn arg(&self) -> Arg {
+        let variable = self.variable.map(|variable| format!("[env: {variable}]"));
+        let default = (!self.default.is_empty()).then(|| format!("[default: {}]", self.default));
+        let facts: Vec<_> = [variable, default].into_iter().flatten().collect();
+        let help = format!("{}\n{}", self.help, facts.join(" ")).trim_ascii_end().to_owned();
+        // Whatever follows a flag is its value, also when it begins with a hyphen as secrets may.
+        Arg::new(self.flag).long(self.flag).value_name(self.value).help(help).allow_hyphen_values(true)
+    }
+}
+
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.variable {
+            Some(variable) => write!(f, "{variable} (--{})", self.flag),
+            None => write!(f, "--{}", self.flag),
+        }
+    }
+}
+
+impl<T> fmt::Display for Setting<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.facts.fmt(f)
+    }
+}
+
+macro_rules! settings {
+    ($($name:ident: $type:ty = $flag:literal $variable:expr, $value:literal $default:literal, $parse:expr, $must:literal, $help:literal;)+) => {
+        $(pub(super) const $name: Setting<$type> = Setting {
+            facts: Facts {
+                flag: $flag, variable: $variable, value: $value, help: $help, default: $default, must: $must,
+            },
+            parse: $parse,
+        };)+
+    };
+}
+
+settings! {
+    LISTEN: SocketAddr = "listen" Some("LISTEN"), "IP:PORT" "127.0.0.1:8080", |text| text.parse().ok(),
+        "be an IP address and a port, such as 127.0.0.1:8080 or [::]:8080",
+        "The address to listen on. Beyond loopback the server needs a key and a database";
+    PORT: u16 = "port" Some("PORT"), "NUMBER" "", |text| number(text, 0..=u16::MAX),
+        "be a port, a whole number from 0 to 65535",
+        "Replaces the port of the address. The variable, which platforms set, yields to --listen";
+    REQUEST_TIMEOUT: Duration = "request-timeout-seconds" Some("REQUEST_TIMEOUT_SECONDS"), "SECONDS" "15", |text| seconds(text, 1..=300),
+        "be a whole number from 1 to 300",
+        "After how long a request is given up: 1 to 300 s";
+    REQUIRE_IF_MATCH: bool = "require-if-match" Some("REQUIRE_IF_MATCH"), "BOOL" "false", boolean,
+        "be true or false",
+        "Whether changes of a task are taken only with the header If-Match: true or false";
+    SHUTDOWN_GRACE: Duration = "shutdown-grace-seconds" Some("SHUTDOWN_GRACE_SECONDS"), "SECONDS" "10", |text| seconds(text, 0..=300),
+        "be a whole number from 0 to 300",
+        "How long running requests may go on after the signal to stop: 0 to 300 s";
+    CORS: Cors = "cors-allowed-origins" Some("CORS_ALLOWED_ORIGINS"), "LIST" "", cors,
+        "be origins as browsers send them, separated by commas: scheme://host or scheme://host:port in lower case, \
+         without path, trailing slash or default port; or * alone",
+        "The origins whose pages may call the server, separated by commas, or * for all, such as\n\
+         https://app.example.com,http://localhost:3000";
+
+    DATABASE_URL: String = "database-url" Some("DATABASE_URL"), "URL" "", database_url,
+        "be an address that begins with postgresql://, postgres:// or sqlite:",
+        "Where tasks are stored: postgresql://… (Neon's connection string as copied) or sqlite://…\n\
+         On a loopback address it may be left out and is sqlite://data/tasks.db";
+    DATABASE_URL_UNPOOLED: String = "database-url-unpooled" Some("DATABASE_URL_UNPOOLED"), "URL" "", database_url,
+        "be an address that begins with postgresql://, postgres:// or sqlite:",
+        "A direct connection to the same database, for migrations, where DATABASE_URL is a pooler's";
+    DATABASE_SCHEMA: String = "database-schema" Some("DATABASE_SCHEMA"), "NAME" "", schema,
+        "be the name of a schema of PostgreSQL: 1 to 63 bytes without control characters, and none of PostgreSQL's own",
+        "The schema of PostgreSQL in which the tables are, where public belongs to others. Left out, it is public";
+    DATABASE_MAX_CONNECTIONS: u32 = "database-max-connections" Some("DATABASE_MAX_CONNECTIONS"), "NUMBER" "10", |text| number(text, 1..=1000),
+        "be a whole number from 1 to 1000",
+        "The most connections to the database at a time: 1 to 1000";
+    DATABASE_TLS: DatabaseTls = "database-tls" Some("DATABASE_TLS"), "MODE" "verified", tls,
+        "be verified or off",
+        "verified: the certificate of a remote database is checked, whatever DATABASE_URL says\n\
+         off: sslmode in DATABASE_URL decides, also for plain text";
+    MIGRATE_ON_START: bool = "migrate-on-start" Some("MIGRATE_ON_START"), "BOOL" "", boolean,
+        "be true or false",
+        "Whether the server brings the schema up to date when it starts: true or false\n\
+         Left out, it is true for SQLite and false for PostgreSQL";
+
+    JWT_SECRET: Secret = "jwt-secret" Some("JWT_SECRET"), "SECRET" "", secret,
+        "have at least 32 bytes; `openssl rand -hex 32` makes one that has",
+        "The secret that tokens are signed with (HS256), at least 32 bytes; best set as a variable, as\n\
+         others see flags. Without it the server runs in development mode, on a loopback address only";
+    BETTER_AUTH_SECRET: Secret = "better-auth-secret" Some("BETTER_AUTH_SECRET"), "SECRET" "", secret,
+        "have at least 32 bytes; `openssl rand -hex 32` makes one that has",
+        "The same under Better Auth's name; JWT_SECRET wins";
+    JWKS_URL: Url = "jwks-url" Some("JWKS_URL"), "URL" "", jwks_url,
+        "be an https:// address without user name, password or fragment; http:// is taken for this machine only, as in \
+         http://localhost:3000/api/auth/jwks",
+        "Where the issuer publishes its keys (EdDSA, ES256, ES384, RS256 to RS512, PS256 to PS512), such as\n\
+         https://auth.example.com/api/auth/jwks. In place of JWT_SECRET; BETTER_AUTH_SECRET yields to it";
+    JWT_ISSUER: String = "jwt-issuer" Some("JWT_ISSUER"), "TEXT" "", line,
+        "not be empty or hold control characters",
+        "The issuer that tokens must name (iss). When not given, it is not checked";
+    JWT_AUDIENCE: String = "jwt-audience" Some("JWT_AUDIENCE"), "TEXT" "", line,
+        "not be empty or hold control characters",
+        "The audience that tokens must name (aud). When not given, it is not checked";
+    JWT_LEEWAY: Duration = "jwt-leeway-seconds" Some("JWT_LEEWAY_SECONDS"), "SECONDS" "15", |text| seconds(text, 0..=300),
+        "be a whole number from 0 to 300",
+        "By how much the issuer's clock may differ: 0 to 300 s";
+
+    RUST_LOG: String = "rust-log" Some("RUST_LOG"), "FILTER" "info", log_filter,
+        "be a level (error, warn, info, debug, trace or off), or a list such as info,tasks_server=debug",
+        "What is logged: a level, or levels by module, such as info,tasks_server=debug";
+    LOG_FORMAT: LogFormat = "log-format" Some("LOG_FORMAT"), "FORMAT" "auto", log_format,
+        "be auto, text or json",
+        "The form of the log: text, json, or auto: text on a terminal, JSON elsewhere";
+
+    SUB: UserId = "sub" None, "ID" "", subject,
+        "be a user id, 1 to 255 characters without control characters, and not me, which means the caller",
+        "The user whom the token stands for";
+    TTL: Duration = "ttl" None, "TIME" "1h", ttl,
+        "be a whole number with s, m, h or d, such as 15m, and at most 365d",
+        "How long the token is good: 30s, 15m, 1h, 7d, at most 365d";
+}
+
+/// The settings by subject, as `--help` shows them.
+pub(super) type Group = (&'static str, &'static [Facts]);
+pub(super) const EDGE: Group = (
+    "Listener",
+    &[LISTEN.facts, PORT.facts, REQUIRE_IF_MATCH.facts, REQUEST_TIMEOUT.facts, SHUTDOWN_GRACE.facts, CORS.facts],
+);
+pub(super) const DATABASE: Group = (
+    "Database",
+    &[
+        DATABASE_URL.facts,
+        DATABASE_URL_UNPOOLED.facts,
+        DATABASE_SCHEMA.facts,
+        DATABASE_MAX_CONNECTIONS.facts,
+        DATABASE_TLS.facts,
+        MIGRATE_ON_START.facts,
+    ],
+);
+/// What of it migrations need.
+const SCHEMA: Group =
+    ("Database", &[DATABASE_URL.facts, DATABASE_URL_UNPOOLED.facts, DATABASE_SCHEMA.facts, DATABASE_TLS.facts]);
+const IDENTITY: Group = (
+    "Tokens",
+    &[
+        JWT_SECRET.facts,
+        BETTER_AUTH_SECRET.facts,
+        JWKS_URL.facts,
+        JWT_ISSUER.facts,
+        JWT_AUDIENCE.facts,
+        JWT_LEEWAY.facts,
+    ],
+);
+const LOG: Group = ("Log", &[RUST_LOG.facts, LOG_FORMAT.facts]);
+pub(super) const ALL: [Group; 4] = [EDGE, DATABASE, IDENTITY, LOG];
+
+/// What of it the embedded database needs.
+const FILE: Group = ("Database", &[DATABASE_URL.facts]);
+
+/// The names of arguments: those of `migrate`, and that of `backup`.
+pub(super) const MIGRATION: &str = "up|down|status|role";
+pub(super) const ROLE: &str = "NAME";
+pub(super) const COPY: &str = "FILE";
+
+/// The command line.
+pub(super) fn command() -> clap::Command {
+    fn with(command: clap::Command, groups: &[Group]) -> clap::Command {
+        groups.iter().fold(command, |command, (heading, settings)| {
+            command.args(settings.iter().map(|setting| setting.arg().help_heading(*heading)))
+        })
+    }
+    let root = clap::Command::new("tasks-server")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A multi-user task API server. Without a command it serves.")
+        .after_help(
+            "Each setting can be given as a flag, as the variable beside it, or in the file .env of the\n\
+             working directory; the first of these wins. An empty variable counts as not set.\n\
+             In .env, values with spaces, # or $ stand in single quotes.",
+        )
+        .disable_help_subcommand(true)
+        .next_line_help(true);
+    let serve = clap::Command::new("serve").about("Serve the API (the default)");
+    let migrate = clap::Command::new("migrate").about("Look after the database's schema").args([
+        Arg::new(MIGRATION).required(true).help(
+            "up applies what is pending; down takes the newest migration back, with the data that\n\
+             it holds; status lists them; role makes a role of PostgreSQL for running servers, with\n\
+             no more rights than they need, or brings it up to date",
+        ),
+        Arg::new(ROLE).help("The name of that role, such as tasks_server"),
+    ]);
+    let purge = clap::Command::new("purge").about("Forget idempotency keys that have expired, of all users");
+    let backup = clap::Command::new("backup")
+        .about("Copy the embedded database (SQLite), also while a server runs")
+        .arg(Arg::new(COPY).required(true).help("The file that the copy becomes; there must be none of that name"));
+    let token = clap::Command::new("token")
+        .about("Print a token that is signed with the server's secret or development key")
+        .args([SUB.facts.arg().required(true), TTL.facts.arg()]);
+    with(root, &ALL)
+        .subcommand(with(serve, &ALL))
+        .subcommand(with(migrate, &[SCHEMA, LOG]))
+        .subcommand(with(purge, &[SCHEMA, LOG]))
+        .subcommand(with(backup, &[FILE, LOG]))
+        .subcommand(with(token, &[IDENTITY, LOG]))
+}

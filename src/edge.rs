@@ -1,0 +1,14 @@
+//! The edge: what every request meets, whichever operation it is for.
+//!
+//! In come requests as they were sent; out goes an answer to each, whatever happens inside, and a line in the log. No task, no
+//! user and no token is known here.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `cors` | what pages of other origins are told |
+//! | `request` | a request's id, time limit, panics and line in the log |
+//! | `log` | the form of the log |
+
+pub mod cors;
+pub mod log;
+pub mod request;

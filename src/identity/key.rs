@@ -1,0 +1,419 @@
+//! Keys that verify tokens, each for algorithms of its own, and the sets in which issuers publish them.
+//!
+//! The key decides the algorithm, never the token: a token's `alg` only chooses among what its key is for, so no public
+//! key can be taken for a secret (RFC 8725 §3.1). The names are those of RFC 7518 §3.1, RFC 8037 §3.1 and RFC 9864 §2.2.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse, RSAKeyParameters,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::identity::secret::Secret;
+
+/// The algorithms of RSA keys, each with what verifies it: at least 2048 bits (RFC 7518 §3.3, §3.5).
+const RSA: [(Algorithm, &RsaParameters); 6] = [
+    (Algorithm::RS256, &RSA_PKCS1_2048_8192_SHA256),
+    (Algorithm::RS384, &RSA_PKCS1_2048_8192_SHA384),
+    (Algorithm::RS512, &RSA_PKCS1_2048_8192_SHA512),
+    (Algorithm::PS256, &RSA_PSS_2048_8192_SHA256),
+    (Algorithm::PS384, &RSA_PSS_2048_8192_SHA384),
+    (Algorithm::PS512, &RSA_PSS_2048_8192_SHA512),
+];
+
+/// The bits that the modulus of an RSA key may have.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// The algorithm of this name; `Ed25519` is the newer name of `EdDSA` with that curve (RFC 9864 §2.2).
+pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
+    if name == "Ed25519" { Some(Algorithm::EdDSA) } else { Algorithm::from_str(name).ok() }
+}
+
+/// Verifies the signatures of one algorithm.
+#[derive(Clone)]
+pub(crate) enum Key {
+    /// HS256.
+    Secret(Arc<hmac::Key>),
+    /// This other one.
+    Public(Algorithm, Arc<ParsedPublicKey>),
+}
+
+impl Key {
+    /// The key for HS256 that this secret is.
+    pub(crate) fn shared(secret: &Secret) -> Self {
+        Self::Secret(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret.bytes())))
+    }
+
+    /// Whether it verifies this algorithm.
+    pub(crate) fn is_for(&self, algorithm: Algorithm) -> bool {
+        match self {
+            Self::Secret(_) => algorithm == Algorithm::HS256,
+            Self::Public(own, _) => algorithm == *own,
+        }
+    }
+
+    /// Whether `signature` is this key's over `message`.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+            Self::Public(_, key) => key.verify_sig(message, signature).is_ok(),
+        }
+    }
+}
+
+/// The public keys of an issuer that can verify tokens.
+pub(crate) struct Keys(Vec<Published>);
+
+/// One key of a set.
+struct Published {
+    id: Option<String>,
+    /// The key, once for each algorithm that it is for.
+    keys: Vec<Key>,
+}
+
+/// Why a set has no key for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoKey {
+    /// No key has the token's `kid`, or more than one could be meant.
+    Unknown,
+    /// The key is for another algorithm than the token's.
+    Algorithm,
+}
+
+/// What is no set at all.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not JSON (RFC 8259) with an array `keys`")]
+pub(crate) struct SetError;
+
+/// A key of a set that is left out, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    /// Its place in the set, from 0.
+    pub(crate) index: usize,
+    pub(crate) reason: &'static str,
+}
+
+impl Keys {
+    /// Reads a JWK Set (RFC 7517 §5), key by key: one that cannot be used does not spoil the others.
+    ///
+    /// # Errors
+    /// When it is no such set.
+    pub(crate) fn parse(json: &[u8]) -> Result<(Self, Vec<Skipped>), SetError> {
+        #[derive(Deserialize)]
+        struct Set<'a> {
+            #[serde(borrow)]
+            keys: Vec<&'a RawValue>,
+        }
+
+        let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
+        // A derived reader takes an array as well, member by member.
+        let json = Some(json).filter(|json| json.trim_ascii_start().starts_with(b"{")).ok_or(SetError)?;
+        let Set { keys } = serde_json::from_slice(json).map_err(|_| SetError)?;
+        let (mut usable, mut skipped) = (Vec::<Published>::new(), Vec::new());
+        for (index, jwk) in keys.into_iter().enumerate() {
+            let parsed = serde_json::from_str(jwk.get()).map_err(|_| MALFORMED).and_then(Published::parse);
+            match parsed {
+                Ok(key) if usable.contains(&key) => skipped.push(Skipped { index, reason: "it stands there twice" }),
+                Ok(key) => {
+                    if key.id.is_some() && usable.iter().any(|other| other.id == key.id) {
+                        let reason = "its kid is another key's too, and for an algorithm of both neither is used";
+                        skipped.push(Skipped { index, reason });
+                    }
+                    usable.push(key);
+                }
+                Err(reason) => skipped.push(Skipped { index, reason }),
+            }
+        }
+        Ok((Self(usable), skipped))
+    }
+
+    /// How many keys it has.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The one key for tokens of this `kid` and algorithm. A token without `kid` gets the only key of its algorithm.
+    ///
+    /// # Errors
+    /// When there is none, or it is for other algorithms.
+    pub(crate) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Key, NoKey> {
+        let mut named = self.0.iter().filter(|key| id.is_none() || key.id.as_deref() == id).peekable();
+        if named.peek().is_none() {
+            return Err(NoKey::Unknown);
+        }
+        let mut fitting = named.flat_map(|key| &key.keys).filter(|key| key.is_for(algorithm));
+        let key = fitting.next().ok_or(NoKey::Algorithm)?;
+        // Two keys under one name: the issuer has lost track of its keys, and none is tried.
+        if fitting.next().is_some() { Err(NoKey::Unknown) } else { Ok(key.clone()) }
+    }
+}
+
+const MALFORMED: &str = "it is malformed";
+
+impl PartialEq for Published {
+    /// Whether they are the same key under the same name.
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(own, other): (&Key, &Key)| match (own, other) {
+            (Key::Public(own, key), Key::Public(other, others)) => {
+                own == other && (**key).as_ref() == (**others).as_ref()
+            }
+            _ => false,
+        };
+        self.id == other.id && self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(same)
+    }
+}
+
+impl Published {
+    /// A key of a set, or why it is left out.
+    fn parse(jwk: Value) -> Result<Self, &'static str> {
+        if ["d", "p", "q", "dp", "dq", "qi"].iter().any(|private| jwk.get(private).is_some()) {
+            return Err("its private half is published with it");
+        }
+        // Looked at as text: the library knows no name that is newer than itself.
+        let name = match jwk.get("alg") {
+            None => None,
+            Some(Value::String(name)) => Some(algorithm(name).ok_or("its alg is not one that verifies tokens here")?),
+            Some(_) => return Err("its alg is no text"),
+        };
+        let Jwk { common, algorithm: parameters } = serde_json::from_value(jwk).map_err(|_| MALFORMED)?;
+        check_purpose(&common)?;
+        let mut keys = match &parameters {
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+                let point = decode(&key.x)?;
+                let key = ParsedPublicKey::new(&ED25519, point).map_err(|_| "its x is no Ed25519 key")?;
+                vec![(Algorithm::EdDSA, key)]
+            }
+            AlgorithmParameters::EllipticCurve(key) => {
+                let (algorithm, verification, bytes) = match key.curve {
+                    EllipticCurve::P256 => (Algorithm::ES256, &ECDSA_P256_SHA256_FIXED, 32),
+                    EllipticCurve::P384 => (Algorithm::ES384, &ECDSA_P384_SHA384_FIXED, 48),
+                    _ => return Err("its curve is not P-256 or P-384"),
+                };
+                let (x, y) = (decode(&key.x)?, decode(&key.y)?);
+                if x.len() != bytes || y.len() != bytes {
+                    return Err("its coordinates have not the length of its curve");
+                }
+                // A point in its uncompressed form (SEC 1 §2.3.3).
+                let point = [&[4], x.as_slice(), y.as_slice()].concat();
+                let key = ParsedPublicKey::new(verification, point).map_err(|_| "its point is not on its curve")?;
+                vec![(algorithm, key)]
+            }
+            AlgorithmParameters::RSA(key) => rsa(key, name)?,
+            AlgorithmParameters::OctetKey(_) => return Err("it is a secret, and published"),
+            _ => return Err("its kty or crv is not one that verifies tokens here"),
+        };
+        if let Some(name) = name {
+            keys.retain(|(algorithm, _)| *algorithm == name);
+        }
+        if keys.is_empty() {
+            return Err("its alg does not fit its kty or crv");
+        }
+        let keys = keys.into_iter().map(|(algorithm, key)| Key::Public(algorithm, Arc::new(key))).collect();
+        Ok(Self { id: common.key_id, keys })
+    }
+}
+
+/// Refuses keys that are for something else (RFC 7517 §4.2, §4.3).
+fn check_purpose(key: &CommonParameters) -> Result<(), &'static str> {
+    if key.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
+        return Err("its use is not sig");
+    }
+    if key.key_operations.as_ref().is_some_and(|operations| !operations.contains(&KeyOperations::Verify)) {
+        return Err("its key_ops lack verify");
+    }
+    Ok(())
+}
+
+/// An RSA key, once for each algorithm that it may be used with: the one that it names, else all.
+fn rsa(key: &RSAKeyParameters, name: Option<Algorithm>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, &'static str> {
+    let (n, e) = (decode(&key.n)?, decode(&key.e)?);
+    // Some issuers write the zero byte in front that their library keeps for the sign.
+    let (n, e) = (trim_zeros(&n), trim_zeros(&e));
+    let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
+    if !RSA_BITS.contains(&bits) {
+        return Err("its modulus has not 2048 to 8192 bits");
+    }
+    let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
+    if !is_odd(n) || !is_odd(e) || e == [1] || e.len() > 4 {
+        return Err("its modulus or exponent is not one of an RSA key");
+    }
+    if is_roca(n) {
+        return Err("its modulus is of a faulty generator (CVE-2017-15361) and can be factored");
+    }
+    let components = RsaPublicKeyComponents { n, e };
+    let wanted = RSA.into_iter().filter(|(algorithm, _)| name.is_none_or(|name| name == *algorithm));
+    wanted
+        .map(|(algorithm, parameters)| Ok((algorithm, components.to_parsed_public_key(parameters)?)))
+        .collect::<Result<_, aws_lc_rs::error::KeyRejected>>()
+        .map_err(|_| "its modulus or exponent is not one of an RSA key")
+}
+
+/// Whether a modulus is one of Infineon's faulty generator: modulo every small prime it is a power of 65537, which of
+/// other moduli only one in some hundred millions is (Nemec et al., "The Return of Coppersmith's Attack", §2.3).
+fn is_roca(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+        109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.into_iter().all(|prime| {
+        let rest = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let powers = std::iter::successors(Some(1), |power| Some(power * 65537 % prime));
+        powers.take(prime as usize).any(|power| power == rest)
+    })
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, &'static str> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| "a number of it is not base64url")
+}
+
+fn trim_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.split_at(zeros).1
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const P256: (&str, &str) =
+        ("04N0xi21hshyvBp7I167sbE_bXqyqkAPfefdklMO7wY", "UI8exy-C06a7DUnjIdENkxeFtHM4-l_41LqEw9nVgmw");
+
+    /// An Ed25519 key (RFC 8037 §A.2) with these members beside.
+    fn edwards(more: Value) -> Value {
+        merged(json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }), more)
+    }
+
+    fn elliptic(more: Value) -> Value {
+        merged(json!({ "kty": "EC", "crv": "P-256", "x": P256.0, "y": P256.1 }), more)
+    }
+
+    /// An odd number of this many bits as a modulus.
+    fn rsa(bits: usize, more: Value) -> Value {
+        let mut modulus = vec![0xb5; bits.div_ceil(8)];
+        modulus[0] = 0xff >> (modulus.len() * 8 - bits);
+        merged(json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB" }), more)
+    }
+
+    fn merged(mut jwk: Value, more: Value) -> Value {
+        let Value::Object(more) = more else { panic!() };
+        jwk.as_object_mut().unwrap().extend(more);
+        jwk
+    }
+
+    fn reason(jwk: Value) -> &'static str {
+        Published::parse(jwk).map(drop).expect_err("a key that is left out")
+    }
+
+    fn algorithms(jwk: Value) -> Vec<Algorithm> {
+        let own = |key: &Key| match key {
+            Key::Public(own, _) => *own,
+            Key::Secret(_) => panic!("a secret"),
+        };
+        Published::parse(jwk).unwrap_or_else(|reason| panic!("{reason}")).keys.iter().map(own).collect()
+    }
+
+    #[test]
+    fn a_key_is_for_the_algorithms_of_its_type_or_for_the_one_that_it_names() {
+        use Algorithm::{ES256, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+        assert_eq!(algorithms(edwards(json!({}))), [EdDSA]);
+        assert_eq!(algorithms(edwards(json!({ "alg": "EdDSA", "use": "sig" }))), [EdDSA]);
+        assert_eq!(algorithms(edwards(json!({ "alg": "Ed25519", "key_ops": ["sign", "verify"] }))), [EdDSA]);
+        assert_eq!(algorithms(elliptic(json!({}))), [ES256]);
+        assert_eq!(algorithms(rsa(2048, json!({}))), [RS256, RS384, RS512, PS256, PS384, PS512]);
+        assert_eq!(algorithms(rsa(4096, json!({ "alg": "PS384" }))), [PS384]);
+        // As some issuers write it, with a zero byte in front.
+        let Value::String(n) = rsa(2048, json!({}))["n"].take() else { panic!() };
+        let padded = [&[0], URL_SAFE_NO_PAD.decode(n).unwrap().as_slice()].concat();
+        assert_eq!(algorithms(rsa(2048, json!({ "n": URL_SAFE_NO_PAD.encode(padded), "alg": "RS256" }))), [RS256]);
+    }
+
+    #[test]
+    fn a_key_that_cannot_verify_is_left_out_with_its_reason() {
+        for (jwk, expected) in [
+            (edwards(json!({ "d": "AAAA" })), "private half"),
+            (edwards(json!({ "alg": "ES256" })), "does not fit"),
+            (edwards(json!({ "alg": "RSA-OAEP" })), "not one that verifies"),
+            (edwards(json!({ "alg": "none" })), "not one that verifies"),
+            (edwards(json!({ "alg": 7 })), "no text"),
+            (edwards(json!({ "alg": null })), "no text"),
+            (edwards(json!({ "use": "enc" })), "use"),
+            (edwards(json!({ "key_ops": ["sign"] })), "key_ops"),
+            (edwards(json!({ "key_ops": [] })), "key_ops"),
+            (edwards(json!({ "key_ops": "verify" })), "malformed"),
+            (edwards(json!({ "kid": 7 })), "malformed"),
+            (edwards(json!({ "x": "AAAA" })), "no Ed25519 key"),
+            (edwards(json!({ "x": "" })), "no Ed25519 key"),
+            (edwards(json!({ "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo=" })), "base64url"),
+            (edwards(json!({ "crv": "Ed448" })), "kty or crv"),
+            (edwards(json!({ "crv": "X25519" })), "kty or crv"),
+            (elliptic(json!({ "y": P256.0 })), "not on its curve"),
+            (elliptic(json!({ "x": "AAAA" })), "length"),
+            (elliptic(json!({ "crv": "P-384" })), "length"),
+            (elliptic(json!({ "crv": "P-521" })), "curve is not"),
+            (elliptic(json!({ "crv": "secp256k1" })), "kty or crv"),
+            (elliptic(json!({ "alg": "ES384" })), "does not fit"),
+            (rsa(1024, json!({})), "2048"),
+            (rsa(2047, json!({})), "2048"),
+            (rsa(8200, json!({})), "8192"),
+            (rsa(2048, json!({ "e": "AQ" })), "exponent"),
+            (rsa(2048, json!({ "e": "AA" })), "exponent"),
+            (rsa(2048, json!({ "e": "" })), "exponent"),
+            (rsa(2048, json!({ "e": "Ag" })), "exponent"),
+            (rsa(2048, json!({ "e": "AQAAAAE" })), "exponent"),
+            (rsa(2048, json!({ "n": "" })), "2048"),
+            (rsa(2048, json!({ "alg": "ES256" })), "does not fit"),
+            (json!({ "kty": "oct", "k": "AAAA", "alg": "HS256" }), "secret"),
+            (json!({ "kty": "RSA" }), "kty or crv"),
+            (json!({}), "kty or crv"),
+            (json!(null), "malformed"),
+            (json!([]), "malformed"),
+            (json!("key"), "malformed"),
+        ] {
+            let text = jwk.to_string();
+            let reason = reason(jwk);
+            assert!(reason.contains(expected), "{reason}: {text}");
+        }
+    }
+
+    #[test]
+    fn one_bad_key_does_not_spoil_a_set() {
+        let good = edwards(json!({ "kid": "good" })).to_string();
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let bad = [r#"{"kty":"oct","k":"AAAA"}"#, "7", r#"{"n":1e999}"#, r#"{"n":"\ud800"}"#, &deep, &"9".repeat(3000)];
+        let set = format!("\u{feff}{{\"keys\":[{},{good},{good}]}}", bad.join(","));
+        let (keys, skipped) = Keys::parse(set.as_bytes()).unwrap();
+        let left_out: Vec<_> = skipped.iter().map(|key| key.index).collect();
+        assert_eq!((keys.len(), left_out), (1, vec![0, 1, 2, 3, 4, 5, 7]));
+        assert!(keys.find(Some("good"), Algorithm::EdDSA).is_ok());
+        assert_eq!(keys.find(Some("good"), Algorithm::ES256).unwrap_err(), NoKey::Algorithm);
+        assert_eq!(keys.find(Some("bad"), Algorithm::EdDSA).unwrap_err(), NoKey::Unknown);
+        for text in ["", "[]", "[[]]", "{}", r#"{"keys":{}}"#, r#"{"keys":[1,}"#, r#"{"keys":[]}x"#] {
+            assert_eq!(Keys::parse(text.as_bytes()).map(drop).unwrap_err(), SetError, "{text}");
+        }
+        for text in [r#"{"keys":[]}"#, r#"{"keys":[1,null,{}]}"#] {
+            assert_eq!(Keys::parse(text.as_bytes()).unwrap().0.len(), 0, "{text}");
+        }
+    }
+}

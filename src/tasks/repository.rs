@@ -1,0 +1,361 @@
+//! The queries: the only file that has any. Each takes the [`Owner`] first and carries them in its `WHERE`, so that no
+//! query can reach another user's tasks; each is one constant statement, without a transaction around it, but
+//! for creations under a key and for writes of several tasks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tasks_api::{Created, Error, IdempotencyKey, Owner, PageRequest, SelectedTask, Task, TaskId, Timestamp, Title};
+use uuid::Uuid;
+
+use crate::storage::database::Database;
+use crate::storage::failure::Failure;
+use crate::storage::statement::Value;
+use crate::storage::transaction::Transaction;
+use crate::tasks::model::{idempotency_keys, tasks};
+use crate::tasks::statements::Statements;
+
+/// The tasks in the database.
+///
+/// # Errors
+/// Every query answers [`Error::Unavailable`] while the database is away, full or busy, and [`Error::Internal`] for a
+/// bug.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    database: Database,
+    statements: Arc<Statements>,
+}
+
+/// What a write changes of a task; `None` keeps the member as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The new title.
+    pub title: Option<Title>,
+    /// Whether the task shall be completed.
+    pub is_completed: Option<bool>,
+}
+
+impl Change {
+    /// Whether the task is as the change wants it.
+    #[must_use]
+    pub fn is_shown_by(&self, task: &Task) -> bool {
+        self.title.as_ref().is_none_or(|title| *title == task.title)
+            && self.is_completed.is_none_or(|is_completed| is_completed == task.is_completed)
+    }
+}
+
+#[expect(clippy::missing_errors_doc, reason = "the same for all, said at the type")]
+impl Repository {
+    /// Queries of this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        let statements = Arc::new(Statements::new(database.place()));
+        Self { database, statements }
+    }
+
+    /// Whether the database can be used; see [`Database::ready`].
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.database.ready().await
+    }
+
+    /// The owner's tasks that the page asks for, newest first, and one more when there is a next page.
+    pub async fn list(&self, owner: &Owner, page: PageRequest) -> Result<Vec<Task>, Error> {
+        let Statements { list, list_open, list_completed, .. } = &*self.statements;
+        let before = page.before.map_or(Uuid::max(), |TaskId(id)| id);
+        let limit = i64::from(u16::from(page.limit.get())) + 1;
+        let values = [user(owner), Value::Uuid(before), Value::Int(limit)];
+        let reply = match page.is_completed {
+            None => self.database.read(list, &values).await?,
+            Some(false) => self.database.read(list_open, &values).await?,
+            // The only page that reads more than it answers: what is open lies between.
+            Some(true) => self.database.run_slowly(name(owner), list_completed, &values).await?,
+        };
+        Ok(reply.all(|row| Ok(tasks::Model::read(row)?.into()))?)
+    }
+
+    /// How many tasks the owner has; with `is_completed`, only completed or only open ones.
+    pub async fn count(&self, owner: &Owner, is_completed: Option<bool>) -> Result<i64, Error> {
+        let Statements { count, count_where, .. } = &*self.statements;
+        let reply = match is_completed {
+            None => self.database.run_slowly(name(owner), count, &[user(owner)]).await?,
+            Some(is_completed) => {
+                self.database.run_slowly(name(owner), count_where, &[user(owner), is_completed.into()]).await?
+            }
+        };
+        Ok(reply.one(|row| row.columns().int())?.unwrap_or_default())
+    }
+
+    /// Stores new tasks of the owner, open and with version 1, in one statement.
+    ///
+    /// The user's row is added only when the database misses it, so that all but a user's first tasks are one
+    /// statement. The ids must be new: where one is there already, an earlier try of this call stored them all.
+    pub async fn insert(&self, owner: &Owner, tasks: &[Task], now: Timestamp) -> Result<(), Error> {
+        let statements = &*self.statements;
+        let insert = async || match tasks {
+            [task] => {
+                let values = [user(owner), Value::Uuid(task.id.0), task.title.as_str().into(), time(now)];
+                self.database.write(name(owner), &statements.insert, &values, true).await
+            }
+            tasks => {
+                let (ids, titles) = columns(tasks);
+                let values = [user(owner), Value::Uuids(&ids), Value::Texts(&titles), time(now)];
+                self.database.write(name(owner), &statements.insert_all, &values, true).await
+            }
+        };
+        let mut result = insert().await?;
+        if result.as_ref().is_err_and(Failure::is_orphan) {
+            let values = [user(owner), time(now)];
+            self.database.write(name(owner), &statements.add_user, &values, true).await??;
+            result = insert().await?;
+        }
+        match result {
+            Err(failure) if !failure.is_duplicate() => Err(failure.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores new tasks of the owner, unless tasks were stored under this key since `expiry`: then answers what the new
+    /// ones would be, had they been stored then.
+    ///
+    /// One transaction. The key goes in first: of two requests with the same one, the second waits until the first has
+    /// ended and then finds what it made. The user goes in before, as a missing parent would end the transaction.
+    pub async fn insert_once(
+        &self,
+        owner: &Owner,
+        once: Once,
+        tasks: Vec<Task>,
+        now: Timestamp,
+        expiry: Timestamp,
+    ) -> Result<Created<Vec<Task>>, Error> {
+        // What the work holds must outlive every connection.
+        let own = Arc::new((owner.clone(), once, tasks, Arc::clone(&self.statements)));
+        let done = self.database.transaction(name(owner), move |db| {
+            let own = Arc::clone(&own);
+            async move {
+                let (owner, once, tasks, statements) = &*own;
+                db.run(&statements.add_user, &[user(owner), time(now)]).await?;
+                db.run(&statements.expire, &[user(owner), time(expiry)]).await?;
+                let (ids, titles) = columns(tasks);
+                let bytes: Vec<u8> = ids.iter().flat_map(|id| id.into_bytes()).collect();
+                let key = [user(owner), once.operation.into(), once.key.as_str().into()];
+                let [whose, which, word] = key;
+                let values = [whose, which, word, Value::Bytes(&once.fingerprint), Value::Bytes(&bytes), time(now)];
+                let is_new = match db.run(&statements.add_key, &values).await {
+                    // Another request with the key has not ended yet.
+                    Err(failure) if failure.is_lock_timeout() => return Err(Error::KeyInUse.into()),
+                    added => added?.affected() > 0,
+                };
+                if is_new {
+                    let values = [user(owner), Value::Uuids(&ids), Value::Texts(&titles), time(now)];
+                    db.run(&statements.insert_all, &values).await?;
+                    return Ok(Created { data: tasks.clone(), is_replay: false });
+                }
+                let known = db.run(&statements.find_key, &key).await?;
+                match known.one(idempotency_keys::Model::read)? {
+                    Some(known) if known.fingerprint == once.fingerprint => {
+                        Ok(Created { data: replay(tasks, &known)?, is_replay: true })
+                    }
+                    Some(_) => Err(Error::KeyReused.into()),
+                    // It was purged between two statements.
+                    None => Err(Error::KeyInUse.into()),
+                }
+            }
+            .boxed()
+        });
+        done.await.map_err(|stopped: Stopped| stopped.into())
+    }
+
+    /// Completes tasks of the owner, all or none, in one transaction, and answers them in no order.
+    ///
+    /// # Errors
+    /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
+    pub async fn complete_all(
+        &self,
+        owner: &Owner,
+        selection: Vec<SelectedTask>,
+        now: Timestamp,
+    ) -> Result<Vec<Task>, Error> {
+        let own = Arc::new((owner.clone(), selection, Arc::clone(&self.statements)));
+        let done = self.database.transaction(name(owner), move |db| {
+            let own = Arc::clone(&own);
+            async move {
+                let (owner, selection, statements) = &*own;
+                let mut rows = lock(db, statements, owner, selection, |row| row.is_completed).await?;
+                let ids: Vec<_> = rows.iter().filter(|row| !row.is_completed).map(|row| row.id).collect();
+                if !ids.is_empty() {
+                    let values = [user(owner), Value::Uuids(&ids), Value::Null, true.into(), time(now)];
+                    rows.retain(|row| row.is_completed);
+                    rows.extend(db.run(&statements.change_all, &values).await?.all(tasks::Model::read)?);
+                }
+                Ok(rows.into_iter().map(Into::into).collect())
+            }
+            .boxed()
+        });
+        done.await.map_err(|stopped: Stopped| Error::from(stopped))
+    }
+
+    /// Deletes tasks of the owner, all or none, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
+    pub async fn delete_all(&self, owner: &Owner, selection: Vec<SelectedTask>) -> Result<(), Error> {
+        let own = Arc::new((owner.clone(), selection, Arc::clone(&self.statements)));
+        let done = self.database.transaction(name(owner), move |db| {
+            let own = Arc::clone(&own);
+            async move {
+                let (owner, selection, statements) = &*own;
+                let rows = lock(db, statements, owner, selection, |_| false).await?;
+                let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+                db.run(&statements.delete_all, &[user(owner), Value::Uuids(&ids)]).await?;
+                Ok(())
+            }
+            .boxed()
+        });
+        done.await.map_err(|stopped: Stopped| stopped.into())
+    }
+
+    /// Forgets the keys of all users that are older than `expiry`; how many there were.
+    pub async fn purge(&self, expiry: Timestamp) -> Result<u64, Error> {
+        Ok(self.database.run_slowly("", &self.statements.purge, &[time(expiry)]).await?.affected())
+    }
+
+    /// The owner's task with this id.
+    pub async fn find(&self, owner: &Owner, TaskId(id): TaskId) -> Result<Option<Task>, Error> {
+        let reply = self.database.read(&self.statements.get, &[user(owner), Value::Uuid(id)]).await?;
+        Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?)
+    }
+
+    /// Changes a task and answers it as it is then; `None` when nothing was written: the owner has no such task, it
+    /// shows the change already, or, where a version is named, it has another.
+    pub async fn change(
+        &self,
+        owner: &Owner,
+        TaskId(id): TaskId,
+        change: &Change,
+        version: Option<i64>,
+        now: Timestamp,
+    ) -> Result<Option<Task>, Error> {
+        let title = change.title.as_ref().map(Title::as_str);
+        let Statements { change: always, change_if, .. } = &*self.statements;
+        let mut values = vec![user(owner), Value::Uuid(id), title.into(), change.is_completed.into(), time(now)];
+        values.extend(version.map(Value::Int));
+        let statement = if version.is_some() { change_if } else { always };
+        let reply = self.database.write(name(owner), statement, &values, false).await??;
+        Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?)
+    }
+
+    /// Deletes a task; `None` when the owner has no such task, or, where a version is named, it has another.
+    pub async fn delete(&self, owner: &Owner, TaskId(id): TaskId, version: Option<i64>) -> Result<Option<()>, Error> {
+        let Statements { delete, delete_if, .. } = &*self.statements;
+        let mut values = vec![user(owner), Value::Uuid(id)];
+        values.extend(version.map(Value::Int));
+        let statement = if version.is_some() { delete_if } else { delete };
+        let reply = self.database.write(name(owner), statement, &values, false).await??;
+        Ok((reply.affected() > 0).then_some(()))
+    }
+}
+
+/// A creation that may be sent again.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// Which operation the key is for.
+    pub operation: &'static str,
+    /// The client's name for the creation.
+    pub key: IdempotencyKey,
+    /// SHA-256 of what is created.
+    pub fingerprint: Vec<u8>,
+}
+
+/// Why a transaction was taken back.
+enum Stopped {
+    /// The database failed.
+    Failed(Failure),
+    /// What the database holds does not allow it.
+    Refused(Error),
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Failed(failure) => failure.into(),
+            Stopped::Refused(error) => error,
+        }
+    }
+}
+
+/// Holds the selected tasks until the transaction ends, unless one is missing, or has another version than the selection
+/// wants and is not `done` either.
+///
+/// They are locked in the order of their ids: two transactions that want the same ones do not wait for each other.
+async fn lock(
+    db: &Transaction<'_>,
+    statements: &Statements,
+    owner: &Owner,
+    selection: &[SelectedTask],
+    is_done: impl Fn(&tasks::Model) -> bool,
+) -> Result<Vec<tasks::Model>, Stopped> {
+    let ids: Vec<_> = selection.iter().map(|task| task.id.0).collect();
+    let rows = db.run(&statements.lock, &[user(owner), Value::Uuids(&ids)]).await?.all(tasks::Model::read)?;
+    let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let (mut missing, mut mismatches) = (Vec::new(), Vec::new());
+    for (place, selected) in selection.iter().enumerate() {
+        match rows.get(&selected.id.0) {
+            None => missing.push(place),
+            Some(row) if selected.version.is_some_and(|version| version != row.version) && !is_done(row) => {
+                mismatches.push((place, row.version));
+            }
+            Some(_) => {}
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Error::TasksNotFound(missing).into());
+    }
+    if !mismatches.is_empty() {
+        return Err(Error::VersionMismatches(mismatches).into());
+    }
+    Ok(rows.into_values().collect())
+}
+
+/// The new tasks, as they were stored under a key that is known.
+fn replay(tasks: &[Task], known: &idempotency_keys::Model) -> Result<Vec<Task>, Error> {
+    let (ids, rest) = known.task_ids.as_chunks();
+    if ids.len() != tasks.len() || !rest.is_empty() {
+        return Err(Error::internal("a key knows another number of tasks than its request has"));
+    }
+    let again = tasks.iter().zip(ids).map(|(task, id)| {
+        let id = TaskId(Uuid::from_bytes(*id));
+        Task::new(id, task.user_id.clone(), task.title.clone(), known.created_at.into())
+    });
+    Ok(again.collect())
+}
+
+/// The owner as a value.
+fn user(owner: &Owner) -> Value<'_> {
+    Value::Text(name(owner))
+}
+
+fn name(owner: &Owner) -> &str {
+    owner.id().as_str()
+}
+
+fn time(time: Timestamp) -> Value<'static> {
+    Value::Time(time.to_utc())
+}
+
+/// Tasks as lists of their ids and titles.
+fn columns(tasks: &[Task]) -> (Vec<Uuid>, Vec<&str>) {
+    tasks.iter().map(|task| (task.id.0, task.title.as_str())).unzip()
+}

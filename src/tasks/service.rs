@@ -1,0 +1,233 @@
+//! What each operation does: the rules between the contract and the storage.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Mutex;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use chrono::{DateTime, TimeDelta, Utc};
+use tasks_api::{
+    Created, Cursor, Error, IdempotencyKey, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, SelectedTask,
+    Task, TaskId, TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
+};
+use uuid::{ContextV7, Uuid};
+
+use crate::tasks::repository::{Change, Once, Repository};
+
+/// The tasks of all users, behind the contract.
+pub struct Tasks {
+    repository: Repository,
+    clock: Clock,
+}
+
+impl Tasks {
+    /// Serves what the repository stores.
+    #[must_use]
+    pub fn new(repository: Repository, clock: Clock) -> Self {
+        Self { repository, clock }
+    }
+
+    /// Creates tasks, in this order, by an operation of this name.
+    async fn insert(
+        &self,
+        owner: &Owner,
+        operation: &'static str,
+        new: Vec<NewTask>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Created<Vec<Task>>, Error> {
+        let now = self.clock.now();
+        let task = |NewTask { title }| Task::new(self.clock.id(now), owner.id().clone(), title, now);
+        let tasks: Vec<_> = new.into_iter().map(task).collect();
+        let Some(key) = key else {
+            self.repository.insert(owner, &tasks, now).await?;
+            return Ok(Created { data: tasks, is_replay: false });
+        };
+        // Titles are all that a new task has, and none has a line break in it.
+        let titles: Vec<_> = tasks.iter().map(|task| task.title.as_str()).collect();
+        let fingerprint = digest(&SHA256, titles.join("\n").as_bytes()).as_ref().to_vec();
+        let once = Once { operation, key, fingerprint };
+        self.repository.insert_once(owner, once, tasks, now, (now.to_utc() - KEPT).into()).await
+    }
+
+    /// Every write to a task that exists is a change of some members.
+    async fn change(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        change: Change,
+        condition: Option<IfMatch>,
+    ) -> Result<Task, Error> {
+        if change == Change::default() {
+            return self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound);
+        }
+        let write = |version| self.repository.change(owner, id, &change, version, self.clock.now());
+        // A repeat of a write whose answer was lost succeeds, whatever version it names (RFC 9110 §13.1.1).
+        self.write(owner, id, condition, write, |task| change.is_shown_by(&task).then_some(task)).await
+    }
+
+    /// Does a write that names the version which it is for, or none. The write checks the version in its own
+    /// statement; what is read here only tells why nothing was written, whether that is `done` already, and which of
+    /// several versions to name.
+    async fn write<T, F: Future<Output = Result<Option<T>, Error>>>(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        condition: Option<IfMatch>,
+        write: impl Fn(Option<i64>) -> F,
+        done: impl Fn(Task) -> Option<T>,
+    ) -> Result<T, Error> {
+        let versions = match condition {
+            None | Some(IfMatch::Any) => None,
+            Some(IfMatch::Versions(versions)) => Some(versions),
+        };
+        let mut named = versions.as_ref().map(|versions| versions.first().copied().unwrap_or_default());
+        // Versions only rise: who comes here again was overtaken by a write of somebody else.
+        for _ in 0..ROUNDS {
+            if let Some(written) = write(named).await? {
+                return Ok(written);
+            }
+            let task = self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)?;
+            let version = task.version;
+            if let Some(done) = done(task) {
+                return Ok(done);
+            }
+            if let Some(versions) = &versions {
+                if !versions.contains(&version) {
+                    return Err(Error::VersionMismatch(version));
+                }
+                named = Some(version);
+            }
+        }
+        let cause = "a task changed each time before it was written, or what is read is not what is written";
+        Err(Error::Unavailable(cause.into()))
+    }
+}
+
+/// How often a write begins again. Two that undo each other meet half of the time.
+const ROUNDS: usize = 20;
+
+/// The one clock: times and ids are made here, and never by the database.
+pub struct Clock {
+    time: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    ids: Mutex<ContextV7>,
+}
+
+impl Clock {
+    /// The system's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::of(Utc::now)
+    }
+
+    /// The clock that shows this time.
+    pub fn of(time: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        Self { time: Box::new(time), ids: Mutex::default() }
+    }
+
+    /// The time, in whole microseconds.
+    fn now(&self) -> Timestamp {
+        (self.time)().into()
+    }
+
+    /// A new id: the order of a clock's ids is that in which they were made, also when its time was set back meanwhile.
+    fn id(&self, now: Timestamp) -> TaskId {
+        let now = now.to_utc();
+        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+        TaskId(Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, seconds, now.timestamp_subsec_nanos())))
+    }
+}
+
+/// For how long a key is kept.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+
+/// An idempotency key that is older than this is forgotten.
+#[must_use]
+pub fn expiry() -> Timestamp {
+    (Utc::now() - KEPT).into()
+}
+
+impl TaskService for Tasks {
+    async fn list(&self, owner: &Owner, page: PageRequest) -> Result<TaskPage, Error> {
+        let limit = usize::from(page.limit.get());
+        let mut data = self.repository.list(owner, page).await?;
+        // The repository looks one task ahead: only where there is one more is there a next page.
+        let has_more = data.len() > limit;
+        data.truncate(limit);
+        let last = data.last().filter(|_| has_more);
+        let next_cursor = last.map(|task| Cursor { after: task.id, is_completed: page.is_completed });
+        let total =
+            if page.include_total { Some(self.repository.count(owner, page.is_completed).await?) } else { None };
+        let meta = PageMeta { limit: page.limit, next_cursor: Nullable(next_cursor), total: Nullable(total) };
+        Ok(TaskPage { data, meta })
+    }
+
+    async fn create(&self, owner: &Owner, new: NewTask, key: Option<IdempotencyKey>) -> Result<Created<Task>, Error> {
+        let Created { data, is_replay } = self.insert(owner, "createTask", vec![new], key).await?;
+        let task = data.into_iter().next().ok_or_else(|| Error::internal("a creation of nothing"))?;
+        Ok(Created { data: task, is_replay })
+    }
+
+    async fn create_all(
+        &self,
+        owner: &Owner,
+        new: Vec<NewTask>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Created<Vec<Task>>, Error> {
+        self.insert(owner, "bulkCreateTasks", new, key).await
+    }
+
+    async fn get(&self, owner: &Owner, id: TaskId) -> Result<Task, Error> {
+        self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)
+    }
+
+    async fn update(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        update: TaskUpdate,
+        condition: Option<IfMatch>,
+    ) -> Result<Task, Error> {
+        let change = Change { title: Some(update.title), is_completed: Some(update.is_completed) };
+        self.change(owner, id, change, condition).await
+    }
+
+    async fn patch(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        patch: TaskPatch,
+        condition: Option<IfMatch>,
+    ) -> Result<Task, Error> {
+        let change = Change { title: patch.title, is_completed: patch.is_completed };
+        self.change(owner, id, change, condition).await
+    }
+
+    async fn complete(
+        &self,
+        owner: &Owner,
+        id: TaskId,
+        is_completed: bool,
+        condition: Option<IfMatch>,
+    ) -> Result<Task, Error> {
+        self.change(owner, id, Change { title: None, is_completed: Some(is_completed) }, condition).await
+    }
+
+    async fn delete(&self, owner: &Owner, id: TaskId, condition: Option<IfMatch>) -> Result<(), Error> {
+        self.write(owner, id, condition, |version| self.repository.delete(owner, id, version), |_| None).await
+    }
+
+    async fn complete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> Result<Vec<Task>, Error> {
+        let places: HashMap<_, _> = tasks.iter().enumerate().map(|(place, task)| (task.id, place)).collect();
+        let mut completed = self.repository.complete_all(owner, tasks, self.clock.now()).await?;
+        completed.sort_by_key(|task| places.get(&task.id).copied());
+        Ok(completed)
+    }
+
+    async fn delete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> Result<(), Error> {
+        self.repository.delete_all(owner, tasks).await
+    }
+
+    fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send {
+        self.repository.ready()
+    }
+}

@@ -1,0 +1,278 @@
+//! The texts of the queries, made of the entities once for a database: constant, so that each is prepared once.
+//!
+//! They are the same for both databases, but for lists of values: those are arrays in PostgreSQL and JSON in SQLite.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use sea_orm::sea_query::{
+    Alias, Asterisk, Condition, DeleteStatement, Expr, ExprTrait, Func, InsertStatement, IntoTableRef, OnConflict,
+    Order, PostgresQueryBuilder, Query, SelectStatement, TableRef,
+};
+use sea_orm::{EntityName, IdenStatic, Iterable};
+use tasks_migration::Place;
+
+use crate::storage::statement::Kind::{self, Bool, Bytes, Int, Text, Texts, Time, Uuid, Uuids};
+use crate::storage::statement::Statement;
+use crate::tasks::model::idempotency_keys::Column as KeyColumn;
+use crate::tasks::model::tasks::Column;
+use crate::tasks::model::{idempotency_keys, tasks, users};
+
+/// All of them. `$1` is the owner, unless it says otherwise.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    /// Those before id `$2`, newest first, at most `$3`.
+    pub(crate) list: Arc<Statement>,
+    pub(crate) list_open: Arc<Statement>,
+    pub(crate) list_completed: Arc<Statement>,
+    pub(crate) count: Statement,
+    /// Those whose completion is `$2`.
+    pub(crate) count_where: Statement,
+    /// The task with id `$2`.
+    pub(crate) get: Arc<Statement>,
+    /// Id `$2`, title `$3`, time `$4`.
+    pub(crate) insert: Statement,
+    /// Ids `$2`, titles `$3`, time `$4`.
+    pub(crate) insert_all: Statement,
+    /// Time `$2`.
+    pub(crate) add_user: Statement,
+    /// The task with id `$2`, unless it is so already: title `$3`, completion `$4`, time `$5`.
+    pub(crate) change: Statement,
+    /// The same, when it has version `$6`.
+    pub(crate) change_if: Statement,
+    /// The same for the tasks with ids `$2`.
+    pub(crate) change_all: Statement,
+    /// The task with id `$2`.
+    pub(crate) delete: Statement,
+    /// The same, when it has version `$3`.
+    pub(crate) delete_if: Statement,
+    /// The tasks with ids `$2`.
+    pub(crate) delete_all: Statement,
+    /// The tasks with ids `$2`, held until the transaction ends, in the order of their ids.
+    pub(crate) lock: Statement,
+    /// Forgets keys from before `$2`.
+    pub(crate) expire: Statement,
+    /// Forgets keys of all users from before `$1`.
+    pub(crate) purge: Statement,
+    /// Operation `$2`, key `$3`, fingerprint `$4`, ids `$5`, time `$6`.
+    pub(crate) add_key: Statement,
+    /// Operation `$2`, key `$3`.
+    pub(crate) find_key: Statement,
+}
+
+/// One statement for every change: a member that is not sent is null here, and keeps its value. Every expression reads
+/// the row as it was before. Times never step back, although the clocks of two servers may differ and that of one may be
+/// set.
+const CHANGE: &str = "\
+    title = COALESCE($3, title), \
+    is_completed = COALESCE($4, is_completed), \
+    completed_at = CASE WHEN COALESCE($4, is_completed) THEN \
+        COALESCE(completed_at, CASE WHEN updated_at < $5 THEN $5 ELSE updated_at END) END, \
+    updated_at = CASE WHEN updated_at < $5 THEN $5 ELSE updated_at END, \
+    version = version + 1";
+
+/// Where it changes nothing, nothing is written: neither the row anew nor a commit to wait for.
+const DIFFERS: &str = "(title <> $3 OR is_completed <> $4)";
+
+impl Statements {
+    /// For tables in this place.
+    #[expect(clippy::too_many_lines, reason = "a list")]
+    pub(crate) fn new(place: &Place) -> Self {
+        let is_postgres = place.name().is_some();
+        let list = |which: Condition| {
+            // Bound, as with a cursor PostgreSQL plans it once; the first page has the greatest id as its cursor.
+            let select =
+                select(place, which.add(Expr::col(Column::Id).lt(value(2)))).order_by(Column::Id, Order::Desc).take();
+            format!("{} LIMIT $3", text(&select))
+        };
+        let listed = |text: String| Arc::new(Statement::new(text, &[Text, Uuid, Int]));
+        let mut list_open = list(own().add(Expr::col(Column::IsCompleted).not()));
+        if !is_postgres {
+            // SQLite thinks the primary key as good, and would look at each completed task.
+            list_open = list_open.replace(" WHERE ", " INDEXED BY tasks_open WHERE ");
+        }
+        let count = |which: Condition, kinds: &[Kind]| {
+            let count = Query::select()
+                .expr(Func::count(Expr::col(Asterisk)))
+                .from(table(place, tasks::Entity))
+                .cond_where(which)
+                .take();
+            Statement::new(text(&count), kinds)
+        };
+        let one = || own().add(Expr::col(Column::Id).eq(value(2)));
+        let many = || {
+            own().add(Expr::cust(if is_postgres {
+                "\"id\" = ANY($2)"
+            } else {
+                "\"id\" IN (SELECT unhex(value) FROM json_each($2))"
+            }))
+        };
+        let new = if is_postgres {
+            "SELECT $1, new.id, new.title, FALSE, $4, $4 FROM unnest($2, $3) AS new (id, title)"
+        } else {
+            "SELECT $1, unhex(ids.value), titles.value, FALSE, $4, $4 FROM json_each($2) AS ids \
+             JOIN json_each($3) AS titles ON titles.key = ids.key"
+        };
+        let columns = "(user_id, id, title, is_completed, created_at, updated_at)";
+        let into = format!("INSERT INTO {} {columns}", place.of("tasks"));
+        let change = |which: &str, kinds: &[Kind]| {
+            let all: Vec<_> = Column::iter().map(|column| column.as_str().to_owned()).collect();
+            let (tasks, all) = (place.of("tasks"), all.join(", "));
+            let which = format!("user_id = $1 AND {which} AND {DIFFERS}");
+            Statement::new(format!("UPDATE {tasks} SET {CHANGE} WHERE {which} RETURNING {all}"), kinds)
+        };
+        let lock = text(&select(place, many()).order_by(Column::Id, Order::Asc).take());
+        Self {
+            list: listed(list(own())),
+            list_open: listed(list_open),
+            list_completed: listed(list(own().add(Expr::col(Column::IsCompleted)))),
+            count: count(own(), &[Text]),
+            count_where: count(own().add(Expr::col(Column::IsCompleted).eq(value(2))), &[Text, Bool]),
+            get: Arc::new(Statement::new(text(&select(place, one())), &[Text, Uuid])),
+            insert: Statement::new(format!("{into} VALUES ($1, $2, $3, FALSE, $4, $4)"), &[Text, Uuid, Text, Time]),
+            insert_all: Statement::new(format!("{into} {new}"), &[Text, Uuids, Texts, Time]),
+            add_user: Statement::new(
+                text(
+                    insert(place, users::Entity, users::Column::iter())
+                        .on_conflict(OnConflict::column(users::Column::Id).do_nothing().to_owned()),
+                ),
+                &[Text, Time],
+            ),
+            change: change("id = $2", &[Text, Uuid, Text, Bool, Time]),
+            change_if: change("id = $2 AND version = $6", &[Text, Uuid, Text, Bool, Time, Int]),
+            change_all: change(
+                if is_postgres { "id = ANY($2)" } else { "id IN (SELECT unhex(value) FROM json_each($2))" },
+                &[Text, Uuids, Text, Bool, Time],
+            ),
+            delete: Statement::new(text(&delete(place, tasks::Entity, one())), &[Text, Uuid]),
+            delete_if: Statement::new(
+                text(&delete(place, tasks::Entity, one().add(Expr::col(Column::Version).eq(value(3))))),
+                &[Text, Uuid, Int],
+            ),
+            delete_all: Statement::new(text(&delete(place, tasks::Entity, many())), &[Text, Uuids]),
+            lock: Statement::new(if is_postgres { format!("{lock} FOR UPDATE") } else { lock }, &[Text, Uuids]),
+            expire: Statement::new(
+                text(&delete(
+                    place,
+                    idempotency_keys::Entity,
+                    Condition::all()
+                        .add(Expr::col(KeyColumn::UserId).eq(value(1)))
+                        .add(Expr::col(KeyColumn::CreatedAt).lt(value(2))),
+                )),
+                &[Text, Time],
+            ),
+            purge: Statement::new(
+                text(&delete(
+                    place,
+                    idempotency_keys::Entity,
+                    Condition::all().add(Expr::col(KeyColumn::CreatedAt).lt(value(1))),
+                )),
+                &[Time],
+            ),
+            add_key: Statement::new(
+                text(
+                    insert(place, idempotency_keys::Entity, KeyColumn::iter()).on_conflict(
+                        OnConflict::columns([KeyColumn::UserId, KeyColumn::Operation, KeyColumn::Key])
+                            .do_nothing()
+                            .to_owned(),
+                    ),
+                ),
+                &[Text, Text, Text, Bytes, Bytes, Time],
+            ),
+            find_key: Statement::new(
+                text(
+                    Query::select()
+                        .columns(KeyColumn::iter())
+                        .from(table(place, idempotency_keys::Entity))
+                        .and_where(Expr::col(KeyColumn::UserId).eq(value(1)))
+                        .and_where(Expr::col(KeyColumn::Operation).eq(value(2)))
+                        .and_where(Expr::col(KeyColumn::Key).eq(value(3))),
+                ),
+                &[Text, Text, Text],
+            ),
+        }
+    }
+}
+
+/// The text of a query that has no values of its own. Both databases quote names alike.
+fn text(query: &impl sea_orm::sea_query::QueryStatementWriter) -> String {
+    query.to_string(PostgresQueryBuilder)
+}
+
+/// The place of a value.
+fn value(number: impl Display) -> Expr {
+    Expr::cust(format!("${number}"))
+}
+
+fn table(place: &Place, entity: impl EntityName) -> TableRef {
+    let name = Alias::new(entity.table_name());
+    match place.name() {
+        Some(schema) => (Alias::new(schema), name).into_table_ref(),
+        None => name.into_table_ref(),
+    }
+}
+
+/// Tasks of the owner, `$1`.
+fn own() -> Condition {
+    Condition::all().add(Expr::col(Column::UserId).eq(value(1)))
+}
+
+fn select(place: &Place, which: Condition) -> SelectStatement {
+    Query::select().columns(Column::iter()).from(table(place, tasks::Entity)).cond_where(which).take()
+}
+
+fn delete(place: &Place, entity: impl EntityName, which: Condition) -> DeleteStatement {
+    Query::delete().from_table(table(place, entity)).cond_where(which).take()
+}
+
+/// A row with as many values as columns.
+fn insert<C: sea_orm::Iden + 'static>(
+    place: &Place,
+    entity: impl EntityName,
+    columns: impl IntoIterator<Item = C>,
+) -> InsertStatement {
+    let columns: Vec<_> = columns.into_iter().collect();
+    let values: Vec<_> = (1..=columns.len()).map(value).collect();
+    let mut insert = Query::insert();
+    insert.into_table(table(place, entity)).columns(columns).values_panic(values);
+    insert
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, Row, SqliteConnection};
+
+    use super::*;
+    use crate::storage::database::Database;
+    use crate::storage::settings::{DatabaseSettings, DatabaseTls};
+
+    /// A page costs the same whatever lies beside it: what is read is what is answered, in its order. (PostgreSQL knows how
+    /// many rows there are and plans by that: `just bench --growth` shows it.)
+    #[tokio::test]
+    async fn pages_in_sqlite_read_what_they_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("tasks.db").display());
+        let settings = DatabaseSettings {
+            url: url.clone(),
+            migration_url: None,
+            schema: None,
+            max_connections: 1,
+            tls: DatabaseTls::Verified,
+            migrate_on_start: false,
+        };
+        let database = Database::open(&settings).unwrap();
+        database.migrate_up().await.unwrap();
+        let statements = Statements::new(database.place());
+        let mut link = SqliteConnection::connect(&url).await.unwrap();
+        for (statement, index) in [
+            (&statements.list, "PRIMARY KEY (user_id=? AND id<?)"),
+            (&statements.list_open, "INDEX tasks_open (user_id=? AND id<?)"),
+            (&statements.get, "PRIMARY KEY (user_id=? AND id=?)"),
+        ] {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statement.text()));
+            let plan = sqlx::query(explain).fetch_all(&mut link).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+            assert!(plan.len() == 1 && plan[0].ends_with(index), "{plan:?}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Holds the code to the maps in the READMEs: each room on a line, its files from top to bottom, and whoever stands above or to
+//! the left may use what is below or to the right, never the other way round. So there is no circle.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The files of a crate in their order, by their paths below its folder without the ending: `storage/session`.
+fn map(readme: &Path) -> Vec<String> {
+    let text = fs::read_to_string(readme).unwrap();
+    let block = text.split("```rooms\n").nth(1).and_then(|rest| rest.split("```").next());
+    let block = block.unwrap_or_else(|| panic!("{} has no map", readme.display()));
+    let mut files = Vec::new();
+    for line in block.lines() {
+        let mut words = line.split_whitespace();
+        let room = words.next().expect("a room").to_owned();
+        // The room's own file says what it is, and may name all that is in it.
+        files.push(room.clone());
+        files.extend(words.map(|file| format!("{room}/{file}")));
+    }
+    files
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// A file without its tests and comments.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The paths that follow a word such as `crate::`, with the names that stand in braces behind them.
+fn named(code: &str, word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for rest in code.split(word).skip(1) {
+        let path: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "_:".contains(*c)).collect();
+        if let Some(names) = rest.strip_prefix(path.as_str()).and_then(|rest| rest.strip_prefix('{')) {
+            let names = names.split('}').next().unwrap_or_default();
+            found.extend(names.split(',').map(|name| format!("{path}{}", name.trim())));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// What is wrong with the imports of a crate.
+fn judge(folder: &Path, readme: &Path) -> Vec<String> {
+    let order = map(readme);
+    let place: BTreeMap<&str, usize> = order.iter().enumerate().map(|(n, file)| (file.as_str(), n)).collect();
+    let mut paths = Vec::new();
+    files(folder, &mut paths);
+    let sources: Vec<(String, String)> = paths
+        .iter()
+        .map(|path| {
+            let name = path.strip_prefix(folder).unwrap().with_extension("").to_str().unwrap().to_owned();
+            (name, fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    let tests: BTreeSet<String> = sources
+        .iter()
+        .flat_map(|(_, text)| text.split("#[cfg(test)]\nmod ").skip(1).filter_map(|rest| rest.split(';').next()))
+        .map(str::to_owned)
+        .collect();
+    let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
+    for (name, text) in &sources {
+        if name == "main" || tests.contains(name.rsplit('/').next().unwrap_or_default()) {
+            continue;
+        }
+        let Some(from) = place.get(name.as_str()) else {
+            wrong.push(format!("{name} is on no line of the map"));
+            continue;
+        };
+        seen.insert(name.as_str());
+        let code = code(text);
+        let parent = name.rsplit_once('/').map(|(parent, _)| parent);
+        let used = named(&code, "crate::").into_iter().map(|path| path.replace("::", "/"));
+        let used = used.chain(named(&code, "super::").into_iter().filter_map(|_| parent.map(str::to_owned)));
+        for path in used {
+            // The longest beginning that is a file.
+            let mut target = path.as_str();
+            let to = loop {
+                if let Some(to) = place.get(target) {
+                    break to;
+                }
+                let Some((shorter, _)) = target.rsplit_once('/') else { break from };
+                target = shorter;
+            };
+            // A file may name its room, of which `mod` lines make it a part.
+            let is_room = parent == Some(target) && !path.contains('/');
+            if to < from && !is_room {
+                wrong.push(format!("{name} uses {path}, which stands above it"));
+            }
+        }
+    }
+    wrong.extend(order.iter().filter(|file| !seen.contains(file.as_str())).map(|file| format!("there is no {file}")));
+    wrong
+}
+
+#[test]
+fn no_import_runs_up_or_in_a_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates =
+        [("src", "src/README.md"), ("api/src", "api/README.md"), ("api/openapi31/src", "api/openapi31/README.md")];
+    for (folder, readme) in crates {
+        let wrong = judge(&root.join(folder), &root.join(readme));
+        assert!(wrong.is_empty(), "{folder}, by the map in {readme}:\n{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn the_judge_sees_what_runs_up_and_what_is_on_no_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let map = folder.path().join("README.md");
+    fs::create_dir(folder.path().join("src")).unwrap();
+    fs::create_dir(folder.path().join("src/low")).unwrap();
+    write("README.md", "```rooms\nlib\nhigh\nlow b a\n```\n");
+    write("src/lib.rs", "mod high;\nmod low;\nuse crate::low::a;\n");
+    write("src/high.rs", "use crate::low::{a::One, b::Two};\n");
+    write("src/low.rs", "mod a;\nmod b;\n");
+    write("src/low/b.rs", "use crate::low::a::One;\n");
+    write(
+        "src/low/a.rs",
+        "// crate::high is a word in a comment\n#[cfg(test)]\nmod tests {\n    use crate::high;\n}\n",
+    );
+    let judged = || judge(&folder.path().join("src"), &map);
+    assert_eq!(judged(), [""; 0]);
+    write("src/low/a.rs", "use crate::low::b::Two;\n");
+    assert_eq!(judged(), ["low/a uses low/b/Two, which stands above it"]);
+    write("src/low/a.rs", "fn f() -> crate::high::X {}\n");
+    assert_eq!(judged(), ["low/a uses high/X, which stands above it"]);
+    write("src/low/a.rs", "use crate::{\n    high::X,\n};\n");
+    assert_eq!(judged(), ["low/a uses high/X, which stands above it"]);
+    write("src/low/a.rs", "");
+    write("src/low/c.rs", "");
+    assert_eq!(judged(), ["low/c is on no line of the map"]);
+}
