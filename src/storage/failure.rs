@@ -98,6 +98,11 @@ impl Failure {
         }
     }
 
+    /// Whether the database will take connections soon.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.is("57P03", "")
+    }
+
     /// Whether the database takes no more connections for now: its limit, the role's, the database's, Neon's.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Said(said) if said.code == "53300"
