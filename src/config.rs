@@ -5,16 +5,16 @@
 //! That is why flags reach us as plain text and are read here, and not by the argument parser, which repeats in its
 //! messages what it was given.
 //!
-//! Each file uses those above it:
+//! Each file uses those below it:
 //!
 //! | file | what it is for |
 //! | --- | --- |
-//! | `settings` | what the process was started for, in types |
-//! | `stop` | why it ends before it has begun |
-//! | `values` | what a value must be |
-//! | `table` | the table of settings, and the command line that it makes |
-//! | `env_file` | the file `.env` |
 //! | `given` | what was given becomes typed settings |
+//! | `env_file` | the file `.env` |
+//! | `table` | the table of settings, and the command line that it makes |
+//! | `values` | what a value must be |
+//! | `stop` | why it ends before it has begun |
+//! | `settings` | what the process was started for, in types |
 
 mod env_file;
 mod given;

@@ -5,9 +5,9 @@
 //!
 //! | file | what it is for |
 //! | --- | --- |
-//! | `cors` | what pages of other origins are told |
-//! | `request` | a request's id, time limit, panics and line in the log |
 //! | `log` | the form of the log |
+//! | `request` | a request's id, time limit, panics and line in the log |
+//! | `cors` | what pages of other origins are told |
 
 pub mod cors;
 pub mod log;

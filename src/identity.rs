@@ -3,16 +3,16 @@
 //! In come a token's text and the settings of whoever signs; out comes a user's id, or the reason why there is none. No
 //! task, no path and no database is known here, and nothing of a token but its subject leaves.
 //!
-//! Each file uses those above it:
+//! Each file uses those below it:
 //!
 //! | file | what it is for |
 //! | --- | --- |
-//! | `jose` | JSON and base64url as tokens have them |
-//! | `claims` | what tokens say, and what they must |
-//! | `secret` | the shared secret, the development key, tokens made with them |
-//! | `key` | keys and sets of keys, and what each can verify |
-//! | `key_set` | the issuer's published set: fetched, kept, fetched again |
 //! | `token` | a token is taken apart and verified |
+//! | `key_set` | the issuer's published set: fetched, kept, fetched again |
+//! | `key` | keys and sets of keys, and what each can verify |
+//! | `secret` | the shared secret, the development key, tokens made with them |
+//! | `claims` | what tokens say, and what they must |
+//! | `jose` | JSON and base64url as tokens have them |
 
 pub mod claims;
 mod jose;

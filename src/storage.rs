@@ -7,11 +7,13 @@
 
 pub(crate) mod address;
 pub mod backup;
+mod connection;
 pub mod database;
 mod driver;
 mod engine;
 pub(crate) mod failure;
 mod postgres;
+mod race;
 mod reader;
 pub mod role;
 pub mod schema;

@@ -9,8 +9,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tasks_migration::Place;
 
 use crate::storage::address::Address;
+use crate::storage::connection::Target;
 use crate::storage::failure::Failure;
-use crate::storage::session::Target;
 use crate::storage::settings::{DatabaseSettings, DatabaseTls, OpenError, Scheme, kind};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::Transaction;

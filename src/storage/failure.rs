@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a statement met another past than its connection's: 26000, 0A000; the session was ended before it: 57P01, 57P02, 57P05; two transactions waited for each other: 40001, 40P01 | certainly not executed: run it again |
 //! | the connection ended or went silent under a statement; 08xxx | perhaps executed: run it again only where that changes nothing |
-//! | no connection; locks and time limits 55P03, 57014; read-only 25006; resources 53xxx; 57P03; I/O 58030; Neon's texts under XX000; a schema that is behind: 42P01, 42703, 3F000; a role that may not: 42501 | 503: later it may work |
+//! | no connection; locks and time limits 55P03, 57014; read-only 25006; resources 53xxx; 57P03, 57P04; I/O 58030; Neon's texts under XX000; SQLite's file locked, full, read-only or unreadable; a schema that is behind: 42P01, 42703, 3F000; a role that may not: 42501 | 503: later it may work |
 //! | 23505 of a creation's own id | it is done |
 //! | 55P03 of an idempotency key | 409: another request has it |
 //! | anything else | 500: a bug |
@@ -96,6 +96,11 @@ impl Failure {
             }
             _ => false,
         }
+    }
+
+    /// Whether the database will take connections soon.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.is("57P03", "")
     }
 
     /// Whether the database takes no more connections for now: its limit, the role's, the database's, Neon's.

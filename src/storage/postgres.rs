@@ -11,29 +11,31 @@
 //! that closes what has rested for a minute.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::{Entry, HashMap, RandomState};
+use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
-use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
+use crate::storage::connection::Target;
 use crate::storage::failure::{Failure, Remedy};
+pub(crate) use crate::storage::postgres::state::Pool;
+use crate::storage::postgres::state::{Cancelling, Inner, Lease, Live, Outcome, Share, State, give_up};
+use crate::storage::postgres::supply::{CONNECT, SLOW_CONNECT};
 use crate::storage::reader::{DOUBTFUL, Reader};
-use crate::storage::session::{CANCEL, OUTCOME, Session, Target};
+use crate::storage::session::{CANCEL, OUTCOME};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
+mod state;
 mod supply;
 
-/// How long a session may take to be opened: a database that sleeps wakes within it.
-const CONNECT: Duration = Duration::from_secs(10);
 /// How long a session that others have is waited for, together with the statement that it is wanted for.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(3500);
 /// How long a statement on a session of its own may take, when it needs not wait for the session.
@@ -42,12 +44,8 @@ pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
 const LEAST: Duration = Duration::from_millis(300);
 /// The same for what reads much.
 pub(crate) const SLOW: Duration = Duration::from_secs(10);
-/// How long it is tried when nobody waits for it any more: the database may be far.
-const LONG_CANCEL: Duration = Duration::from_secs(10);
 /// How long a session that may be gone is waited for.
 const PING: Duration = Duration::from_millis(500);
-/// For so long an outage is news: who comes waits for its end. Later ones are told at once.
-const NEWS: Duration = Duration::from_millis(800);
 /// A reader that has not got on for so long gets no more statements.
 const STALLED: Duration = Duration::from_millis(20);
 /// So many statements under way make another reader worth it.
@@ -58,159 +56,6 @@ const FAILOVER: Duration = Duration::from_secs(1);
 const SILENT: &str = "\0";
 /// How often something is tried.
 const TRIES: usize = 5;
-
-/// The last thing that was heard of the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Outcome {
-    Unknown,
-    Good,
-    Bad,
-}
-
-/// At most so many sessions, opened when they are needed and never before.
-#[derive(Clone)]
-pub(crate) struct Pool(Arc<Inner>);
-
-struct Inner {
-    target: Arc<Target>,
-    /// The most sessions, and the most of them that read.
-    max: usize,
-    max_readers: usize,
-    /// The most sessions that one user has.
-    share: usize,
-    state: Mutex<State>,
-    /// Lets one at a time ask for a session to read from.
-    growing: AsyncMutex<()>,
-    users: Mutex<HashMap<u64, Arc<Semaphore>>>,
-    hasher: RandomState,
-    outcome: AtomicU8,
-    /// Told when a session was opened.
-    reached: Notify,
-    /// Who tries again while nobody has an answer.
-    scout: Semaphore,
-    stopped: Notify,
-    has_stopped: AtomicBool,
-    /// How many statements are being cancelled behind their answers.
-    cancelling: AtomicUsize,
-    start: Instant,
-    /// When something was last read, in milliseconds from the start.
-    last_read: AtomicU64,
-}
-
-#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own")]
-struct State {
-    /// How many sessions there are, with those that are being opened.
-    open: usize,
-    opening: usize,
-    /// How many are somebody's own.
-    leased: usize,
-    /// How many the database allows, as far as is known, and until when that is believed.
-    ceiling: Option<(usize, Instant)>,
-    /// Sessions of an older generation are not used any more.
-    generation: u64,
-    resting: Vec<Live>,
-    /// What is to be closed once the lock is let go: its end is counted under it.
-    closing: Vec<Live>,
-    readers: Vec<(u64, Arc<Reader>)>,
-    /// Those that get no more statements, while they still have some.
-    retired: Vec<Weak<Reader>>,
-    is_growing: bool,
-    reads: VecDeque<Wanting>,
-    writes: VecDeque<Wanting>,
-    away: Option<Away>,
-    is_probing: bool,
-    is_turn_of_writes: bool,
-    demand: Instant,
-    is_sweeping: bool,
-    is_stopping: bool,
-}
-
-/// An outage.
-struct Away {
-    since: Instant,
-    cause: Failure,
-    /// Whether waiting may help.
-    is_passing: bool,
-}
-
-impl Away {
-    /// Whether who comes may wait for its end.
-    fn is_news(&self) -> bool {
-        self.is_passing && self.since.elapsed() < NEWS
-    }
-}
-
-/// Somebody who waits for a session.
-type Wanting = oneshot::Sender<Result<Lease, Failure>>;
-
-/// A session, counted.
-struct Live {
-    session: Session,
-    generation: u64,
-    _count: Count,
-}
-
-/// One of the sessions that there are.
-struct Count(Arc<Inner>);
-
-impl Drop for Count {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.open -= 1;
-        self.0.serve(&mut state);
-    }
-}
-
-/// A session that is somebody's own. Dropping it gives it back where nothing is under way on it, else ends it.
-struct Lease {
-    pool: Pool,
-    live: Option<Live>,
-    /// Whether it is to be read from by many: then it does not count as somebody's own.
-    is_read: bool,
-    /// Whether it is as it was before.
-    is_sound: bool,
-}
-
-/// One of the cancels that go on behind an answer.
-struct Cancelling(Arc<Inner>);
-
-impl Cancelling {
-    fn begin(inner: &Arc<Inner>) -> Self {
-        inner.cancelling.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(inner))
-    }
-}
-
-impl Drop for Cancelling {
-    fn drop(&mut self) {
-        self.0.cancelling.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(live) = self.live.take() else { return };
-        let is_at_rest = live.session.is_at_rest();
-        let mut state = self.pool.0.state();
-        state.leased -= usize::from(!self.is_read);
-        if self.is_sound && is_at_rest {
-            self.pool.0.put(&mut state, live);
-            return;
-        }
-        self.pool.0.serve(&mut state);
-        drop(state);
-        // Who gave it up does not want it to happen any more.
-        if !is_at_rest && let Ok(runtime) = Handle::try_current() {
-            let cancelling = Cancelling::begin(&self.pool.0);
-            runtime.spawn(async move {
-                let Live { session, _count: count, .. } = live;
-                give_up(session, count).await;
-                drop(cancelling);
-            });
-        }
-    }
-}
 
 impl Pool {
     /// An empty pool of at most `max` sessions.
@@ -617,17 +462,6 @@ impl Pool {
     }
 }
 
-/// Cancels what a session runs, and ends it. Where that takes long, it does not count any more meanwhile.
-async fn give_up(session: Session, count: Count) {
-    let mut cancelled = std::pin::pin!(session.cancel().send(LONG_CANCEL));
-    if timeout(CANCEL, &mut cancelled).await.is_err() {
-        drop(count);
-        cancelled.await;
-    }
-}
-
-const SLOW_CONNECT: &str = "the database did not answer a new connection in time";
-
 /// What is left of the patience.
 fn patience(begun: Instant) -> Duration {
     PATIENCE.saturating_sub(begun.elapsed())
@@ -636,25 +470,6 @@ fn patience(begun: Instant) -> Duration {
 /// What is left of a limit after waiting for what others use.
 fn rest_of(limit: Duration, begun: Instant) -> Duration {
     limit.saturating_sub(begun.elapsed().saturating_sub(LEAST)).max(LEAST)
-}
-
-/// The right to one of a user's sessions.
-struct Share {
-    pool: Pool,
-    user: u64,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        drop(self.permit.take());
-        let mut users = self.pool.0.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(user) = users.entry(self.user)
-            && Arc::strong_count(user.get()) == 1
-        {
-            user.remove();
-        }
-    }
 }
 
 impl Lease {

@@ -9,10 +9,12 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use crate::storage::connection::Target;
 use crate::storage::driver;
 use crate::storage::engine::{Direct, Engine};
 use crate::storage::failure::{Failure, Remedy, StorageError};
-use crate::storage::session::{Session, Target};
+use crate::storage::race;
+use crate::storage::session::Session;
 use crate::storage::statement::{Kind, Reply, Statement, Value};
 
 /// How long a connection for migrations may take.
@@ -181,7 +183,7 @@ async fn history(place: &Place, source: &Source<'_>) -> Result<Option<Vec<String
 
 async fn connect(target: &Arc<Target>) -> Result<Session, Failure> {
     let silent = |_| Failure::Away("the database did not answer a new connection in time".into());
-    timeout(CONNECT, target.connect()).await.map_err(silent)?
+    timeout(CONNECT, race::connect(target)).await.map_err(silent)?
 }
 
 /// A session in a transaction, beside which nobody changes the schema.

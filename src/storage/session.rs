@@ -4,61 +4,32 @@
 //! Protocol" in PostgreSQL's manual; its messages are written and read by `postgres-protocol`.
 
 use std::collections::HashSet;
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{self, ChannelBinding, ScramSha256};
 use postgres_protocol::message::backend::{ErrorFields, ErrorResponseBody, Message};
 use postgres_protocol::message::frontend;
-use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::time::{sleep, timeout};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
-use crate::storage::address::{Address, Host, SslMode};
+use crate::storage::address::Host;
+use crate::storage::connection::{Endpoint, Stream, Target};
 use crate::storage::failure::{Failure, Said};
-use crate::storage::settings::TlsError;
 use crate::storage::statement::{Reply, Statement};
-use crate::storage::tls;
 
-/// How long an address may take to accept a connection before the next one of the host is tried beside it: RFC 8305
-/// §8, "Connection Attempt Delay".
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
-/// How long an address that accepted may stay silent before the next one is tried beside it.
-const NEXT_SERVER: Duration = Duration::from_secs(1);
 /// How long the request to cancel a statement may keep its own request waiting.
 pub(crate) const CANCEL: Duration = Duration::from_millis(500);
 /// How long the outcome of a statement that was cancelled is waited for.
 pub(crate) const OUTCOME: Duration = Duration::from_millis(700);
 /// The longest answer, in bytes: ten times the largest page.
 const LONGEST: usize = 8 << 20;
-
-/// Which database, and how to reach it.
-pub(crate) struct Target {
-    address: Address,
-    tls: Option<Arc<ClientConfig>>,
-}
-
-/// What a connection is made of.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// One address of a host.
-#[derive(Clone)]
-struct Endpoint {
-    host: Host,
-    /// None for a socket.
-    address: Option<SocketAddr>,
-}
 
 /// Answers as they come in.
 #[derive(Default)]
@@ -129,156 +100,6 @@ pub(crate) struct Cancel {
     target: Arc<Target>,
     endpoint: Endpoint,
     key: Option<(i32, i32)>,
-}
-
-impl Target {
-    /// Reads the certificates that the address names.
-    ///
-    /// # Errors
-    /// A text that names the parameter.
-    pub(crate) fn new(address: Address) -> Result<Self, TlsError> {
-        let tls = match address.mode {
-            SslMode::Disable => None,
-            mode => Some(tls::client_config(mode, &address.certificates)?),
-        };
-        Ok(Self { address, tls })
-    }
-
-    /// Where the database is.
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// The addresses of all hosts, in their order, and why some have none.
-    async fn endpoints(&self) -> (Vec<Endpoint>, Option<io::Error>) {
-        let (mut endpoints, mut failed) = (Vec::new(), None);
-        for host in &self.address.hosts {
-            let mut add = |address| endpoints.push(Endpoint { host: host.clone(), address });
-            match host {
-                Host::Socket(_) => add(None),
-                Host::Tcp { address: Some(ip), port, .. } => add(Some(SocketAddr::new(*ip, *port))),
-                Host::Tcp { name, port, .. } => match lookup_host((name.as_str(), *port)).await {
-                    Ok(found) => found.for_each(|address| add(Some(address))),
-                    Err(error) => failed = Some(error),
-                },
-            }
-        }
-        (endpoints, failed)
-    }
-
-    /// Opens a session at the first address that answers. An address that is silent does not keep the others waiting.
-    ///
-    /// # Errors
-    /// [`Failure::Away`] with a text for the log, or what the database said.
-    pub(crate) async fn connect(self: &Arc<Self>) -> Result<Session, Failure> {
-        let (endpoints, failed) = self.endpoints().await;
-        let mut failure = Failure::Away(match failed {
-            Some(error) => format!("the host of the database cannot be looked up: {error}").into(),
-            None => "the host of the database has no address".into(),
-        });
-        let mut endpoints = endpoints.into_iter();
-        let mut attempts = FuturesUnordered::new();
-        let mut accepted = Arc::new(AtomicBool::new(false));
-        let attempt = |endpoint| {
-            let accepted = Arc::new(AtomicBool::new(false));
-            (Arc::clone(&accepted), self.open(endpoint, accepted))
-        };
-        loop {
-            if attempts.is_empty() {
-                let Some(endpoint) = endpoints.next() else { return Err(failure) };
-                let (flag, work) = attempt(endpoint);
-                accepted = flag;
-                attempts.push(work);
-            }
-            let patience = async {
-                sleep(NEXT_ADDRESS).await;
-                if accepted.load(Ordering::Relaxed) {
-                    sleep(NEXT_SERVER).await;
-                }
-            };
-            let has_more = endpoints.len() > 0;
-            tokio::select! {
-                Some(done) = attempts.next() => match done {
-                    Ok(session) => return Ok(session),
-                    // The database itself has spoken: another address would say the same.
-                    Err(said @ (Failure::Said(_) | Failure::Unfit(_))) if !is_starting(&said) => return Err(said),
-                    Err(other) => failure = other,
-                },
-                () = patience, if has_more => {}
-            }
-            if let Some(endpoint) = endpoints.next() {
-                let (flag, work) = attempt(endpoint);
-                accepted = flag;
-                attempts.push(work);
-            }
-        }
-    }
-
-    async fn open(self: &Arc<Self>, endpoint: Endpoint, accepted: Arc<AtomicBool>) -> Result<Session, Failure> {
-        let (stream, binding) = self.stream(&endpoint, &accepted).await?;
-        let cancel = Cancel { target: Arc::clone(self), endpoint, key: None };
-        let now = Instant::now();
-        let mut session = Session {
-            stream,
-            inbox: Inbox::default(),
-            prepared: HashSet::new(),
-            is_unnamed: false,
-            is_waiting: false,
-            cancel,
-            born: now,
-            heard: now,
-        };
-        match session.start(self, binding).await {
-            Ok(()) => Ok(session),
-            Err(Failure::Lost(ErrorKind::UnexpectedEof)) => {
-                Err(Failure::Away("the database closed the connection while it was being made".into()))
-            }
-            Err(Failure::Lost(kind)) => Err(Failure::Away(format!("the connection could not be made: {kind}").into())),
-            Err(other) => Err(other),
-        }
-    }
-
-    /// A connection, with TLS where the mode wants it, and what SCRAM may bind to it.
-    async fn stream(
-        &self,
-        endpoint: &Endpoint,
-        accepted: &AtomicBool,
-    ) -> Result<(Box<dyn Stream>, Option<Vec<u8>>), Failure> {
-        let away = |error: io::Error| Failure::Away(format!("no connection to the database: {error}").into());
-        let mut stream = match (&endpoint.host, endpoint.address) {
-            (Host::Socket(path), _) => {
-                let stream = UnixStream::connect(path).await.map_err(away)?;
-                accepted.store(true, Ordering::Relaxed);
-                return Ok((Box::new(stream), None));
-            }
-            (_, Some(address)) => TcpStream::connect(address).await.map_err(away)?,
-            (_, None) => return Err(Failure::Bug("a host has no address")),
-        };
-        accepted.store(true, Ordering::Relaxed);
-        stream.set_nodelay(true).map_err(away)?;
-        let Some(config) = &self.tls else { return Ok((Box::new(stream), None)) };
-        let mut request = BytesMut::new();
-        frontend::ssl_request(&mut request);
-        stream.write_all(&request).await.map_err(away)?;
-        match stream.read_u8().await.map_err(away)? {
-            b'S' => {}
-            b'N' if self.address.mode == SslMode::Prefer => return Ok((Box::new(stream), None)),
-            _ => return Err(Failure::Away("the server of the database does not support TLS".into())),
-        }
-        let name = tls::server_name(&endpoint.host).map_err(|error| Failure::Away(error.to_string().into()))?;
-        let stream = tokio_rustls::TlsConnector::from(Arc::clone(config))
-            .connect(name, stream)
-            .await
-            .map_err(|error| Failure::Away(tls::explain(&error).into()))?;
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let binding = certificate.and_then(tls::end_point);
-        Ok((Box::new(stream), binding))
-    }
-}
-
-/// Whether the database will take connections soon.
-pub(crate) fn is_starting(failure: &Failure) -> bool {
-    matches!(failure, Failure::Said(said) if said.code == "57P03")
 }
 
 fn malformed() -> Failure {
@@ -364,9 +185,38 @@ impl Answer {
 }
 
 impl Session {
+    /// A session at this address. `accepted` is set once the connection is there.
+    pub(crate) async fn open(
+        target: &Arc<Target>,
+        endpoint: Endpoint,
+        accepted: Arc<AtomicBool>,
+    ) -> Result<Self, Failure> {
+        let (stream, binding) = target.stream(&endpoint, &accepted).await?;
+        let cancel = Cancel { target: Arc::clone(target), endpoint, key: None };
+        let now = Instant::now();
+        let mut session = Self {
+            stream,
+            inbox: Inbox::default(),
+            prepared: HashSet::new(),
+            is_unnamed: false,
+            is_waiting: false,
+            cancel,
+            born: now,
+            heard: now,
+        };
+        match session.start(target, binding).await {
+            Ok(()) => Ok(session),
+            Err(Failure::Lost(ErrorKind::UnexpectedEof)) => {
+                Err(Failure::Away("the database closed the connection while it was being made".into()))
+            }
+            Err(Failure::Lost(kind)) => Err(Failure::Away(format!("the connection could not be made: {kind}").into())),
+            Err(other) => Err(other),
+        }
+    }
+
     /// Is let in, and sees whether this is a database that can be used.
     async fn start(&mut self, target: &Target, binding: Option<Vec<u8>>) -> Result<(), Failure> {
-        let address = &target.address;
+        let address = target.address();
         let mut parameters = vec![("user", address.user.as_str()), ("client_encoding", "UTF8")];
         parameters.extend(address.database.as_deref().map(|database| ("database", database)));
         parameters.push(("application_name", &address.application_name));

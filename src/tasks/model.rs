@@ -1,4 +1,4 @@
-//! The rows of the two tables, and what a row means as a noun of the contract.
+//! The rows of the tables, and what a row means as a noun of the contract.
 //!
 //! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
 

@@ -12,11 +12,15 @@ use futures_util::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use super::{Away, CONNECT, Count, Inner, Lease, Live, Outcome, Pool, SLOW_CONNECT, State};
 use crate::storage::failure::{Failure, Remedy};
+use crate::storage::postgres::state::{Away, Count, Inner, Lease, Live, Outcome, Pool, State};
+use crate::storage::race::connect;
 use crate::storage::reader::Reader;
 use crate::storage::session::Session;
 
+/// How long a session may take to be opened: a database that sleeps wakes within it.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const SLOW_CONNECT: &str = "the database did not answer a new connection in time";
 /// After so long at rest a session is closed.
 const MAX_REST: Duration = Duration::from_mins(1);
 /// At this age a session is closed: its server process has grown, and a failover may have moved the database.
@@ -267,7 +271,7 @@ impl Inner {
     /// others begin beside it. One of all that are being opened tries again each second; once it has succeeded, each of
     /// those that take long does.
     async fn reach(&self) -> Result<Session, Failure> {
-        let mut attempts = FuturesUnordered::from_iter([self.target.connect()]);
+        let mut attempts = FuturesUnordered::from_iter([connect(&self.target)]);
         let mut last = Instant::now();
         let mut scout = None;
         loop {
@@ -284,7 +288,7 @@ impl Inner {
                 }
             };
             if is_time && attempts.len() < PROBES {
-                attempts.push(self.target.connect());
+                attempts.push(connect(&self.target));
                 last = Instant::now();
             }
         }
