@@ -1,6 +1,5 @@
 //! The database as something that runs statements, whichever of the two it is, and a way to it beside that.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +26,6 @@ pub(crate) enum Engine {
 pub(crate) enum Direct {
     Postgres(Arc<Target>),
     Sqlite(Box<SqliteConnectOptions>),
-}
-
-impl fmt::Debug for Direct {
-    /// Without the address: it holds a password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Direct").finish_non_exhaustive()
-    }
 }
 
 /// What these settings name, and where in it the tables are. Nothing is connected yet.

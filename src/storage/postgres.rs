@@ -26,8 +26,8 @@ use tokio::time::{sleep, timeout};
 use crate::storage::connection::Target;
 use crate::storage::failure::{Failure, Remedy};
 pub(crate) use crate::storage::postgres::state::Pool;
-use crate::storage::postgres::state::{Cancelling, Inner, Lease, Live, Outcome, Share, State, give_up};
-use crate::storage::postgres::supply::{CONNECT, SLOW_CONNECT};
+use crate::storage::postgres::state::{Inner, Lease, Live, Outcome, Share, State, give_up};
+use crate::storage::race::{CONNECT, SLOW_CONNECT};
 use crate::storage::reader::{DOUBTFUL, Reader};
 use crate::storage::session::{CANCEL, OUTCOME};
 use crate::storage::statement::{Reply, Statement, Value};
@@ -404,7 +404,6 @@ impl Pool {
                         inner.forget(generation);
                     }
                     // All that was under way was given up.
-                    let _cancelling = Cancelling::begin(&inner);
                     give_up(session, count).await;
                 }
                 Ok(()) => drop(count),
@@ -532,11 +531,14 @@ impl fmt::Debug for Pool {
 #[cfg(test)]
 mod tests {
     use futures_util::future::join_all;
+    use tokio::io::copy_bidirectional;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::cluster::{Cluster, Place, programs};
+    use crate::cluster::{Cluster, Place, free_port, programs};
     use crate::pgbouncer::{PgBouncer, UNAWARE};
     use crate::storage::address::Address;
+    use crate::storage::postgres::state::NEWS;
     use crate::storage::settings::DatabaseTls;
     use crate::storage::statement::Kind;
 
@@ -609,5 +611,32 @@ mod tests {
         // What drivers do that count: of two processes, each has its own first statement.
         let (left, wrong) = left(&pooler, &direct, Some([["s0", "s1"], ["s1", "s0"]])).await;
         assert!(left < 50 && wrong > 0, "{left} left, {wrong} wrong: the test would not see a name that is shared");
+    }
+
+    /// A port that leads nowhere, and later to the cluster.
+    async fn lead(port: u16, to: u16) {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                    let _ = copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_was_heard_of_an_outage_long_ago_refuses_nobody() {
+        let Some(programs) = programs() else { return };
+        let cluster = Cluster::start(&programs, Place::Loopback, &[]);
+        let port = free_port();
+        let pool = pool(&format!("postgresql://tasks@127.0.0.1:{port}/postgres?sslmode=disable"));
+        let read = Arc::new(Statement::new("SELECT 1", &[]));
+        // Whoever met the outage left while it was news, and nobody has asked since.
+        assert!(timeout(NEWS / 4, pool.read(&read, &[])).await.is_err());
+        sleep(Duration::from_secs(4)).await;
+        lead(port, cluster.port()).await;
+        assert!(pool.read(&read, &[]).await.is_ok());
     }
 }

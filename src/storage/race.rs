@@ -12,6 +12,10 @@ use crate::storage::connection::Target;
 use crate::storage::failure::Failure;
 use crate::storage::session::Session;
 
+/// How long a session may take to be opened: a database that sleeps wakes within it.
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+/// What is said of one that takes longer.
+pub(crate) const SLOW_CONNECT: &str = "the database did not answer a new connection in time";
 /// How long an address may take to accept a connection before the next one of the host is tried beside it: RFC 8305
 /// §8, "Connection Attempt Delay".
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);

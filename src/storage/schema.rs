@@ -13,12 +13,10 @@ use crate::storage::connection::Target;
 use crate::storage::driver;
 use crate::storage::engine::{Direct, Engine};
 use crate::storage::failure::{Failure, Remedy, StorageError};
-use crate::storage::race;
+use crate::storage::race::{self, CONNECT, SLOW_CONNECT};
 use crate::storage::session::Session;
 use crate::storage::statement::{Kind, Reply, Statement, Value};
 
-/// How long a connection for migrations may take.
-const CONNECT: Duration = Duration::from_secs(10);
 /// How long a session that does nothing may take to answer.
 const ANSWER: Duration = Duration::from_secs(3);
 /// How often the session that holds the lock of the migrations says that it is there.
@@ -182,7 +180,7 @@ async fn history(place: &Place, source: &Source<'_>) -> Result<Option<Vec<String
 }
 
 async fn connect(target: &Arc<Target>) -> Result<Session, Failure> {
-    let silent = |_| Failure::Away("the database did not answer a new connection in time".into());
+    let silent = |_| Failure::Away(SLOW_CONNECT.into());
     timeout(CONNECT, race::connect(target)).await.map_err(silent)?
 }
 

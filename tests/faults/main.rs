@@ -27,6 +27,7 @@ mod look;
 mod parts;
 mod people;
 mod relay;
+mod scene;
 mod server;
 
 mod away;

@@ -6,31 +6,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use crate::load::{Reply, Tally, User, crowd};
-use crate::parts::{Base, millis, seconds, turn};
-use crate::relay::Relay;
-use crate::server::Server;
-
-/// A server behind a relay, with a user who has a task.
-struct Scene {
-    relay: Relay,
-    server: Server,
-    user: User,
-    id: String,
-    tally: Tally,
-}
+use crate::load::{Reply, crowd};
+use crate::parts::{millis, seconds, turn};
+use crate::scene::Scene;
 
 impl Scene {
-    async fn new() -> Option<Self> {
-        let base = Base::new().await?;
-        let relay = Relay::to(base.cluster.port()).await;
-        let server = Server::on(&relay.url(&base.name)).await;
-        let tally = Tally::default();
-        let user = server.user("alice", &tally);
-        let id = user.counted(&Tally::default()).made("x").await;
-        Some(Self { relay, server, user, id, tally })
-    }
-
     /// Sixteen clients, half of whose requests are writes.
     async fn crowd(&self, time: Duration) {
         let (user, id) = (Arc::new(self.user.clone()), self.id.clone());

@@ -39,16 +39,31 @@ fn code(text: &str) -> String {
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The paths that follow a word such as `crate::`, with the names that stand in braces behind them.
-fn named(code: &str, word: &str) -> Vec<String> {
+/// The paths that follow a word such as `crate::`, each below `above`; with the trees of names in braces behind them.
+fn named(code: &str, word: &str, above: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for rest in code.split(word).skip(1) {
-        let path: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "_:".contains(*c)).collect();
-        if let Some(names) = rest.strip_prefix(path.as_str()).and_then(|rest| rest.strip_prefix('{')) {
-            let names = names.split('}').next().unwrap_or_default();
-            found.extend(names.split(',').map(|name| format!("{path}{}", name.trim())));
-        } else {
+    for mut rest in code.split(word).skip(1) {
+        let mut open = vec![above.to_owned()];
+        loop {
+            let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c)).unwrap_or(rest.len());
+            let (path, after) = rest.split_at(length);
+            let path = format!("{}{}", open.last().expect("a beginning"), path.replace("::", "/"));
+            rest = after.trim_start();
+            if let Some(inside) = rest.strip_prefix('{').filter(|_| path.ends_with('/') || path.is_empty()) {
+                open.push(path);
+                rest = inside.trim_start();
+                continue;
+            }
             found.push(path);
+            // To the next name of the tree, if it goes on.
+            while let Some(after) = rest.strip_prefix('}').filter(|_| open.len() > 1) {
+                open.pop();
+                rest = after.trim_start();
+            }
+            match rest.strip_prefix(',').filter(|_| open.len() > 1) {
+                Some(after) => rest = after.trim_start(),
+                None => break,
+            }
         }
     }
     found
@@ -84,8 +99,9 @@ fn judge(folder: &Path, readme: &Path) -> Vec<String> {
         seen.insert(name.as_str());
         let code = code(text);
         let parent = name.rsplit_once('/').map(|(parent, _)| parent);
-        let used = named(&code, "crate::").into_iter().map(|path| path.replace("::", "/"));
-        let used = used.chain(named(&code, "super::").into_iter().filter_map(|_| parent.map(str::to_owned)));
+        let has_inner = code.lines().any(|line| line.starts_with("pub mod ") && line.ends_with('{'));
+        let mut used = named(&code, "crate::", "");
+        used.extend(named(&code, "super::", &parent.map(|parent| format!("{parent}/")).unwrap_or_default()));
         for path in used {
             // The longest beginning that is a file.
             let mut target = path.as_str();
@@ -96,9 +112,9 @@ fn judge(folder: &Path, readme: &Path) -> Vec<String> {
                 let Some((shorter, _)) = target.rsplit_once('/') else { break from };
                 target = shorter;
             };
-            // A file may name its room, of which `mod` lines make it a part.
-            let is_room = parent == Some(target) && !path.contains('/');
-            if to < from && !is_room {
+            // With modules inside of a file, `super` is the file itself.
+            let is_itself = has_inner && parent == Some(target);
+            if to < from && !is_itself {
                 wrong.push(format!("{name} uses {path}, which stands above it"));
             }
         }
@@ -142,6 +158,14 @@ fn the_judge_sees_what_runs_up_and_what_is_on_no_map() {
     assert_eq!(judged(), ["low/a uses high/X, which stands above it"]);
     write("src/low/a.rs", "use crate::{\n    high::X,\n};\n");
     assert_eq!(judged(), ["low/a uses high/X, which stands above it"]);
+    write("src/low/a.rs", "use crate::{\n    low::{a::{One, Two}},\n    high::X,\n};\n");
+    assert_eq!(judged(), ["low/a uses high/X, which stands above it"]);
+    write("src/low/a.rs", "use super::b::Two;\n");
+    assert_eq!(judged(), ["low/a uses low/b/Two, which stands above it"]);
+    write("src/low/a.rs", "use super::Thing;\n");
+    assert_eq!(judged(), ["low/a uses low/Thing, which stands above it"]);
+    write("src/low/a.rs", "pub mod rows {\n    use super::Thing;\n}\n");
+    assert_eq!(judged(), [""; 0]);
     write("src/low/a.rs", "");
     write("src/low/c.rs", "");
     assert_eq!(judged(), ["low/c is on no line of the map"]);

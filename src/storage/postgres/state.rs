@@ -18,7 +18,7 @@ use crate::storage::session::{CANCEL, Session};
 /// How long it is tried when nobody waits for it any more: the database may be far.
 const LONG_CANCEL: Duration = Duration::from_secs(10);
 /// For so long an outage is news: who comes waits for its end. Later ones are told at once.
-const NEWS: Duration = Duration::from_millis(800);
+pub(super) const NEWS: Duration = Duration::from_millis(800);
 
 /// The last thing that was heard of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +134,10 @@ pub(super) struct Lease {
 }
 
 /// One of the cancels that go on behind an answer.
-pub(super) struct Cancelling(Arc<Inner>);
+struct Cancelling(Arc<Inner>);
 
 impl Cancelling {
-    pub(super) fn begin(inner: &Arc<Inner>) -> Self {
+    fn begin(inner: &Arc<Inner>) -> Self {
         inner.cancelling.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(inner))
     }
@@ -163,12 +163,8 @@ impl Drop for Lease {
         drop(state);
         // Who gave it up does not want it to happen any more.
         if !is_at_rest && let Ok(runtime) = Handle::try_current() {
-            let cancelling = Cancelling::begin(&self.pool.0);
-            runtime.spawn(async move {
-                let Live { session, _count: count, .. } = live;
-                give_up(session, count).await;
-                drop(cancelling);
-            });
+            let Live { session, _count: count, .. } = live;
+            runtime.spawn(give_up(session, count));
         }
     }
 }
@@ -192,11 +188,16 @@ impl Drop for Share {
     }
 }
 
-/// Cancels what a session runs, and ends it. Where that takes long, it does not count any more meanwhile.
-pub(super) async fn give_up(session: Session, count: Count) {
-    let mut cancelled = std::pin::pin!(session.cancel().send(LONG_CANCEL));
-    if timeout(CANCEL, &mut cancelled).await.is_err() {
-        drop(count);
-        cancelled.await;
+/// Cancels what a session runs, and ends it. Where that takes long, it does not count any more meanwhile; but the end of the
+/// pool waits for it, from the call on.
+pub(super) fn give_up(session: Session, count: Count) -> impl Future<Output = ()> + Send {
+    let cancelling = Cancelling::begin(&count.0);
+    async move {
+        let mut cancelled = std::pin::pin!(session.cancel().send(LONG_CANCEL));
+        if timeout(CANCEL, &mut cancelled).await.is_err() {
+            drop(count);
+            cancelled.await;
+        }
+        drop(cancelling);
     }
 }

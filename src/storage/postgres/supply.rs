@@ -14,13 +14,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::storage::failure::{Failure, Remedy};
 use crate::storage::postgres::state::{Away, Count, Inner, Lease, Live, Outcome, Pool, State};
-use crate::storage::race::connect;
+use crate::storage::race::{CONNECT, SLOW_CONNECT, connect};
 use crate::storage::reader::Reader;
 use crate::storage::session::Session;
 
-/// How long a session may take to be opened: a database that sleeps wakes within it.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
-pub(super) const SLOW_CONNECT: &str = "the database did not answer a new connection in time";
 /// After so long at rest a session is closed.
 const MAX_REST: Duration = Duration::from_mins(1);
 /// At this age a session is closed: its server process has grown, and a failover may have moved the database.
