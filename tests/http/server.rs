@@ -65,6 +65,22 @@ impl Server {
         Self::serve(settings, Some(folder)).await
     }
 
+    /// On an embedded database of its own, waiting no longer than a second.
+    pub(crate) async fn impatient() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
+        settings.request_timeout = Duration::from_secs(1);
+        Self::serve(settings, Some(folder)).await
+    }
+
+    /// On an embedded database of its own, taking so many requests of a user in a minute, and of an address.
+    pub(crate) async fn limited(per_minute: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
+        (settings.limits.per_minute, settings.limits.per_minute_of_an_address) = (per_minute, per_minute);
+        Self::serve(settings, Some(folder)).await
+    }
+
     /// On the database at this URL.
     pub(crate) async fn start(url: &str, folder: Option<TempDir>) -> Self {
         Self::serve(settings(url), folder).await
