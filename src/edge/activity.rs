@@ -48,6 +48,8 @@ pub(super) struct Activity {
     /// Answers that are not written whole.
     answering: AtomicUsize,
     read: AtomicU64,
+    /// How much of it belongs to requests that have begun, as far as can be told.
+    consumed: AtomicU64,
     written: AtomicU64,
     /// Whether the socket takes no more.
     is_blocked: AtomicBool,
@@ -67,6 +69,7 @@ impl Activity {
             receiving: AtomicUsize::new(0),
             answering: AtomicUsize::new(0),
             read: AtomicU64::new(0),
+            consumed: AtomicU64::new(0),
             written: AtomicU64::new(0),
             is_blocked: AtomicBool::new(false),
             is_multiplexed: AtomicBool::new(false),
@@ -111,13 +114,19 @@ impl Activity {
     fn falls_quiet(&self) {
         if self.is_quiet() {
             self.since.store(self.now(), Relaxed);
-            self.is_in_head.store(false, Relaxed);
+            // More than requests were read: the next one's head has begun to come behind the last. Who writes heads in an
+            // unusual way is taken for such at times, and has less time to be idle.
+            let read = self.read.load(Relaxed);
+            let is_in_head = self.consumed.swap(read, Relaxed) != read && !self.is_multiplexed.load(Relaxed);
+            self.is_in_head.store(is_in_head, Relaxed);
         }
     }
 
-    pub(super) fn begin(&self, is_multiplexed: bool) {
+    /// A request begins, of which so many bytes were or will be read; of HTTP/2 that does not matter.
+    pub(super) fn begin(&self, is_multiplexed: bool, length: u64) {
         self.handling.fetch_add(1, Relaxed);
         self.is_multiplexed.store(is_multiplexed, Relaxed);
+        self.consumed.fetch_add(length, Relaxed);
     }
 
     /// The request has its answer, of which nothing is written yet.
@@ -207,7 +216,7 @@ mod tests {
         assert_eq!(verdict(&aged(HEAD / 2)), None);
         assert_eq!(verdict(&aged(HEAD * 2)), Some(Verdict::Head));
         let idle = aged(LONG);
-        idle.begin(false);
+        idle.begin(false, 0);
         assert_eq!(verdict(&idle), None, "a request may take its time");
         idle.answer();
         idle.end();
@@ -221,9 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_came_behind_a_request_is_one() {
+        for (length, is_in_head) in [(100, false), (90, true)] {
+            let idle = aged(LONG);
+            idle.has_read(100);
+            idle.begin(false, length);
+            idle.answer();
+            idle.end();
+            assert_eq!(idle.is_in_head.load(Relaxed), is_in_head);
+        }
+    }
+
+    #[test]
     fn what_an_idle_http2_connection_says_is_no_head() {
         let idle = aged(LONG);
-        idle.begin(true);
+        idle.begin(true, 0);
         idle.answer();
         idle.end();
         idle.has_read(17);
@@ -235,7 +256,7 @@ mod tests {
     #[test]
     fn idleness_is_short_where_others_wait() {
         let idle = aged(LONG);
-        idle.begin(false);
+        idle.begin(false, 0);
         idle.answer();
         idle.end();
         let since = idle.now() - u64::try_from((IDLE_WHEN_FULL * 2).as_millis()).unwrap();
@@ -248,7 +269,7 @@ mod tests {
     fn an_answer_is_read_at_a_pace_or_not_at_all() {
         let read = |pace: u64| {
             let (activity, mut judge) = (aged(LONG), Judge::new());
-            activity.begin(false);
+            activity.begin(false, 0);
             activity.answer();
             (0..60).find_map(|_| {
                 activity.has_written(usize::try_from(pace).unwrap());
@@ -263,7 +284,7 @@ mod tests {
     #[test]
     fn a_socket_that_takes_no_more_is_stalled_also_when_the_answer_is_made() {
         let (activity, mut judge) = (aged(LONG), Judge::new());
-        activity.begin(false);
+        activity.begin(false, 0);
         activity.answer();
         activity.is_blocked();
         activity.end();
@@ -278,11 +299,11 @@ mod tests {
         };
         let activity = aged(LONG);
         assert!(over(&activity).is_some_and(|looks| looks < 4), "half a head");
-        activity.begin(true);
+        activity.begin(true, 0);
         assert_eq!(over(&activity), None, "a request is worked on");
         activity.is_waiting_for_a_body(true);
         assert!(over(&activity).is_some_and(|looks| looks >= 4), "a body may still come, for a while");
-        activity.begin(true);
+        activity.begin(true, 0);
         assert_eq!(over(&activity), None, "another is worked on");
         activity.answer();
         assert_eq!(over(&activity), None, "its answer is not written");

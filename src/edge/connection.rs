@@ -146,7 +146,7 @@ impl<E: Endpoint<Output = Response> + 'static> Service<http::Request<Incoming>> 
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let visit = Visit::begin(&self.activity, request.version());
+        let visit = Visit::begin(&self.activity, &request);
         let (edge, lingers) = (Arc::clone(&self.edge), Arc::clone(&self.lingers));
         let (parts, incoming) = request.into_parts();
         let receiving = Receiving::new(incoming, edge.bodies(), &self.activity);
@@ -170,8 +170,9 @@ struct Visit {
 }
 
 impl Visit {
-    fn begin(activity: &Arc<Activity>, version: Version) -> Self {
-        activity.begin(version == Version::HTTP_2);
+    fn begin(activity: &Arc<Activity>, request: &http::Request<Incoming>) -> Self {
+        let is_multiplexed = request.version() == Version::HTTP_2;
+        activity.begin(is_multiplexed, if is_multiplexed { 0 } else { length(request) });
         Self { activity: Arc::clone(activity), is_answered: false }
     }
 
@@ -180,6 +181,14 @@ impl Visit {
         self.is_answered = true;
         self
     }
+}
+
+/// How many bytes a request of HTTP/1 has, written in the usual way, with a body of a known length.
+fn length(request: &http::Request<Incoming>) -> u64 {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let line = request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len();
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    (line + headers.sum::<usize>()) as u64 + request.body().size_hint().lower()
 }
 
 impl Drop for Visit {

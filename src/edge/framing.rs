@@ -27,9 +27,9 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Error> 
     }
 }
 
-/// `uri-host [":" port]` (RFC 3986 §3.2.2), and not empty.
+/// `uri-host [":" port]` (RFC 3986 §3.2.2), not empty and without percent-encoding, which no host on the web has.
 fn is_host(value: &[u8]) -> bool {
-    let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit) && port.len() <= 5;
+    let is_port = |port: &[u8]| port.is_empty() || str::from_utf8(port).is_ok_and(is_port);
     if let Some(rest) = value.strip_prefix(b"[") {
         let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
         let (address, rest) = rest.split_at(end);
@@ -38,8 +38,13 @@ fn is_host(value: &[u8]) -> bool {
     }
     let mut parts = value.splitn(2, |byte| *byte == b':');
     let (name, port) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte);
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(byte);
     !name.is_empty() && name.iter().all(is_name) && is_port(port)
+}
+
+/// Digits of a number that a port can have.
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -62,7 +67,7 @@ mod tests {
         }
         for bad in [
             "", " ", "a b", "u@h", "h/evil", "a, b", "a,b", "a:b", "a:80:80", ":80", "[::1", "::1", "[::1]x", "[a]",
-            "a?b", "a#b", "a\\b", "a:123456", "[::1]:x", "a\"b", "<a>",
+            "a?b", "a#b", "a\\b", "a:123456", "a:65536", "a%20b", "a%zz", "[::1]:x", "a\"b", "<a>",
         ] {
             assert_eq!(judged(Version::HTTP_11, &[("host", bad)]), Some(400), "{bad}");
             assert_eq!(judged(Version::HTTP_10, &[("host", bad)]), Some(400), "{bad}");

@@ -139,7 +139,7 @@ impl Lines {
 
     /// Writes lines until the end.
     fn write(&self, mut to: impl Write) {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut told) = (Vec::new(), 0);
         loop {
             let mut waiting = self.waiting();
             while waiting.bytes.is_empty() && !waiting.is_ending {
@@ -153,19 +153,21 @@ impl Lines {
             }
             bytes.clear();
             bytes = replace(&mut waiting.bytes, bytes);
+            let lost = take(&mut waiting.lost);
             drop(waiting);
-            if to.write_all(&bytes).and_then(|()| to.flush()).is_ok() {
-                let lost = take(&mut self.waiting().lost);
-                if lost > 0 {
-                    tracing::warn!(
-                        lost,
-                        "lines of the log were lost: standard output was not read, or could not be written"
-                    );
-                }
-            } else {
+            // There is room for it now, and it comes before what is logged next.
+            if lost > 0 {
+                tracing::warn!(
+                    lost,
+                    "lines of the log were lost: standard output was not read, or could not be written"
+                );
+            }
+            let was_told = replace(&mut told, lost);
+            if to.write_all(&bytes).and_then(|()| to.flush()).is_err() {
                 let lost = bytes.split(|byte| *byte == b'\n').skip(1).count() as u64;
-                self.waiting().lost += lost;
                 self.lost.fetch_add(lost, Relaxed);
+                // What was told in them is to be told again.
+                self.waiting().lost += lost + was_told;
             }
             if is_ending && self.waiting().bytes.is_empty() {
                 self.waiting().has_ended = true;

@@ -49,7 +49,7 @@ pub(crate) async fn no_begun_request_is_cut() {
         let cut: Vec<_> = cut.into_iter().flatten().collect();
         println!("{} were answered", answered.iter().sum::<usize>());
         assert!(cut.is_empty(), "{} were cut: {cut:?}", cut.len());
-        assert!(answered.iter().all(|count| *count > 10), "{answered:?}");
+        assert!(answered.iter().all(|count| *count > 0), "{answered:?}");
         assert_eq!(status.code(), Some(0), "{status}");
     }
 }
