@@ -5,10 +5,16 @@
 //!
 //! | file | what it is for |
 //! | --- | --- |
+//! | `bind` | where the server listens |
+//! | `systemd` | what systemd is told |
 //! | `log` | the form of the log |
 //! | `request` | a request's id, time limit, panics and line in the log |
 //! | `cors` | what pages of other origins are told |
+//! | `security_headers` | what every answer tells browsers not to do |
 
+pub mod bind;
 pub mod cors;
 pub mod log;
 pub mod request;
+mod security_headers;
+pub mod systemd;

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poem::listener::TcpAcceptor;
+use poem::listener::{AcceptorExt, BoxAcceptor, TcpAcceptor};
 use tasks_api::Options;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -97,13 +97,16 @@ impl Server {
     ///
     /// # Errors
     /// When the listener fails.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    pub async fn serve(self, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let Self { database, verifier, settings, clock } = self;
         let tasks = Tasks::new(Repository::new(database.clone()), clock);
-        let options =
-            Options { advice: settings.identity.keys.advice(), requires_condition: settings.requires_condition };
+        let options = Options {
+            advice: settings.identity.keys.advice(),
+            requires_condition: settings.requires_condition,
+            public_url: settings.public_url.clone(),
+        };
         let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier), options);
-        let edge = Edge::new(routes, settings.request_timeout, settings.cors);
+        let edge = Edge::new(routes, settings.request_timeout, settings.cors, settings.public_url);
         let grace = settings.shutdown_grace;
         let stop = async {
             stop.await;
@@ -114,9 +117,11 @@ impl Server {
                 database.stop();
             });
         };
-        let served = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
-            .run_with_graceful_shutdown(edge, stop, Some(grace))
-            .await;
+        let mut acceptors =
+            listeners.into_iter().map(|listener| TcpAcceptor::from_tokio(listener).map(AcceptorExt::boxed));
+        let first: BoxAcceptor = acceptors.next().ok_or(std::io::ErrorKind::NotFound)??;
+        let all = acceptors.try_fold(first, |all, next| std::io::Result::Ok(all.combine(next?).boxed()))?;
+        let served = poem::Server::new_with_acceptor(all).run_with_graceful_shutdown(edge, stop, Some(grace)).await;
         database.close(Duration::from_secs(1)).await;
         served
     }

@@ -1,12 +1,12 @@
 //! What the process was started for, in types.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
-use tasks_api::UserId;
+use tasks_api::{PublicUrl, UserId};
 
+use crate::edge::bind::Listen;
 use crate::edge::cors::Cors;
 use crate::edge::log::Log;
 use crate::identity::claims::Expected;
@@ -64,8 +64,10 @@ pub enum Migration {
 /// The settings of the server.
 #[derive(Debug)]
 pub struct Settings {
-    /// The address to listen on; port 0 is any free one.
-    pub listen: SocketAddr,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Where the world finds the server; empty where it was not said.
+    pub public_url: PublicUrl,
     /// Where tasks are stored.
     pub database: DatabaseSettings,
     /// Whose tokens are taken.

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 use poem::{Endpoint, Request, Response};
-use tasks_api::{Error, ProblemCode, Route};
+use tasks_api::{Error, ProblemCode, PublicUrl, Route};
 use uuid::Uuid;
 
 use crate::edge::cors::{Cors, is_preflight};
+use crate::edge::security_headers;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -22,13 +23,14 @@ pub struct Edge<E> {
     inner: E,
     timeout: Duration,
     cors: Option<Cors>,
+    public_url: PublicUrl,
     outages: Outages,
 }
 
 impl<E: Endpoint<Output = Response>> Edge<E> {
     /// Around `inner`, whose answers may take `timeout`; without `cors`, pages of other origins cannot call.
-    pub fn new(inner: E, timeout: Duration, cors: Option<Cors>) -> Self {
-        Self { inner, timeout, cors, outages: Outages::default() }
+    pub fn new(inner: E, timeout: Duration, cors: Option<Cors>, public_url: PublicUrl) -> Self {
+        Self { inner, timeout, cors, public_url, outages: Outages::default() }
     }
 
     /// The answer of what is inside, whatever happens there.
@@ -40,7 +42,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             Ok(Err(_panic)) => Err(Error::internal("a panic").into()),
             Err(_elapsed) => Err(Error::TimedOut.into()),
         };
-        outcome.unwrap_or_else(|error| refuse(error, id, &self.outages))
+        outcome.unwrap_or_else(|error| refuse(error, id, &self.public_url, &self.outages))
     }
 }
 
@@ -56,11 +58,12 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
             None => self.answer(request, text).await,
             Some(cors) => {
                 let origin = cors.allowed_origin(request.headers());
+                let is_preflight = is_preflight(&request);
                 let mut response = match &origin {
-                    Some(_) if is_preflight(&request) => Cors::preflight(),
+                    Some(_) if is_preflight => Cors::preflight(request.headers()),
                     _ => self.answer(request, text).await,
                 };
-                Cors::complete(response.headers_mut(), origin);
+                cors.complete(response.headers_mut(), origin, is_preflight);
                 response
             }
         };
@@ -70,6 +73,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let code = response.data::<ProblemCode>().map(|code| code.as_str());
         tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text);
         response.headers_mut().insert(X_REQUEST_ID.clone(), id);
+        security_headers::add(response.headers_mut(), self.public_url.is_https());
         Ok(response)
     }
 }
@@ -114,7 +118,7 @@ impl Outages {
 }
 
 /// The problem for an error; what the server is to blame for is logged with its cause.
-fn refuse(error: poem::Error, id: &str, outages: &Outages) -> Response {
+fn refuse(error: poem::Error, id: &str, public_url: &PublicUrl, outages: &Outages) -> Response {
     let route = error.data::<Route>().cloned();
     let error = Error::from_framework(error);
     match &error {
@@ -123,7 +127,7 @@ fn refuse(error: poem::Error, id: &str, outages: &Outages) -> Response {
         _ => {}
     }
     let code = error.code();
-    let mut response = error.into_response(id);
+    let mut response = error.into_response(id, public_url);
     response.set_data(code);
     if let Some(route) = route {
         response.set_data(route);
@@ -157,7 +161,7 @@ mod tests {
     where
         F: Future<Output = poem::Result<Response>> + Send + 'static,
     {
-        let edge = Edge::new(make(inner), Duration::from_millis(50), None);
+        let edge = Edge::new(make(inner), Duration::from_millis(50), None, PublicUrl::default());
         let mut response = edge.call(Request::builder().header("x-request-id", "seven").finish()).await.unwrap();
         let body = response.take_body().into_vec().await.unwrap();
         (response, serde_json::from_slice(&body).unwrap())

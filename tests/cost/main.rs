@@ -101,7 +101,7 @@ fn measure(runtime: &tokio::runtime::Runtime, url: &str) -> Costs {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::open(settings(url)).await.unwrap();
-        (address, tokio::spawn(server.serve(listener, async { drop(stopped.await) })))
+        (address, tokio::spawn(server.serve(vec![listener], async { drop(stopped.await) })))
     });
     let mut wire = Wire { stream: TcpStream::connect(address).unwrap(), answer: vec![0; 65536] };
     wire.stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

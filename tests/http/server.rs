@@ -65,6 +65,13 @@ impl Server {
         Self::serve(settings, Some(folder)).await
     }
 
+    /// On an embedded database of its own, with these variables set too.
+    pub(crate) async fn given(variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("tasks.db").display());
+        Self::serve(settings_given(&url, variables), Some(folder)).await
+    }
+
     /// On the database at this URL.
     pub(crate) async fn start(url: &str, folder: Option<TempDir>) -> Self {
         Self::serve(settings(url), folder).await
@@ -87,7 +94,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            app.serve(listener, stopped).await.unwrap();
+            app.serve(vec![listener], stopped).await.unwrap();
         });
         Self { base, url, _stop: stop, _folder: folder }
     }
@@ -112,6 +119,11 @@ impl Server {
         Client::new(&self.base, name, Some(self.token(name)))
     }
 
+    /// A client with a good token of this user, which finds the server under this path.
+    pub(crate) fn user_below(&self, prefix: &str, name: &str) -> Client {
+        Client::new(&format!("{}{prefix}", self.base), name, Some(self.token(name)))
+    }
+
     /// A client without a token.
     pub(crate) fn nobody(&self) -> Client {
         Client::new(&self.base, "alice", None)
@@ -131,7 +143,15 @@ impl Server {
 
 /// The settings of a test's server, from the variables that a person would set.
 pub(crate) fn settings(url: &str) -> Settings {
+    settings_given(url, &[])
+}
+
+/// The same, with these variables too.
+fn settings_given(url: &str, more: &[(&str, &str)]) -> Settings {
     let variables = |name: &str| match name {
+        name if more.iter().any(|(variable, _)| *variable == name) => {
+            more.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+        }
         "DATABASE_URL" => Some(url.to_owned()),
         "DATABASE_URL_UNPOOLED" => postgres::direct(url),
         "JWT_SECRET" => Some(SECRET.to_owned()),
