@@ -1,6 +1,6 @@
 //! What a value must be: from a text to what it means, or to nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -100,8 +100,10 @@ fn pattern(text: &str) -> Option<Origin> {
     let domain = domain.split(':').next().unwrap_or_default();
     let is_below = domain.split('.').count() >= 2 && domain.split('.').all(|label| !label.is_empty());
     let is_first = !first.contains('.') && !rest.contains(':');
-    let is_origin = origin(&format!("{before}x{after}")).is_some() && domain.parse::<Ipv4Addr>().is_err();
-    (is_below && is_first && is_origin).then(|| Origin::Between(before.to_owned(), after.to_owned()))
+    let is_origin = origin(&format!("{before}x{after}")).is_some();
+    // What ends in a number is an IPv4 address, as browsers read it (URL standard, "ends in a number").
+    let is_name = domain.rsplit('.').next().is_some_and(|label| label.contains(|c: char| !c.is_ascii_digit()));
+    (is_below && is_first && is_origin && is_name).then(|| Origin::Between(before.to_owned(), after.to_owned()))
 }
 
 /// An origin exactly as a browser writes it (RFC 6454 §6.2): any other spelling would never equal a request's.

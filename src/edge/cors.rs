@@ -127,8 +127,8 @@ impl Cors {
 fn allow_headers(asked: &HeaderMap) -> HeaderValue {
     let asked = asked.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS);
     let bytes: usize = asked.iter().map(HeaderValue::len).sum();
-    let names = asked.iter().filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
-    let names: Vec<_> = names.map(|name| HeaderName::from_bytes(name.trim_ascii().as_bytes())).collect();
+    let names = asked.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    let names: Vec<_> = names.map(|name| HeaderName::from_bytes(name.trim_ascii())).collect();
     if bytes > MOST_BYTES || names.len() > MOST_ASKED {
         return HeaderValue::from_static(HEADERS);
     }

@@ -270,7 +270,8 @@ const NAMED: [(&str, &str); 2] =
 /// Why the server listens where it does, and where.
 fn listening(log: &str) -> (String, String) {
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let lines: Vec<_> = lines.filter(|line| line["fields"]["message"] == "listening").collect();
+    let lines: Vec<_> =
+        lines.filter(|line| line["target"] == "tasks_server" && line["fields"]["message"] == "listening").collect();
     assert_eq!((lines.len(), &lines[0]["level"]), (1, &"INFO".into()), "{log}");
     let field = |name: &str| lines[0]["fields"][name].as_str().unwrap().to_owned();
     (field("addresses"), field("reason"))
@@ -293,7 +294,7 @@ fn a_port_alone_is_public_with_a_key_and_a_database_else_it_is_this_machine_and_
         let server = Running::start(folder.path(), &[&[("PORT", text.as_str())], more].concat());
         assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
         // The whole of 127.0.0.0/8 is this machine: another address of it is reached only where all are listened on.
-        assert_eq!(TcpStream::connect(([127, 0, 0, 2], port)).is_ok(), is_public, "{more:?}");
+        assert_eq!(TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).is_ok(), is_public, "{more:?}");
         assert_eq!(reaches_ipv6(port), is_public && has_ipv6(), "{more:?}");
         assert!(server.printed.contains(&format!("listening   {}", server.address)), "{}", server.printed);
         let (addresses, reason) = listening(&server.stop());
@@ -314,7 +315,7 @@ fn localhost_is_listened_on_in_both_families() {
     let server = Running::start(folder.path(), &[("LISTEN", &format!("localhost:{port}"))]);
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
     assert_eq!(reaches_ipv6(port), has_ipv6());
-    assert!(TcpStream::connect(([127, 0, 0, 2], port)).is_err());
+    assert!(TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).is_err());
     let host = if has_ipv6() { "localhost" } else { "127.0.0.1" };
     assert!(server.printed.contains(&format!("http://{host}:{port}/docs")), "{}", server.printed);
     let taken = text(&run(folder.path(), &[], &[("LISTEN", &format!("localhost:{port}"))]));

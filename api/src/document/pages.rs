@@ -318,3 +318,19 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
         name.eq_ignore_ascii_case("gzip") && weight.is_none_or(|q| q.parse().is_ok_and(|q: f32| q > 0.0))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_held_once_however_many_read_it() {
+        for page in [&*SCRIPT, &Page::new(HTML, "<p>".repeat(1000), TEXT_POLICY)] {
+            let (first, second) = (page.plain(), page.plain());
+            assert!(first.len() > page.gzip.len());
+            assert_eq!(first.as_ptr(), second.as_ptr());
+            let copy = Page::compressed(page.content_type, page.gzip.clone(), page.policy);
+            assert_eq!(copy.plain(), first);
+        }
+    }
+}
