@@ -6,4 +6,5 @@ pub(crate) mod field;
 pub(crate) mod header;
 pub(crate) mod json;
 pub(crate) mod newtype;
+pub(crate) mod public_url;
 pub(crate) mod refusal;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
-use tasks_api::UserId;
+use tasks_api::{PublicUrl, UserId};
 
+use crate::edge::bind::Listen;
 use crate::edge::cors::Cors;
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
@@ -65,8 +66,10 @@ pub enum Migration {
 /// The settings of the server.
 #[derive(Debug)]
 pub struct Settings {
-    /// The address to listen on; port 0 is any free one.
-    pub listen: SocketAddr,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Where the world finds the server; empty where it was not said.
+    pub public_url: PublicUrl,
     /// Where tasks are stored.
     pub database: DatabaseSettings,
     /// Whose tokens are taken.

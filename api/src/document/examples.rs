@@ -9,6 +9,7 @@ use crate::http::body::MAX_BYTES;
 use crate::http::error::{Error, Fault, Location, TokenFault};
 use crate::http::json::JSON;
 use crate::http::newtype::Nullable;
+use crate::http::public_url::PublicUrl;
 use crate::schemas::bulk::{self, NewTasks, SelectedTask, TaskList, TaskSelection};
 use crate::schemas::condition::IfMatch;
 use crate::schemas::health::{Health, HealthStatus};
@@ -74,7 +75,7 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
 
 /// The examples of an operation's refusal with this status.
 pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<(&'static str, Value)> {
-    let problem = |error: Error| value(error.problem("019ab0d2-80aa-7bd1-8e24-5a1f3c6d9b02"));
+    let problem = |error: Error| value(error.problem("019ab0d2-80aa-7bd1-8e24-5a1f3c6d9b02", &PublicUrl::default()));
     let is_bulk = operation_id.starts_with("bulk");
     match status {
         "400" if has_body => vec![

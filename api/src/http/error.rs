@@ -14,6 +14,7 @@ use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use crate::http::json::write_json;
+use crate::http::public_url::PublicUrl;
 
 /// The cause of an error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -342,6 +343,13 @@ problem_codes! {
          seconds that the header Retry-After says.";
 }
 
+impl ProblemCode {
+    /// What it means and what to do, at a server that the world finds there.
+    pub(crate) fn help_at(self, public_url: &PublicUrl) -> String {
+        self.help().replace(" /docs ", &format!(" {}/docs ", public_url.prefix))
+    }
+}
+
 /// After how many seconds another try is worth it: a sleeping database is back by then.
 const RETRY_AFTER: &str = "2";
 
@@ -387,9 +395,9 @@ impl Error {
         }
     }
 
-    /// The problem that a client sees.
+    /// The problem that a client sees, at a server that the world finds there.
     #[must_use]
-    pub fn problem(&self, request_id: &str) -> Problem {
+    pub fn problem(&self, request_id: &str, public_url: &PublicUrl) -> Problem {
         let code = self.code();
         let errors = match self {
             Self::MalformedJson(place) => Some(vec![Fault::body("", place)]),
@@ -416,10 +424,10 @@ impl Error {
                 format!("Send the body uncompressed and with the header Content-Type: {}.", known.join(" or "))
             }
             (Self::BodyTooLarge(limit), _) => format!("The body must have at most {limit} bytes."),
-            _ => code.help().to_owned(),
+            _ => code.help_at(public_url),
         };
         Problem {
-            type_: format!("/problems/{}", code.as_str()),
+            type_: format!("{}/problems/{}", public_url.prefix, code.as_str()),
             title: code.title().to_owned(),
             status: code.status().as_u16(),
             detail,
@@ -433,15 +441,15 @@ impl Error {
         }
     }
 
-    /// The answer that a client gets.
+    /// The answer that a client gets, from a server that the world finds there.
     #[must_use]
-    pub fn into_response(self, request_id: &str) -> Response {
+    pub fn into_response(self, request_id: &str, public_url: &PublicUrl) -> Response {
         let status = self.code().status();
         let mut response = Response::builder()
             .status(status)
             .content_type(ProblemJson::MEDIA_TYPE)
             .header(header::CACHE_CONTROL, "no-store")
-            .body(write_json(&self.problem(request_id)));
+            .body(write_json(&self.problem(request_id, public_url)));
         let header = match self {
             Self::Unauthorized(fault) => Some((header::WWW_AUTHENTICATE, fault.challenge())),
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, allow)),
