@@ -25,7 +25,7 @@ pub use crate::http::newtype::{Invalid, Nullable};
 pub use crate::http::public_url::PublicUrl;
 pub use crate::schemas::bulk::SelectedTask;
 pub use crate::schemas::condition::IfMatch;
-pub use crate::schemas::idempotency::{Created, IdempotencyKey};
+pub use crate::schemas::idempotency::{Done, IdempotencyKey};
 pub use crate::schemas::page::{Cursor, Limit, PageMeta, PageRequest, TaskPage};
 pub use crate::schemas::task::{NewTask, Task, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title};
 pub use crate::schemas::user::UserId;

@@ -12,7 +12,7 @@ use crate::http::public_url::PublicUrl;
 use crate::router::operations;
 use crate::schemas::bulk::SelectedTask;
 use crate::schemas::condition::IfMatch;
-use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
 use crate::schemas::task::{NewTask, Task, TaskId, TaskPatch, TaskUpdate};
 use crate::security::owner::Owner;
@@ -165,15 +165,15 @@ pub(crate) struct Nobody;
 #[rustfmt::skip]
 impl TaskService for Nobody {
     async fn list(&self, _: &Owner, _: PageRequest) -> Result<TaskPage, Error> { nobody() }
-    async fn create(&self, _: &Owner, _: NewTask, _: Option<IdempotencyKey>) -> Result<Created<Task>, Error> { nobody() }
-    async fn create_all(&self, _: &Owner, _: Vec<NewTask>, _: Option<IdempotencyKey>) -> Result<Created<Vec<Task>>, Error> { nobody() }
+    async fn create(&self, _: &Owner, _: NewTask, _: Option<IdempotencyKey>) -> Result<Done<Task>, Error> { nobody() }
+    async fn create_all(&self, _: &Owner, _: Vec<NewTask>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
     async fn get(&self, _: &Owner, _: TaskId) -> Result<Task, Error> { nobody() }
     async fn update(&self, _: &Owner, _: TaskId, _: TaskUpdate, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn patch(&self, _: &Owner, _: TaskId, _: TaskPatch, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn complete(&self, _: &Owner, _: TaskId, _: bool, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn delete(&self, _: &Owner, _: TaskId, _: Option<IfMatch>) -> Result<(), Error> { nobody() }
-    async fn complete_all(&self, _: &Owner, _: Vec<SelectedTask>) -> Result<Vec<Task>, Error> { nobody() }
-    async fn delete_all(&self, _: &Owner, _: Vec<SelectedTask>) -> Result<(), Error> { nobody() }
+    async fn complete_all(&self, _: &Owner, _: Vec<SelectedTask>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
+    async fn delete_all(&self, _: &Owner, _: Vec<SelectedTask>, _: Option<IdempotencyKey>) -> Result<Done<()>, Error> { nobody() }
     async fn ready(&self) -> Result<(), Error> { nobody() }
 }
 
