@@ -8,7 +8,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, HeaderName, Method, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
@@ -17,7 +16,6 @@ use poem_openapi::error::ParsePathError;
 use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
 
 use crate::http::error::{Error, Fault, Location};
-use crate::schemas::user::UserId;
 use crate::security::meter::Metered;
 use crate::security::owner::{Authenticate, Caller, bearer_token};
 
@@ -34,8 +32,6 @@ struct Guard<A> {
     operation: BoxEndpoint<'static>,
     authenticator: Option<Arc<A>>,
     path: Vec<String>,
-    /// What the router calls the parameter that names the user.
-    user: Option<String>,
     query: Vec<String>,
     /// The headers that would be overlooked, each with what to do.
     refused: Vec<(HeaderName, &'static str, &'static str)>,
@@ -152,13 +148,10 @@ impl<A: Authenticate> Guard<A> {
             let detail = "is not read by this operation, which can be repeated without it; leave it out";
             refused.push((IDEMPOTENCY_KEY, "Idempotency-Key", detail));
         }
-        let path = names(MetaParamIn::Path);
-        let user = path.iter().position(|name| name == "user_id").map(|number| format!("param{number}"));
         Self {
             operation,
             authenticator: (!meta.security.is_empty()).then(|| Arc::clone(authenticator)),
-            path,
-            user,
+            path: names(MetaParamIn::Path),
             query: names(MetaParamIn::Query),
             refused,
         }
@@ -172,17 +165,6 @@ impl<A: Authenticate> Guard<A> {
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
-    }
-
-    /// Refuses a path that names another user than the caller; a path that names nobody is refused with the other parameters.
-    fn check_user(&self, caller: &Caller, request: &Request) -> Result<(), Error> {
-        let text = self.user.as_ref().and_then(|name| request.raw_path_param(name)).unwrap_or("me");
-        match percent_decode_str(text).decode_utf8() {
-            Ok(user) if user != "me" && user != caller.0.as_str() && user.parse::<UserId>().is_ok() => {
-                Err(Error::Forbidden)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// A refusal names path parameters by poem-openapi's numbers; the client knows them by name.
@@ -210,22 +192,16 @@ impl<A: Authenticate> Endpoint for Guard<A> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let mut caller = None;
         if let Some(authenticator) = &self.authenticator {
             let token = bearer_token(request.headers())?;
-            let user = authenticator.authenticate(token).await?;
+            let caller = Caller(authenticator.authenticate(token).await?);
             if let Some(Metered(meter)) = request.data() {
-                meter.admit(&user)?;
+                meter.admit(&caller.0)?;
             }
-            caller = Some(Caller(user));
+            request.set_data(caller);
         }
         self.check_headers(request.headers())?;
         check_query(request.uri().query().unwrap_or_default(), &self.query)?;
-        if let Some(caller) = caller {
-            // Before a body is read.
-            self.check_user(&caller, &request)?;
-            request.set_data(caller);
-        }
         self.operation.call(request).await.map_err(|error| self.name_path_parameter(error))
     }
 }
