@@ -13,6 +13,7 @@
 //! | `activity` | which connections only hold a place |
 //! | `framing` | what a request must say of itself |
 //! | `limits` | how many requests a user and an address may send |
+//! | `compression` | which answers are compressed, and how |
 //! | `cors` | what pages of other origins are told |
 //! | `security_headers` | what every answer tells browsers not to do |
 //! | `metrics` | what happens, in numbers |
@@ -21,6 +22,7 @@
 
 mod activity;
 pub mod bind;
+mod compression;
 mod connection;
 pub mod cors;
 mod framing;

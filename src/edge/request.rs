@@ -15,6 +15,7 @@ use poem::{Endpoint, Request, Response};
 use tasks_api::{Error, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
 use uuid::Uuid;
 
+use crate::edge::compression::{Coding, compress};
 use crate::edge::cors::{Cors, is_preflight};
 use crate::edge::framing;
 use crate::edge::limits::{Limits, Quotum};
@@ -68,6 +69,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let text = id.to_str().unwrap_or_default();
         let (method, version) = (request.method().clone(), request.version());
         let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
+        let wanted = Coding::of(request.headers());
         let expects = request.headers().contains_key(header::EXPECT);
         let forwarded = request.headers().get("x-forwarded-for").map(|_| request.headers().clone());
         let cors = self.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
@@ -93,6 +95,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         if let Some(quotum) = visit.quotum.get() {
             quotum.tell(response.headers_mut());
         }
+        compress(&mut response, wanted).await;
         if let Some((cors, origin)) = cors {
             cors.complete(response.headers_mut(), origin, is_preflight);
         }
