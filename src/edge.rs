@@ -17,6 +17,7 @@
 //! | `cors` | what pages of other origins are told |
 //! | `security_headers` | what every answer tells browsers not to do |
 //! | `metrics` | what happens, in numbers |
+//! | `trace` | the trace that a request belongs to |
 //! | `log` | the form of the log, and its writer |
 //! | `systemd` | what systemd is told |
 
@@ -34,3 +35,4 @@ mod receiving;
 pub mod request;
 mod security_headers;
 pub mod systemd;
+mod trace;
