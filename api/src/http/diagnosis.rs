@@ -76,7 +76,7 @@ pub(super) fn in_our_words(text: &str) -> String {
     let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
     // The last one: what was sent stands before it, and may hold the same words.
     match text.rsplit_once(", expected ") {
-        Some((found, expected)) if found == "invalid type: null" => format!("must be {expected}, not null"),
+        Some(("invalid type: null", expected)) => format!("must be {expected}, not null"),
         Some((_, expected)) => format!("must be {expected}"),
         None => text.to_owned(),
     }
@@ -251,8 +251,8 @@ enum Reader<'r, 'f> {
 }
 
 impl Reader<'_, '_> {
-    fn leaf<T: Into<Value>, E>(self, leaf: T) -> Result<Value, E> {
-        Ok(if matches!(self, Self::Outline) { leaf.into() } else { Value::Null })
+    fn leaf(&self, leaf: impl Into<Value>) -> Value {
+        if matches!(self, Self::Outline) { leaf.into() } else { Value::Null }
     }
 }
 
@@ -276,23 +276,23 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        self.leaf(value)
+        Ok(self.leaf(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        self.leaf(value)
+        Ok(self.leaf(value))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        self.leaf(value)
+        Ok(self.leaf(value))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        self.leaf(value)
+        Ok(self.leaf(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        self.leaf(value)
+        Ok(self.leaf(value))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {

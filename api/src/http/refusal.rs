@@ -65,7 +65,9 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
             status: Some(status.code),
             status_range: None,
             content: vec![MetaMediaType { content_type: ProblemJson::MEDIA_TYPE, schema: Problem::schema_ref() }],
-            headers: std::iter::once(cache_control()).chain(status.headers.iter().map(StatusHeader::meta)).collect(),
+            headers: std::iter::once(cache_control())
+                .chain(status.headers.iter().copied().map(StatusHeader::meta))
+                .collect(),
         });
         MetaResponses { responses: responses.collect() }
     }
@@ -76,7 +78,7 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
 }
 
 impl StatusHeader {
-    fn meta(&self) -> MetaHeader {
+    fn meta(self) -> MetaHeader {
         // Why a body's form is refused decides which of its headers come.
         let (name, required, schema, description) = match self {
             Self::Accept => (
