@@ -45,11 +45,10 @@ pub fn routes<S: TaskService, A: Authenticate>(
     authenticator: Arc<A>,
     options: Options,
 ) -> impl Endpoint<Output = Response> {
-    let public_url = options.public_url.clone();
     Routes {
-        public_url,
         inner: openapi::service(api(service, authenticator, &options)).into_endpoint(),
         operations: guard::routes::<Operations<S>>(),
+        public_url: options.public_url,
     }
 }
 

@@ -111,9 +111,10 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
 
     /// When a key and a database must be named: the end of a sentence.
     fn beyond(&self) -> String {
-        match self.has_sockets() {
-            true => "where systemd hands over the sockets".to_owned(),
-            false => format!("where {LISTEN} is not a loopback address"),
+        if self.has_sockets() {
+            "where systemd hands over the sockets".to_owned()
+        } else {
+            format!("where {LISTEN} is not a loopback address")
         }
     }
 
