@@ -8,7 +8,9 @@
 //! | `log` | the form of the log |
 //! | `request` | a request's id, time limit, panics and line in the log |
 //! | `cors` | what pages of other origins are told |
+//! | `healthcheck` | asks a running server how it is |
 
 pub mod cors;
+pub mod healthcheck;
 pub mod log;
 pub mod request;

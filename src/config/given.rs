@@ -68,7 +68,7 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
         })
     }
 
-    fn listen(&self) -> Result<SocketAddr, Stop> {
+    pub(super) fn listen(&self) -> Result<SocketAddr, Stop> {
         let mut listen = self.required(&LISTEN)?;
         // A variable that the platform sets does not undo an address that a person typed.
         if (self.flag(&PORT).is_some() || self.flag(&LISTEN).is_none())

@@ -8,6 +8,7 @@ use reqwest::Url;
 use tasks_api::UserId;
 
 use crate::edge::cors::Cors;
+use crate::edge::healthcheck::Probe;
 use crate::edge::log::Log;
 use crate::identity::claims::Expected;
 use crate::identity::key_set::Pace;
@@ -37,6 +38,8 @@ pub enum Command {
     Purge(DatabaseSettings),
     /// `tasks-server backup FILE`: copy the embedded database.
     Backup(PathBuf, DatabaseSettings),
+    /// `tasks-server healthcheck [--ready]`: ask the server that listens there how it is.
+    Healthcheck(SocketAddr, Probe),
     /// `tasks-server token --sub ID [--ttl 1h]`: print a token.
     Token {
         /// Whom it stands for; never `me`.
