@@ -75,6 +75,14 @@ model cases="5000":
 faults *arguments:
     FAULTS=long cargo test --release --test faults -- --test-threads=2 {{arguments}}
 
+# Hold the optimized program against strangers, as long and as heavy as the promises are worded
+edge *arguments:
+    EDGE=long cargo test --release --test edge -- {{arguments}}
+
+# Hold what the optimized program uses flat over a million requests
+soak:
+    EDGE=soak cargo test --release --test edge
+
 # Run the tests over HTTP through a pooler of tests/support/pgbouncer.rs: transaction-1.18, session-1.18, transaction-1.24, transaction-1.24-unfollowed
 pooler name:
     TEST_POOLER={{name}} cargo test --test http -- --skip sqlite:: --skip forgery::

@@ -1,16 +1,30 @@
 //! The edge: what every request meets, whichever operation it is for.
 //!
-//! In come requests as they were sent; out goes an answer to each, whatever happens inside, and a line in the log. No task, no
-//! user and no token is known here.
+//! In come connections of strangers; out goes an answer to each request, whatever happens inside, and a line in the log.
+//! Whatever a stranger can hold open is bounded in time, size and number here. No task, no user and no token is known.
 //!
 //! | file | what it is for |
 //! | --- | --- |
-//! | `log` | the form of the log |
+//! | `listener` | accepts connections, counts them, ends them in order |
+//! | `connection` | one connection: HTTP/1.1 or HTTP/2, within limits |
 //! | `request` | a request's id, time limit, panics and line in the log |
+//! | `receiving` | a request's body on its way in |
+//! | `activity` | which connections only hold a place |
+//! | `framing` | what a request must say of itself |
+//! | `limits` | how many requests a user and an address may send |
 //! | `cors` | what pages of other origins are told |
 //! | `healthcheck` | asks a running server how it is |
+//! | `metrics` | what happens, in numbers |
+//! | `log` | the form of the log, and its writer |
 
+mod activity;
+mod connection;
 pub mod cors;
+mod framing;
 pub mod healthcheck;
+pub mod limits;
+pub(crate) mod listener;
 pub mod log;
+pub(crate) mod metrics;
+mod receiving;
 pub mod request;

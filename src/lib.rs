@@ -22,12 +22,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poem::listener::TcpAcceptor;
 use tasks_api::Options;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
+use crate::edge::limits::Limits;
+use crate::edge::listener;
+use crate::edge::metrics::{self, Figures, Metrics};
 use crate::edge::request::Edge;
 use crate::identity::secret::{DevelopmentKeyError, development_key};
 use crate::identity::token::Verifier;
@@ -93,17 +96,42 @@ impl Server {
         Self { clock, ..self }
     }
 
-    /// Serves until `stop` is done, then ends running requests in order.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    /// Serves until `stop` is done, then ends running requests in order. Figures are served on `metrics`, if there is one.
+    pub async fn serve(
+        self,
+        listeners: Vec<TcpListener>,
+        metrics: Option<TcpListener>,
+        stop: impl Future<Output = ()>,
+    ) {
         let Self { database, verifier, settings, clock } = self;
+        let verifier = Arc::new(verifier);
         let tasks = Tasks::new(Repository::new(database.clone()), clock);
         let options =
             Options { advice: settings.identity.keys.advice(), requires_condition: settings.requires_condition };
-        let routes = tasks_api::routes(Arc::new(tasks), Arc::new(verifier), options);
-        let edge = Edge::new(routes, settings.request_timeout, settings.cors);
+        let routes = tasks_api::routes(Arc::new(tasks), Arc::clone(&verifier), options);
+        let limits = Arc::new(Limits::new(&settings.limits));
+        let kept = Arc::new(Metrics::new(metrics.is_some()));
+        let edge = Edge::new(routes, settings.request_timeout, settings.cors, Arc::clone(&limits), Arc::clone(&kept));
+        let most = listener::places(settings.max_connections, settings.database.max_connections as usize);
+        let places = Arc::new(Semaphore::new(most));
+        let metrics = metrics.map(|listener| {
+            let (database, bodies, places) = (database.clone(), Arc::clone(edge.bodies()), Arc::clone(&places));
+            let figures = move || {
+                let sessions = database.figures();
+                Figures {
+                    connections: most - places.available_permits(),
+                    connections_max: most,
+                    bodies: bodies.held(),
+                    limited: limits.refused(),
+                    busy: sessions.busy,
+                    idle: sessions.idle,
+                    sessions_max: sessions.max,
+                    waiting: sessions.waiting,
+                    keys: verifier.figures(),
+                }
+            };
+            tokio::spawn(metrics::serve(listener, kept, figures))
+        });
         let grace = settings.shutdown_grace;
         let stop = async {
             stop.await;
@@ -114,11 +142,11 @@ impl Server {
                 database.stop();
             });
         };
-        let served = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
-            .run_with_graceful_shutdown(edge, stop, Some(grace))
-            .await;
+        listener::serve(listeners, edge, places, stop, grace).await;
         database.close(Duration::from_secs(1)).await;
-        served
+        if let Some(metrics) = metrics {
+            metrics.abort();
+        }
     }
 }
 

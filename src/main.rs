@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Ok(invocation) => invocation,
         Err(stop) => return stop.report(),
     };
-    log::start(&log);
+    let _written = log::start(&log);
     let done = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         let done = runtime.block_on(run(command));
         // A look-up of a name that nobody waits for any more does not hold up the end.
@@ -87,12 +87,19 @@ fn token(secret: &Secret, sub: &UserId, ttl: Duration, expected: &Expected) -> R
 async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let listener =
         TcpListener::bind(settings.listen).await.map_err(|error| format!("LISTEN cannot be listened on: {error}"))?;
+    let metrics = match settings.metrics {
+        None => None,
+        Some(address) => Some(
+            TcpListener::bind(address).await.map_err(|error| format!("METRICS_ADDR cannot be listened on: {error}"))?,
+        ),
+    };
     let stop = stop()?;
     let banner = banner(listener.local_addr()?, &settings)?;
     let server = Server::open(settings).await?;
     // On standard error: the log, on standard output, never holds a token.
     let _ = std::io::stderr().write_all(banner.as_bytes());
-    Ok(server.serve(listener, stop).await?)
+    server.serve(vec![listener], metrics, stop).await;
+    Ok(())
 }
 
 /// Where the server is and, in development mode, a token for it.
@@ -127,19 +134,33 @@ fn banner(address: SocketAddr, settings: &Settings) -> Result<String, Box<dyn Er
     ))
 }
 
-/// Done when the process is asked to end: SIGTERM, as platforms do, or Ctrl-C.
+/// Done when the process is asked to end: SIGTERM, as platforms do, Ctrl-C, or the end of the terminal (SIGHUP).
 fn stop() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let (mut terminate, mut hang_up) = {
+        use tokio::signal::unix::{SignalKind, signal};
+        let hang_up = if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) };
+        (signal(SignalKind::terminate())?, hang_up)
+    };
     Ok(async move {
         #[cfg(unix)]
         tokio::select! {
             _ = terminate.recv() => {}
+            Some(()) = async { hang_up.as_mut()?.recv().await } => {}
             _ = tokio::signal::ctrl_c() => {}
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
     })
+}
+
+/// Whether the process was started to outlive its terminal, as by `nohup`: to listen for the signal would end that.
+#[cfg(unix)]
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    // Signal 1.
+    ignored.is_some_and(|ignored| ignored & 1 == 1)
 }
 
 async fn migrate(migration: Migration, settings: &DatabaseSettings) -> Result<(), Box<dyn Error>> {

@@ -20,7 +20,12 @@ export function binary() {
 /** Starts the server in development mode, on a free port: its address, its printed token, and how to stop it. */
 export async function start(binary) {
   const folder = mkdtempSync(join(tmpdir(), "tasks-server-"));
-  const env = { PATH: process.env.PATH, LISTEN: "127.0.0.1:0" };
+  const env = {
+    PATH: process.env.PATH,
+    LISTEN: "127.0.0.1:0",
+    RATE_LIMIT_PER_MINUTE: "0",
+    RATE_LIMIT_PER_MINUTE_ADDRESS: "0",
+  };
   const child = spawn(binary, [], { cwd: folder, env, stdio: ["ignore", "ignore", "pipe"] });
   const exited = once(child, "exit");
   let banner = "";

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
+use poem::http::Method;
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
 
 pub use crate::document::openapi;
@@ -28,6 +29,7 @@ pub use crate::schemas::page::{Cursor, Limit, PageMeta, PageRequest, TaskPage};
 pub use crate::schemas::task::{NewTask, Task, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title};
 pub use crate::schemas::user::UserId;
 pub use crate::security::guard::Route;
+pub use crate::security::meter::{Meter, Metered};
 pub use crate::security::owner::{Authenticate, Caller, Owner};
 pub use crate::service::TaskService;
 
@@ -75,11 +77,11 @@ struct Routes {
 }
 
 impl Routes {
-    /// What there is at a pattern of poem's, and its route; what is no operation is a page.
-    fn at(&self, pattern: Option<&PathPattern>) -> (Option<&RouteInfo>, Option<Route>) {
+    /// What there is at a pattern of poem's, and what this method matches there; what is no operation is a page.
+    fn at(&self, pattern: Option<&PathPattern>, method: &Method) -> (Option<&RouteInfo>, Option<Route>) {
         let info = pattern.and_then(|pattern| self.operations.get(&*pattern.0));
-        let page = || pattern.map(|pattern| Route(pattern.0.clone()));
-        (info, info.map(|info| info.route.clone()).or_else(page))
+        let page = || pattern.map(|pattern| Route { path: pattern.0.clone(), operation: "page".into() });
+        (info, info.map(|info| info.route(method)).or_else(page))
     }
 }
 
@@ -91,15 +93,16 @@ impl Endpoint for Routes {
         if request.uri().path().contains("//") {
             return Err(Error::PathNotFound.into());
         }
+        let method = request.method().clone();
         match self.inner.call(request).await {
             Ok(mut response) => {
-                if let (_, Some(route)) = self.at(response.data()) {
+                if let (_, Some(route)) = self.at(response.data(), &method) {
                     response.set_data(route);
                 }
                 Ok(response)
             }
             Err(error) => {
-                let (info, route) = self.at(error.data());
+                let (info, route) = self.at(error.data(), &method);
                 let mut error = poem::Error::from(match Error::from_framework(error) {
                     Error::MethodNotAllowed(_) => {
                         Error::MethodNotAllowed(info.map_or("GET, HEAD", |info| &info.methods).to_owned())

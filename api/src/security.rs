@@ -2,4 +2,5 @@
 //! that one is needed. What a token is made of is not known here.
 
 pub(crate) mod guard;
+pub(crate) mod meter;
 pub(crate) mod owner;

@@ -10,9 +10,11 @@ use crate::config::stop::Stop;
 use crate::config::table::{
     BETTER_AUTH_SECRET, COPY, CORS, DATABASE_MAX_CONNECTIONS, DATABASE_SCHEMA, DATABASE_TLS, DATABASE_URL,
     DATABASE_URL_UNPOOLED, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_LEEWAY, JWT_SECRET, LISTEN, LOG_FORMAT,
-    MIGRATE_ON_START, MIGRATION, PORT, REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SHUTDOWN_GRACE, Setting,
+    MAX_CONNECTIONS, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT, RATE_LIMIT, RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT,
+    REQUIRE_IF_MATCH, ROLE, RUST_LOG, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
 };
 use crate::config::values::{line, role};
+use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
 use crate::identity::claims::Expected;
 use crate::identity::key_set::Pace;
@@ -65,6 +67,13 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
             requires_condition: self.required(&REQUIRE_IF_MATCH)?,
             request_timeout: self.required(&REQUEST_TIMEOUT)?,
             shutdown_grace: self.required(&SHUTDOWN_GRACE)?,
+            max_connections: self.required(&MAX_CONNECTIONS)?,
+            limits: LimitSettings {
+                per_minute: self.required(&RATE_LIMIT)?,
+                per_minute_of_an_address: self.required(&RATE_LIMIT_ADDRESS)?,
+                trusted_proxies: self.optional(&TRUSTED_PROXIES)?.unwrap_or_default(),
+            },
+            metrics: self.optional(&METRICS_ADDR)?,
         })
     }
 

@@ -9,6 +9,7 @@ use tasks_api::UserId;
 
 use crate::edge::cors::Cors;
 use crate::edge::healthcheck::Probe;
+use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
 use crate::identity::claims::Expected;
 use crate::identity::key_set::Pace;
@@ -75,6 +76,12 @@ pub struct Settings {
     pub identity: Identity,
     /// The pages that may call the server from a browser; with `None`, only those that it serves itself.
     pub cors: Option<Cors>,
+    /// The most connections of clients at a time.
+    pub max_connections: usize,
+    /// How many requests a user and an address may send.
+    pub limits: LimitSettings,
+    /// Where figures are read; with `None`, nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Whether a write of a task must say, by `If-Match`, on which version it depends.
     pub requires_condition: bool,
     /// After how long a request is given up: 1 to 300 s.

@@ -6,12 +6,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction};
+use ipnet::IpNet;
 use reqwest::Url;
 use tasks_api::UserId;
 
 use crate::config::stop::Stop;
 use crate::config::values::{
-    boolean, cors, database_url, jwks_url, line, log_filter, log_format, number, schema, seconds, secret, tls, ttl,
+    boolean, cors, database_url, jwks_url, line, log_filter, log_format, networks, number, schema, seconds, secret,
+    tls, ttl,
 };
 use crate::edge::cors::Cors;
 use crate::edge::log::LogFormat;
@@ -97,6 +99,22 @@ settings! {
     SHUTDOWN_GRACE: Duration = "shutdown-grace-seconds" Some("SHUTDOWN_GRACE_SECONDS"), "SECONDS" "10", |text| seconds(text, 0..=300),
         "be a whole number from 0 to 300",
         "How long running requests may go on after the signal to stop: 0 to 300 s";
+    MAX_CONNECTIONS: usize = "max-connections" Some("MAX_CONNECTIONS"), "NUMBER" "10000", |text| number(text, 1..=1_000_000),
+        "be a whole number from 1 to 1000000",
+        "The most connections of clients at a time; others wait. Fewer where the process may not open as many files";
+    RATE_LIMIT: u32 = "rate-limit-per-minute" Some("RATE_LIMIT_PER_MINUTE"), "NUMBER" "600", |text| number(text, 0..=1_000_000),
+        "be a whole number from 0 to 1000000",
+        "How many requests a user may send in a minute, to this process; 0: as many as they like";
+    RATE_LIMIT_ADDRESS: u32 = "rate-limit-per-minute-address" Some("RATE_LIMIT_PER_MINUTE_ADDRESS"), "NUMBER" "120", |text| number(text, 0..=1_000_000),
+        "be a whole number from 0 to 1000000",
+        "The same for an address (of IPv6 a /64), of requests whose token is refused or that need none; 0: as many as\n\
+         they like. Probes are free";
+    TRUSTED_PROXIES: Vec<IpNet> = "trusted-proxies" Some("TRUSTED_PROXIES"), "LIST" "", networks,
+        "be networks or addresses, separated by commas, such as 10.0.0.0/8,::1",
+        "The proxies whose X-Forwarded-For is believed: their networks, separated by commas";
+    METRICS_ADDR: SocketAddr = "metrics-addr" Some("METRICS_ADDR"), "IP:PORT" "", |text| text.parse().ok(),
+        "be an IP address and a port, such as 127.0.0.1:9464",
+        "Where Prometheus reads /metrics: an address that the world does not reach. Left out, there is none";
     CORS: Cors = "cors-allowed-origins" Some("CORS_ALLOWED_ORIGINS"), "LIST" "", cors,
         "be origins as browsers send them, separated by commas: scheme://host or scheme://host:port in lower case, \
          without path, trailing slash or default port; or * alone",
@@ -166,7 +184,19 @@ settings! {
 pub(super) type Group = (&'static str, &'static [Facts]);
 pub(super) const EDGE: Group = (
     "Listener",
-    &[LISTEN.facts, PORT.facts, REQUIRE_IF_MATCH.facts, REQUEST_TIMEOUT.facts, SHUTDOWN_GRACE.facts, CORS.facts],
+    &[
+        LISTEN.facts,
+        PORT.facts,
+        REQUIRE_IF_MATCH.facts,
+        REQUEST_TIMEOUT.facts,
+        SHUTDOWN_GRACE.facts,
+        CORS.facts,
+        MAX_CONNECTIONS.facts,
+        RATE_LIMIT.facts,
+        RATE_LIMIT_ADDRESS.facts,
+        TRUSTED_PROXIES.facts,
+        METRICS_ADDR.facts,
+    ],
 );
 pub(super) const DATABASE: Group = (
     "Database",

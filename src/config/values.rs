@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use poem::http::HeaderValue;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
@@ -129,4 +130,10 @@ pub(super) fn log_format(text: &str) -> Option<LogFormat> {
 /// What [`EnvFilter`] reads.
 pub(super) fn log_filter(text: &str) -> Option<String> {
     EnvFilter::builder().parse(text).is_ok_and(|_| !text.is_empty()).then(|| text.to_owned())
+}
+
+/// Networks, or addresses that stand for themselves.
+pub(super) fn networks(text: &str) -> Option<Vec<IpNet>> {
+    let network = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    text.split(',').map(|text| network(text.trim_ascii())).collect()
 }

@@ -1,76 +1,220 @@
 //! What happens to every request before and after the contract's routes.
 //!
-//! It gets an id, a time limit and a line in the log; pages of other origins get what CORS wants; a panic is
+//! It gets an id, limits in time and number, and a line in the log; pages of other origins get what CORS wants; a panic is
 //! caught. Whatever was refused inside becomes a problem here, where the id is known.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use poem::http::{HeaderMap, HeaderName, HeaderValue};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use poem::{Endpoint, Request, Response};
-use tasks_api::{Error, ProblemCode, Route};
+use tasks_api::{Error, Meter, Metered, ProblemCode, Route, UserId};
 use uuid::Uuid;
 
 use crate::edge::cors::{Cors, is_preflight};
+use crate::edge::framing;
+use crate::edge::limits::{Limits, Quotum};
+use crate::edge::metrics::Metrics;
+use crate::edge::receiving::{Bodies, Receiving};
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives each request an id, a time limit, an answer whatever happens, and one line in the log.
+/// Gives each request an id, limits, an answer whatever happens, and one line in the log.
 pub struct Edge<E> {
     inner: E,
     timeout: Duration,
     cors: Option<Cors>,
+    limits: Arc<Limits>,
+    bodies: Arc<Bodies>,
+    metrics: Arc<Metrics>,
     outages: Outages,
 }
 
 impl<E: Endpoint<Output = Response>> Edge<E> {
     /// Around `inner`, whose answers may take `timeout`; without `cors`, pages of other origins cannot call.
-    pub fn new(inner: E, timeout: Duration, cors: Option<Cors>) -> Self {
-        Self { inner, timeout, cors, outages: Outages::default() }
+    pub(crate) fn new(
+        inner: E,
+        timeout: Duration,
+        cors: Option<Cors>,
+        limits: Arc<Limits>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { inner, timeout, cors, limits, bodies: Arc::default(), metrics, outages: Outages::default() }
+    }
+
+    /// What unfinished bodies hold.
+    pub(crate) fn bodies(&self) -> &Arc<Bodies> {
+        &self.bodies
+    }
+
+    /// What happened since the start.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Answers a request, and says whether the connection must be closed behind it.
+    pub(super) async fn handle(&self, mut request: Request, receiving: Option<Arc<Receiving>>) -> (Response, bool) {
+        let started = Instant::now();
+        let _in_flight = self.metrics.begin();
+        let id = request_id(request.headers());
+        let text = id.to_str().unwrap_or_default();
+        let (method, version) = (request.method().clone(), request.version());
+        let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
+        let expects = request.headers().contains_key(header::EXPECT);
+        let forwarded = request.headers().get("x-forwarded-for").map(|_| request.headers().clone());
+        let origin = self.cors.as_ref().map(|cors| cors.allowed_origin(request.headers()));
+
+        let framed = framing::check(version, request.headers());
+        let is_misframed = framed.is_err();
+        let visit = Arc::new(Visit {
+            limits: Arc::clone(&self.limits),
+            receiving: receiving.clone(),
+            quotum: OnceLock::new(),
+            is_known: AtomicBool::new(false),
+        });
+        let mut response = if let Err(error) = framed {
+            self.refuse(error.into(), text)
+        } else if origin.as_ref().is_some_and(Option::is_some) && is_preflight(&request) {
+            Cors::preflight()
+        } else {
+            request.set_data(Metered(Arc::clone(&visit) as Arc<dyn Meter>));
+            let response = self.answer(request, text, receiving.as_deref()).await;
+            self.count_address(response, text, peer, &forwarded.unwrap_or_default(), &visit)
+        };
+        if let Some(quotum) = visit.quotum.get() {
+            quotum.tell(response.headers_mut());
+        }
+        if let Some(origin) = origin {
+            Cors::complete(response.headers_mut(), origin);
+        }
+        let is_last = is_misframed
+            || match &receiving {
+                // HTTP/2 ends the stream, and the connection goes on.
+                Some(receiving) if version != Version::HTTP_2 => !receiving.drain(expects).await,
+                _ => false,
+            };
+        if is_last && version != Version::HTTP_2 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+
+        let (status, took) = (response.status(), started.elapsed());
+        let matched = response.data::<Route>();
+        self.metrics.answered(matched, status, took);
+        let route = matched.map_or("", |route| &route.path);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let (status, code) = (status.as_u16(), response.data::<ProblemCode>().map(|code| code.as_str()));
+        tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text);
+        response.headers_mut().insert(X_REQUEST_ID.clone(), id);
+        (response, is_last)
     }
 
     /// The answer of what is inside, whatever happens there.
-    async fn answer(&self, request: Request, id: &str) -> Response {
+    async fn answer(&self, request: Request, id: &str, receiving: Option<&Receiving>) -> Response {
         let work = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         let outcome = match tokio::time::timeout(self.timeout, work).await {
             Ok(Ok(outcome)) => outcome,
             // The panic hook has logged where.
             Ok(Err(_panic)) => Err(Error::internal("a panic").into()),
+            Err(_elapsed) if receiving.is_some_and(Receiving::is_awaited) => Err(Error::BodyTimedOut.into()),
             Err(_elapsed) => Err(Error::TimedOut.into()),
         };
-        outcome.unwrap_or_else(|error| refuse(error, id, &self.outages))
+        outcome.unwrap_or_else(|error| self.refuse(error, id))
+    }
+
+    /// Counts for the address what needs no user, and what has no good token; the probes are free.
+    fn count_address(
+        &self,
+        response: Response,
+        id: &str,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        visit: &Visit,
+    ) -> Response {
+        let route = response.data::<Route>();
+        let is_probe = route.is_some_and(|route| matches!(&*route.path, "/livez" | "/readyz"));
+        if visit.quotum.get().is_some() || visit.is_known() || is_probe {
+            return response;
+        }
+        match self.limits.of_address(peer, headers) {
+            None => response,
+            Some(Ok(quotum)) => {
+                let _ = visit.quotum.set(quotum);
+                response
+            }
+            Some(Err(quotum)) => {
+                let _ = visit.quotum.set(quotum);
+                let mut error = poem::Error::from(Error::RateLimited(quotum.retry_after()));
+                if let Some(route) = route {
+                    error.set_data(route.clone());
+                }
+                self.refuse(error, id)
+            }
+        }
+    }
+
+    /// The problem for an error; what the server is to blame for is logged with its cause.
+    fn refuse(&self, error: poem::Error, id: &str) -> Response {
+        let route = error.data::<Route>().cloned();
+        let error = Error::from_framework(error);
+        match &error {
+            Error::Internal(cause) => {
+                self.metrics.failed();
+                tracing::error!(request_id = id, %cause, "internal error");
+            }
+            Error::Unavailable(cause) => {
+                self.metrics.failed();
+                self.outages.say(id, &cause.to_string());
+            }
+            _ => {}
+        }
+        let code = error.code();
+        let mut response = error.into_response(id);
+        response.set_data(code);
+        if let Some(route) = route {
+            response.set_data(route);
+        }
+        response
     }
 }
 
-impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
-    type Output = Response;
+/// What is counted of a request once its user is known.
+struct Visit {
+    limits: Arc<Limits>,
+    receiving: Option<Arc<Receiving>>,
+    /// What its sender has left, where there is a limit.
+    quotum: OnceLock<Quotum>,
+    is_known: AtomicBool,
+}
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        let started = Instant::now();
-        let id = request_id(request.headers());
-        let text = id.to_str().unwrap_or_default();
-        let method = request.method().clone();
-        let mut response = match &self.cors {
-            None => self.answer(request, text).await,
-            Some(cors) => {
-                let origin = cors.allowed_origin(request.headers());
-                let mut response = match &origin {
-                    Some(_) if is_preflight(&request) => Cors::preflight(),
-                    _ => self.answer(request, text).await,
-                };
-                Cors::complete(response.headers_mut(), origin);
-                response
+impl Visit {
+    /// Whether its token was good.
+    fn is_known(&self) -> bool {
+        self.is_known.load(Relaxed)
+    }
+}
+
+impl Meter for Visit {
+    fn admit(&self, user: &UserId) -> Result<(), Error> {
+        self.is_known.store(true, Relaxed);
+        let number = self.limits.number(user.as_str());
+        if let Some(receiving) = &self.receiving {
+            receiving.is_of(number);
+        }
+        match self.limits.of_user(number) {
+            None => Ok(()),
+            Some(Ok(quotum)) => {
+                let _ = self.quotum.set(quotum);
+                Ok(())
             }
-        };
-        let status = response.status().as_u16();
-        let route = response.data::<Route>().map_or("", |route| &route.0);
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let code = response.data::<ProblemCode>().map(|code| code.as_str());
-        tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text);
-        response.headers_mut().insert(X_REQUEST_ID.clone(), id);
-        Ok(response)
+            Some(Err(quotum)) => {
+                let _ = self.quotum.set(quotum);
+                Err(Error::RateLimited(quotum.retry_after()))
+            }
+        }
     }
 }
 
@@ -113,24 +257,6 @@ impl Outages {
     }
 }
 
-/// The problem for an error; what the server is to blame for is logged with its cause.
-fn refuse(error: poem::Error, id: &str, outages: &Outages) -> Response {
-    let route = error.data::<Route>().cloned();
-    let error = Error::from_framework(error);
-    match &error {
-        Error::Internal(cause) => tracing::error!(request_id = id, %cause, "internal error"),
-        Error::Unavailable(cause) => outages.say(id, &cause.to_string()),
-        _ => {}
-    }
-    let code = error.code();
-    let mut response = error.into_response(id);
-    response.set_data(code);
-    if let Some(route) = route {
-        response.set_data(route);
-    }
-    response
-}
-
 /// The request's own id when it is 1 to 128 visible ASCII characters, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let own = headers.get(&X_REQUEST_ID).filter(|value| {
@@ -151,14 +277,17 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::edge::limits::LimitSettings;
 
     /// The problem that the edge makes of what `inner` does.
     async fn problem_of<F>(inner: fn(Request) -> F) -> (Response, Value)
     where
         F: Future<Output = poem::Result<Response>> + Send + 'static,
     {
-        let edge = Edge::new(make(inner), Duration::from_millis(50), None);
-        let mut response = edge.call(Request::builder().header("x-request-id", "seven").finish()).await.unwrap();
+        let limits = Arc::new(Limits::new(&LimitSettings::default()));
+        let edge = Edge::new(make(inner), Duration::from_millis(50), None, limits, Arc::new(Metrics::new(false)));
+        let request = Request::builder().header("host", "a").header("x-request-id", "seven").finish();
+        let (mut response, _) = edge.handle(request, None).await;
         let body = response.take_body().into_vec().await.unwrap();
         (response, serde_json::from_slice(&body).unwrap())
     }

@@ -75,6 +75,8 @@ struct State {
     /// When the last fetch began.
     begun: Option<Instant>,
     has_failed: bool,
+    /// How many fetches went well, and how many did not.
+    fetches: [u64; 2],
     /// The last fetch, done or still under way.
     fetch: Option<(AbortHandle, Flight)>,
 }
@@ -173,6 +175,13 @@ impl KeySet {
         self.kept(self.pace.stale).filter(|kept| !Arc::ptr_eq(kept, known))
     }
 
+    /// How many keys there are, how old they are in seconds, and how many fetches went well and how many did not.
+    pub(crate) fn figures(&self) -> (usize, u64, [u64; 2]) {
+        let state = self.state();
+        let kept = state.kept.as_ref();
+        (kept.map_or(0, |kept| kept.keys.len()), kept.map_or(0, |kept| kept.fetched.elapsed().as_secs()), state.fetches)
+    }
+
     /// Whether the last fetch failed, not too long ago.
     fn is_failing(&self) -> bool {
         let state = self.state();
@@ -230,7 +239,11 @@ impl KeySet {
     /// Keeps what a fetch brought. A failure leaves what is kept.
     fn keep(&self, outcome: Result<Vec<u8>, FetchError>) {
         let read = outcome.and_then(|text| self.read(text));
-        self.state().has_failed = read.is_err();
+        let mut state = self.state();
+        state.has_failed = read.is_err();
+        let [well, not] = &mut state.fetches;
+        *(if read.is_ok() { well } else { not }) += 1;
+        drop(state);
         if let Err(error) = read {
             tracing::warn!(%error, "the key set cannot be used (JWKS_URL)");
         }

@@ -79,6 +79,15 @@ impl Verifier {
         Ok(Self { keys: KeySource::Published(set), expected })
     }
 
+    /// Of a published key set: its keys, its age in seconds, and how many fetches went well and how many did not.
+    #[must_use]
+    pub fn figures(&self) -> Option<(usize, u64, [u64; 2])> {
+        match &self.keys {
+            KeySource::Shared(_) => None,
+            KeySource::Published(set) => Some(set.figures()),
+        }
+    }
+
     /// The user whom the token stands for, at a time in seconds since 1970.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::storage::engine::{self, Direct, Engine};
 use crate::storage::failure::{Failure, StorageError};
 use crate::storage::role::{self, Role, RoleError};
 use crate::storage::schema::{self, Direction, PrepareError};
-use crate::storage::settings::{DatabaseSettings, OpenError};
+use crate::storage::settings::{DatabaseSettings, Figures, OpenError};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::Transaction;
 
@@ -222,6 +222,12 @@ impl Database {
         session.run_text("COMMIT").await?;
         session.close().await;
         Ok(role)
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.0.engine.figures()
     }
 
     /// Makes what is under way fail: who waits is told before the server ends.

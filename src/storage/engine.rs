@@ -10,7 +10,7 @@ use tasks_migration::Place;
 use crate::storage::address::Address;
 use crate::storage::connection::Target;
 use crate::storage::failure::Failure;
-use crate::storage::settings::{DatabaseSettings, DatabaseTls, OpenError, Scheme, kind};
+use crate::storage::settings::{DatabaseSettings, DatabaseTls, Figures, OpenError, Scheme, kind};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::Transaction;
 use crate::storage::{postgres, sqlite};
@@ -128,6 +128,14 @@ impl Engine {
         match self {
             Self::Postgres(pool) => pool.is_well(),
             Self::Sqlite(pool) => pool.is_well(),
+        }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn figures(&self) -> Figures {
+        match self {
+            Self::Postgres(pool) => pool.figures(),
+            Self::Sqlite(pool) => pool.figures(),
         }
     }
 

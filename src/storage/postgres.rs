@@ -30,6 +30,7 @@ use crate::storage::postgres::state::{Inner, Lease, Live, Outcome, Share, State,
 use crate::storage::race::{CONNECT, SLOW_CONNECT};
 use crate::storage::reader::{DOUBTFUL, Reader};
 use crate::storage::session::{CANCEL, OUTCOME};
+use crate::storage::settings::Figures;
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
@@ -104,6 +105,14 @@ impl Pool {
     /// Whether the last statement found the database well.
     pub(crate) fn is_well(&self) -> bool {
         self.0.outcome.load(Ordering::Relaxed) == Outcome::Good as u8
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn figures(&self) -> Figures {
+        let state = self.0.state();
+        let idle = state.resting.len() + state.readers.iter().filter(|(_, reader)| reader.waiting() == 0).count();
+        let waiting = state.reads.len() + state.writes.len();
+        Figures { busy: state.open.saturating_sub(idle), idle, max: self.0.max, waiting }
     }
 
     /// Reads what is quick and waits for nobody.

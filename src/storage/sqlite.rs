@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::storage::failure::{Failure, Remedy};
-use crate::storage::settings::{OpenError, is_in_memory};
+use crate::storage::settings::{Figures, OpenError, is_in_memory};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
@@ -96,6 +96,12 @@ impl Pool {
             open: AtomicUsize::new(0),
             is_removed: AtomicBool::new(false),
         }
+    }
+
+    /// How many connections there are. Who waits for one is not known.
+    pub(crate) fn figures(&self) -> Figures {
+        let (open, idle) = (self.open.load(Ordering::Relaxed), self.resting().len());
+        Figures { busy: open.saturating_sub(idle), idle, max: self.size as usize, waiting: 0 }
     }
 
     /// Whether the last statement found the database well, and its file is there.

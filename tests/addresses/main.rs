@@ -14,13 +14,13 @@
 #[path = "../support/cluster.rs"]
 #[expect(dead_code, reason = "the faults stop and kill it")]
 mod cluster;
-#[path = "../faults/load.rs"]
+#[path = "../support/load.rs"]
 #[expect(dead_code, reason = "the faults need more of it")]
 mod load;
 #[path = "../faults/look.rs"]
 #[expect(dead_code, reason = "the faults need more of it")]
 mod look;
-#[path = "../faults/server.rs"]
+#[path = "../support/server.rs"]
 #[expect(dead_code, reason = "the faults need more of it")]
 mod server;
 

@@ -316,6 +316,7 @@ def token(user):
 def environment(store, more):
     """The settings of a server on this database, and nothing of the caller's."""
     own = {"LISTEN": "127.0.0.1:0", "DATABASE_URL": store.url, "JWT_SECRET": SECRET}
+    own |= {"RATE_LIMIT_PER_MINUTE": "0", "RATE_LIMIT_PER_MINUTE_ADDRESS": "0"}
     return {"PATH": os.environ["PATH"], **own, **more}
 
 

@@ -56,7 +56,13 @@ async function startServer(name, settings) {
   const log = openSync(logFile, "a");
   const child = spawn(binary, [], {
     cwd,
-    env: { PATH: process.env.PATH, LISTEN: "127.0.0.1:0", ...settings },
+    env: {
+      PATH: process.env.PATH,
+      LISTEN: "127.0.0.1:0",
+      RATE_LIMIT_PER_MINUTE: "0",
+      RATE_LIMIT_PER_MINUTE_ADDRESS: "0",
+      ...settings,
+    },
     stdio: ["ignore", log, log],
   });
   closeSync(log);

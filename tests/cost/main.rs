@@ -101,7 +101,7 @@ fn measure(runtime: &tokio::runtime::Runtime, url: &str) -> Costs {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::open(settings(url)).await.unwrap();
-        (address, tokio::spawn(server.serve(listener, async { drop(stopped.await) })))
+        (address, tokio::spawn(server.serve(vec![listener], None, async { drop(stopped.await) })))
     });
     let mut wire = Wire { stream: TcpStream::connect(address).unwrap(), answer: vec![0; 65536] };
     wire.stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -144,7 +144,7 @@ fn measure(runtime: &tokio::runtime::Runtime, url: &str) -> Costs {
         costs.insert((*name).to_owned(), cost);
     }
     drop((wire, stop));
-    runtime.block_on(served).unwrap().unwrap();
+    runtime.block_on(served).unwrap();
     costs
 }
 

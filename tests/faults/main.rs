@@ -22,12 +22,15 @@ mod cluster;
 #[expect(dead_code, reason = "the tests over HTTP name poolers")]
 mod pgbouncer;
 
+#[path = "../support/load.rs"]
 mod load;
 mod look;
 mod parts;
 mod people;
 mod relay;
 mod scene;
+#[path = "../support/server.rs"]
+#[expect(dead_code, reason = "the tests of the edge look closer")]
 mod server;
 
 mod away;

@@ -1,6 +1,7 @@
 //! What a server finds at its start: silent addresses, and databases that it cannot use.
 
 use std::io::Write;
+use std::process::Command;
 use std::time::Instant;
 
 use tokio::net::TcpListener;
@@ -57,11 +58,12 @@ async fn the_second_address_of_a_name_is_reached_when_the_first_is_silent() {
     // Only root may lay a file over the system's, and only where it has not lost that right.
     let under =
         format!("mount --bind {} /etc/hosts && mount --bind {} /etc/host.conf", hosts.display(), order.display());
-    let may = std::process::Command::new("unshare").args(["--mount", "sh", "-c", &under]).output();
+    let may = Command::new("unshare").args(["--mount", "sh", "-c", &under]).output();
     if !may.is_ok_and(|output| output.status.success()) {
         let _ = writeln!(std::io::stderr(), "no name can be made up here: its test is left out");
         return;
     }
+    let under = format!(r#"exec unshare --mount sh -c '{under} && exec "$0" "$@"' "$0" "$@""#);
     let url = format!("postgresql://tasks@database.test:{}/{}?sslmode=disable", good.port(), base.name);
     first_request_is_quick(&[("DATABASE_URL", &url), ("DATABASE_TLS", "off"), (UNDER, &under)]).await;
 }

@@ -65,6 +65,22 @@ impl Server {
         Self::serve(settings, Some(folder)).await
     }
 
+    /// On an embedded database of its own, waiting no longer than a second.
+    pub(crate) async fn impatient() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
+        settings.request_timeout = Duration::from_secs(1);
+        Self::serve(settings, Some(folder)).await
+    }
+
+    /// On an embedded database of its own, taking so many requests of a user in a minute, and of an address.
+    pub(crate) async fn limited(per_minute: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
+        (settings.limits.per_minute, settings.limits.per_minute_of_an_address) = (per_minute, per_minute);
+        Self::serve(settings, Some(folder)).await
+    }
+
     /// On the database at this URL.
     pub(crate) async fn start(url: &str, folder: Option<TempDir>) -> Self {
         Self::serve(settings(url), folder).await
@@ -87,7 +103,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
-            app.serve(listener, stopped).await.unwrap();
+            app.serve(vec![listener], None, stopped).await;
         });
         Self { base, url, _stop: stop, _folder: folder }
     }
@@ -137,6 +153,7 @@ pub(crate) fn settings(url: &str) -> Settings {
         "JWT_SECRET" => Some(SECRET.to_owned()),
         "CORS_ALLOWED_ORIGINS" => Some("https://app.example,http://localhost:3000".to_owned()),
         "DATABASE_MAX_CONNECTIONS" => Some("5".to_owned()),
+        "RATE_LIMIT_PER_MINUTE" | "RATE_LIMIT_PER_MINUTE_ADDRESS" => Some("0".to_owned()),
         _ => None,
     };
     match parse(["tasks-server"], variables).unwrap().command {

@@ -27,6 +27,12 @@ async fn provoke(server: &Server, operation: &Operation, status: u16) -> Option<
         401 => request(&server.nobody(), operation, "alice", id(&task)),
         403 => request(&server.user("bob"), operation, "alice", id(&task)),
         404 => valid(&Uuid::now_v7().to_string()),
+        408 => {
+            let impatient = Server::impatient().await;
+            let alice = impatient.user("alice");
+            let never = reqwest::Body::wrap_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+            return Some(bare(&alice, operation, "alice", id(&task)).text(never).send().await);
+        }
         // One statement of SQLite's waits for another as a whole: a request sees a key of a request that has ended.
         409 if server.url().starts_with("sqlite") => return None,
         409 => {
@@ -57,6 +63,17 @@ async fn provoke(server: &Server, operation: &Operation, status: u16) -> Option<
             let alice = insisting.user("alice");
             let task = alice.create("before").await;
             return Some(request(&alice, operation, "alice", id(&task)).send().await);
+        }
+        429 => {
+            let limited = Server::limited(1).await;
+            let alice = limited.user("alice");
+            let task = alice.create("before").await;
+            let answer = request(&alice, operation, "alice", id(&task)).send().await;
+            answer.problem(429, "rate-limited");
+            assert_eq!(answer.header("ratelimit-policy"), "\"user\";q=1;w=60");
+            assert!(answer.header("ratelimit").starts_with("\"user\";r=0;t="));
+            assert!((1..=60).contains(&answer.header("retry-after").parse().unwrap()));
+            return Some(answer);
         }
         // A bug: no request is known to make one, and the client of these tests refuses it wherever it shows up.
         // The tests in `src/http.rs` have the form of it.

@@ -110,6 +110,7 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
         "403" => vec![("otherUser", problem(Error::Forbidden))],
         "404" if is_bulk => vec![("noSuchTask", problem(Error::TasksNotFound(vec![1])))],
         "404" => vec![("noSuchTask", problem(Error::TaskNotFound))],
+        "408" => vec![("stopped", problem(Error::BodyTimedOut))],
         "409" => vec![("stillRunning", problem(Error::KeyInUse))],
         "422" => vec![("otherRequest", problem(Error::KeyReused))],
         "412" if is_bulk => vec![("changedMeanwhile", problem(Error::VersionMismatches(vec![(0, 8)])))],
@@ -119,10 +120,12 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
         "415" => vec![("notJson", problem(Error::UnsupportedMediaType(&[JSON])))],
         "428" if is_bulk => vec![("noCondition", problem(bulk::version_required(std::iter::once(0))))],
         "428" => vec![("noCondition", problem(IfMatch::missing()))],
+        "429" => vec![("tooMany", problem(Error::RateLimited(3)))],
         "500" => vec![("bug", problem(Error::internal("an example")))],
         "503" => vec![
             ("databaseAway", problem(Error::Unavailable("an example".into()))),
             ("timedOut", problem(Error::TimedOut)),
+            ("tooManyBodies", problem(Error::Overloaded)),
         ],
         _ => vec![],
     }

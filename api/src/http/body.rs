@@ -148,8 +148,7 @@ async fn read(body: poem::Body, length: Option<usize>, limit: usize) -> Result<V
     let mut pieces = std::pin::pin!(body.into_bytes_stream());
     let (mut bytes, mut count) = (Vec::new(), 0);
     while let Some(piece) = pieces.next().await {
-        // The client stopped sending: nobody is left to read the answer.
-        let piece = piece.map_err(|_| Error::MalformedJson("the body ended early".to_owned()))?;
+        let piece = piece.map_err(broken)?;
         count += piece.len();
         if count <= limit {
             bytes.extend_from_slice(&piece);
@@ -158,6 +157,13 @@ async fn read(body: poem::Body, length: Option<usize>, limit: usize) -> Result<V
         }
     }
     if count > limit { Err(Error::BodyTooLarge(limit)) } else { Ok(bytes) }
+}
+
+/// Why a body ends before its end: the server's own reason, or the client stopped sending and nobody is left to read the
+/// answer.
+fn broken(error: std::io::Error) -> Error {
+    let own = error.into_inner().and_then(|cause| cause.downcast::<Error>().ok());
+    own.map_or_else(|| Error::MalformedJson("the body ended early".to_owned()), |own| *own)
 }
 
 /// Whether the request says that its body is of one of these media types; parameters do not matter (RFC 8259 §11). What

@@ -45,12 +45,20 @@ pub enum Error {
     VersionMismatch(i64),
     /// 412: of the tasks that the body names, those at these places have these versions, and not the ones it says.
     VersionMismatches(Vec<(usize, i64)>),
+    /// 408: the body did not come in time.
+    BodyTimedOut,
     /// 413: the body is longer than this many bytes.
     BodyTooLarge(usize),
     /// 415: the body is of another media type than these.
     UnsupportedMediaType(&'static [&'static str]),
     /// 428: the server takes no write without a condition, which is missing here.
     ConditionRequired(Vec<Fault>),
+    /// 429: the user or the address has sent as many requests as it may; after so many seconds there is room again.
+    RateLimited(u64),
+    /// 501: the body is in a transfer coding beside `chunked` (RFC 9112 §6.1).
+    TransferCoding,
+    /// 503: the server holds as many unfinished bodies as it can.
+    Overloaded,
     /// 503: the time for the request is over, and whether its work was done is not known.
     TimedOut,
     /// 503: the work cannot be done now; worth another try in a while.
@@ -296,6 +304,10 @@ problem_codes! {
         "The task has another version than If-Match names: somebody changed it after it was read. Read it again, decide \
          anew, and send the ETag of that answer, or its version. current_version is the version that it has. Where a body names many tasks, \
          errors has it for each that changed; nothing was written.";
+    /// The body did not come.
+    BodyTimedOut = "body-timed-out", REQUEST_TIMEOUT, "The body did not come",
+        "The server waited for the rest of the body, and nothing of the request was carried out. Send it again, whole; where \
+         that happens often, look at the connection between client and server.";
     /// The body is too long.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large",
         "The body is longer than the operation reads.";
@@ -307,12 +319,23 @@ problem_codes! {
     ConditionRequired = "condition-required", PRECONDITION_REQUIRED, "A condition is required",
         "The server takes changes of a task only with the header If-Match: the ETag of the answer that the change is \
          based on, such as \"7\", or * to overwrite whatever is there. Where a body names many tasks, each needs its version.";
+    /// The user or the address sends too many requests.
+    RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests",
+        "The user, or for requests without a good token the address, has sent as many requests as it may. Send the next one \
+         after the seconds that the header Retry-After says; RateLimit-Policy has the limit.";
+    /// The body is in a transfer coding that is not read.
+    TransferCoding = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported",
+        "The only transfer coding is chunked, once. Send the body with Content-Length or with Transfer-Encoding: chunked.";
     /// A bug of the server.
     InternalError = "internal-error", INTERNAL_SERVER_ERROR, "The server failed",
         "This is a bug of the server. Its log has the cause under the problem's request_id.";
     /// The request took too long.
     TimedOut = "timed-out", SERVICE_UNAVAILABLE, "The request took too long",
         "The server gave the request up. A write may have been carried out all the same: look before you repeat it.";
+    /// The server holds as many unfinished bodies as it can.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too many bodies are under way",
+        "The server, or its share for one user, is full of bodies that have not come to their end, and nothing of the request \
+         was carried out. Send it again after the seconds that the header Retry-After says.";
     /// The server cannot work now.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The service is unavailable",
         "The database is away, asleep or busy, or the keys of the sign-in system could not be fetched yet. Try again after the \
@@ -351,9 +374,13 @@ impl Error {
             Self::KeyInUse => ProblemCode::KeyInUse,
             Self::KeyReused => ProblemCode::KeyReused,
             Self::VersionMismatch(_) | Self::VersionMismatches(_) => ProblemCode::VersionMismatch,
+            Self::BodyTimedOut => ProblemCode::BodyTimedOut,
             Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
             Self::UnsupportedMediaType(_) => ProblemCode::UnsupportedMediaType,
             Self::ConditionRequired(_) => ProblemCode::ConditionRequired,
+            Self::RateLimited(_) => ProblemCode::RateLimited,
+            Self::TransferCoding => ProblemCode::TransferCoding,
+            Self::Overloaded => ProblemCode::Overloaded,
             Self::TimedOut => ProblemCode::TimedOut,
             Self::Unavailable(_) => ProblemCode::Unavailable,
             Self::Internal(_) => ProblemCode::InternalError,
@@ -419,9 +446,10 @@ impl Error {
             Self::Unauthorized(fault) => Some((header::WWW_AUTHENTICATE, fault.challenge())),
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, allow)),
             Self::VersionMismatch(current) => Some((header::ETAG, format!("\"{current}\""))),
-            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) => {
+            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) | Self::Overloaded => {
                 Some((header::RETRY_AFTER, RETRY_AFTER.to_owned()))
             }
+            Self::RateLimited(seconds) => Some((header::RETRY_AFTER, seconds.to_string())),
             _ => None,
         };
         if let Some((name, Ok(value))) = header.map(|(name, value)| (name, value.try_into())) {

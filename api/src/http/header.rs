@@ -155,6 +155,19 @@ impl RetryAfter {
     }
 }
 
+/// `RateLimit` and `RateLimit-Policy`: a name with parameters (draft-ietf-httpapi-ratelimit-headers).
+pub(crate) struct RateLimit;
+
+impl RateLimit {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(r#"^"[a-z]+"(;[a-z]+=[0-9]+)+$"#.to_owned()),
+            example: Some(json!("\"user\";q=600;w=60")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
 /// `WWW-Authenticate`: a challenge (RFC 6750 §3).
 pub(crate) struct Challenge;
 
@@ -174,4 +187,5 @@ schema_type!(Location);
 schema_type!(ByToken);
 schema_type!(RequestId);
 schema_type!(RetryAfter);
+schema_type!(RateLimit);
 schema_type!(Challenge);

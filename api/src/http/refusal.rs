@@ -7,7 +7,7 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type;
 
 use crate::http::error::{Error, Problem, ProblemJson};
-use crate::http::header::{Challenge, ETag, NoStore, RetryAfter};
+use crate::http::header::{Challenge, ETag, NoStore, RateLimit, RetryAfter};
 
 /// A status that an operation can refuse with.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,8 @@ pub struct Status {
 pub(crate) enum StatusHeader {
     Challenge,
     ETag,
+    /// `Retry-After`, `RateLimit` and `RateLimit-Policy`.
+    Limits,
     RetryAfter,
 }
 
@@ -71,17 +73,26 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
                 "A problem is not kept by caches.",
                 NoStore::schema_ref(),
             ))
-            .chain(status.header.map(|which| match which {
-                StatusHeader::Challenge => header(
+            .chain(status.header.into_iter().flat_map(|which| match which {
+                StatusHeader::Challenge => vec![header(
                     "WWW-Authenticate",
                     "How to authenticate; with the error when a token was sent.",
                     Challenge::schema_ref(),
-                ),
+                )],
                 StatusHeader::ETag => {
-                    header("ETag", "The version that the task has, as a strong entity tag.", ETag::schema_ref())
+                    vec![header("ETag", "The version that the task has, as a strong entity tag.", ETag::schema_ref())]
                 }
+                StatusHeader::Limits => vec![
+                    header("Retry-After", "After how many seconds there is room again.", RetryAfter::schema_ref()),
+                    header("RateLimit", "How many more requests may be sent now.", RateLimit::schema_ref()),
+                    header(
+                        "RateLimit-Policy",
+                        "How many may be sent, and in how many seconds.",
+                        RateLimit::schema_ref(),
+                    ),
+                ],
                 StatusHeader::RetryAfter => {
-                    header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())
+                    vec![header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())]
                 }
             }))
             .collect(),

@@ -12,8 +12,8 @@ use crate::http::header::{ByToken, Private, Replayed, RequestId};
 use crate::http::json::Json;
 use crate::http::refusal::{Refusal, Status, Statuses};
 use crate::router::statuses::{
-    BAD_REQUEST, BULK_TOO_LARGE, FORBIDDEN, INTERNAL, KEY_IN_USE, KEY_REUSED, MEDIA_TYPE, SOME_CONDITION,
-    SOME_NOT_FOUND, SOME_VERSION, UNAUTHORIZED, UNAVAILABLE, statuses,
+    BAD_REQUEST, BODY_TIMED_OUT, BULK_TOO_LARGE, FORBIDDEN, INTERNAL, KEY_IN_USE, KEY_REUSED, MEDIA_TYPE, RATE_LIMITED,
+    SOME_CONDITION, SOME_NOT_FOUND, SOME_VERSION, UNAUTHORIZED, UNAVAILABLE, statuses,
 };
 use crate::router::tag::Tag;
 use crate::router::tasks::{DeletedAnswer, me};
@@ -159,11 +159,11 @@ enum CreatedListAnswer {
 statuses! {
     /// What a creation of several tasks can refuse with.
     OnBulkCreate = [
-        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, KEY_IN_USE, BULK_TOO_LARGE, MEDIA_TYPE, KEY_REUSED, INTERNAL, UNAVAILABLE
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, KEY_IN_USE, BODY_TIMED_OUT, BULK_TOO_LARGE, MEDIA_TYPE, KEY_REUSED, RATE_LIMITED, INTERNAL, UNAVAILABLE
     ];
     /// What a write of several tasks can refuse with.
     OnSelection = [
-        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, SOME_NOT_FOUND, SOME_VERSION, BULK_TOO_LARGE, MEDIA_TYPE, SOME_CONDITION,
-        INTERNAL, UNAVAILABLE
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, SOME_NOT_FOUND, SOME_VERSION, BODY_TIMED_OUT, BULK_TOO_LARGE, MEDIA_TYPE, SOME_CONDITION,
+        RATE_LIMITED, INTERNAL, UNAVAILABLE
     ];
 }

@@ -15,6 +15,7 @@ pub(super) const KEY_IN_USE: Status = Status {
     header: Some(StatusHeader::RetryAfter),
     ..status(409, "A request with the same `Idempotency-Key` still runs.")
 };
+pub(super) const BODY_TIMED_OUT: Status = status(408, "The body did not come in time; nothing was carried out.");
 pub(super) const VERSION: Status =
     Status { header: Some(StatusHeader::ETag), ..status(412, "The task has another version than `If-Match` names.") };
 pub(super) const SOME_VERSION: Status =
@@ -26,6 +27,10 @@ pub(super) const KEY_REUSED: Status = status(422, "The `Idempotency-Key` was use
 pub(super) const CONDITION: Status = status(428, "The server is set to take no write without `If-Match`.");
 pub(super) const SOME_CONDITION: Status =
     status(428, "The server is set to take no write of a task without its `version`.");
+pub(super) const RATE_LIMITED: Status = Status {
+    header: Some(StatusHeader::Limits),
+    ..status(429, "The user has sent as many requests as it may for now.")
+};
 pub(super) const INTERNAL: Status = status(500, "A bug of the server; its log has the cause.");
 pub(super) const UNAVAILABLE: Status = Status {
     header: Some(StatusHeader::RetryAfter),

@@ -16,6 +16,7 @@ use poem_openapi::error::ParsePathError;
 use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
 
 use crate::http::error::{Error, Fault, Location};
+use crate::security::meter::Metered;
 use crate::security::owner::{Authenticate, Caller, bearer_token};
 
 /// An API whose operations are guarded.
@@ -64,31 +65,51 @@ impl<T: OpenApi, A: Authenticate> OpenApi for Guarded<T, A> {
     }
 }
 
-/// The path that a request matched, with its parameters by name: `/api/{user_id}/tasks`.
+/// What a request matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route(pub Arc<str>);
+pub struct Route {
+    /// The path, with its parameters by name: `/api/{user_id}/tasks`.
+    pub path: Arc<str>,
+    /// The id of the operation; `page` for a page, `none` where the path does not know the method.
+    pub operation: Arc<str>,
+}
 
 /// What there is at a route.
 pub(crate) struct RouteInfo {
     /// Its path as the document writes it.
-    pub(crate) route: Route,
+    path: Arc<str>,
     /// Its methods as the `Allow` header lists them (RFC 9110 §10.2.1); `GET` answers `HEAD` too.
     pub(crate) methods: String,
+    operations: Vec<(Method, Route)>,
+}
+
+impl RouteInfo {
+    /// What a request of this method matches here.
+    pub(crate) fn route(&self, method: &Method) -> Route {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let operation = self.operations.iter().find(|(known, _)| known == method).map(|(_, route)| route.clone());
+        operation.unwrap_or_else(|| Route { path: Arc::clone(&self.path), operation: "none".into() })
+    }
 }
 
 /// The operations' routes, by poem's pattern.
 pub(crate) fn routes<T: OpenApi>() -> HashMap<String, RouteInfo> {
     let mut routes = HashMap::new();
     for path in T::meta().into_iter().flat_map(|api| api.paths) {
-        let info = routes
-            .entry(route_of(&path.path))
-            .or_insert_with(|| RouteInfo { route: Route(path.path.as_str().into()), methods: String::new() });
+        let info = routes.entry(route_of(&path.path)).or_insert_with(|| RouteInfo {
+            path: path.path.as_str().into(),
+            methods: String::new(),
+            operations: vec![],
+        });
         for operation in path.operations {
             let method = operation.method.as_str();
             let names = if method == "GET" { "GET, HEAD" } else { method };
             let comma = if info.methods.is_empty() { "" } else { ", " };
             info.methods.push_str(comma);
             info.methods.push_str(names);
+            let id = operation.operation_id.unwrap_or_default();
+            let route = Route { path: Arc::clone(&info.path), operation: id.into() };
+            info.operations.push((operation.method, route));
         }
     }
     routes
@@ -152,6 +173,9 @@ impl<A: Authenticate> Endpoint for Guard<A> {
         if let Some(authenticator) = &self.authenticator {
             let token = bearer_token(request.headers())?;
             let caller = Caller(authenticator.authenticate(token).await?);
+            if let Some(Metered(meter)) = request.data() {
+                meter.admit(&caller.0)?;
+            }
             request.set_data(caller);
         }
         if self.refuses_if_match && request.headers().contains_key(header::IF_MATCH) {

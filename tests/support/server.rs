@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -11,14 +13,16 @@ use tasks_server::identity::secret::{Secret, mint};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::cluster::free_port;
 use crate::load::{Tally, User};
 
 /// What the server and those who sign its tokens share.
 const SECRET: &str = "the secret of the tests, 32 bytes and more";
 
-/// What is done before the server starts, in a view of the files that only it has.
+/// What a shell does before it becomes the server.
 pub(crate) const UNDER: &str = "UNDER";
+
+/// What no line of a log may hold, in titles of the tests.
+pub(crate) const TITLE: &str = "nobody's business";
 
 /// A running server.
 pub(crate) struct Server {
@@ -28,21 +32,24 @@ pub(crate) struct Server {
     folder: TempDir,
     http: reqwest::Client,
     log: Log,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// The lines of both outputs, with the time when they came.
 type Log = Arc<Mutex<Vec<(Instant, String)>>>;
 
-/// The program, without the environment of this process. With the variable `UNDER`, which the program does not know, a
-/// shell does that first.
+/// The program, without the environment of this process, and without a limit of requests where the variables set none.
+/// With the variable `UNDER`, which the program does not know, a shell does that first.
 fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
     let path = env!("CARGO_BIN_EXE_tasks-server");
     let under = variables.iter().find(|(name, _)| *name == UNDER);
-    let mut command = Command::new(if under.is_some() { "/usr/bin/unshare" } else { path });
+    let mut command = Command::new(if under.is_some() { "/bin/sh" } else { path });
     if let Some((_, first)) = under {
-        command.args(["--mount", "sh", "-c", &format!("{first} && exec \"$0\" \"$@\""), path]);
+        command.args(["-c", &format!("{first} && exec \"$0\" \"$@\""), path]);
     }
-    command.env_clear().env("JWT_SECRET", SECRET).envs(variables.iter().copied());
+    command.env_clear().env("JWT_SECRET", SECRET);
+    command.env("RATE_LIMIT_PER_MINUTE", "0").env("RATE_LIMIT_PER_MINUTE_ADDRESS", "0");
+    command.envs(variables.iter().copied());
     command.current_dir(folder).stdin(Stdio::null());
     command
 }
@@ -71,14 +78,14 @@ impl Server {
 
     /// A server with these variables.
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
-        let (port, folder) = (free_port(), tempfile::tempdir().unwrap());
+        let (port, folder) = (own_port(), tempfile::tempdir().unwrap());
         let mut own = vec![("LISTEN".to_owned(), format!("127.0.0.1:{port}"))];
         own.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let log = Log::default();
-        let child = spawn(folder.path(), &own, &log);
+        let (child, readers) = spawn(folder.path(), &own, &log);
         // Without certificates, which take time to load and are needed for nothing here.
         let http = reqwest::Client::builder().tls_certs_only([]).timeout(Duration::from_mins(1)).build().unwrap();
-        let mut server = Self { child, port, variables: own, folder, http, log };
+        let mut server = Self { child, port, variables: own, folder, http, log, readers };
         server.answers().await;
         server
     }
@@ -98,7 +105,7 @@ impl Server {
     /// Starts it again; how long it took to answer.
     pub(crate) async fn start_again(&mut self) -> Duration {
         let started = Instant::now();
-        self.child = spawn(self.folder.path(), &self.variables, &self.log);
+        (self.child, self.readers) = spawn(self.folder.path(), &self.variables, &self.log);
         self.answers().await;
         started.elapsed()
     }
@@ -111,7 +118,12 @@ impl Server {
 
     /// Asks it to end, as platforms do.
     pub(crate) fn ask_to_end(&self) {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("-TERM");
+    }
+
+    /// Sends it a signal, as `kill` takes it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let asked = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(asked.success());
     }
 
@@ -122,9 +134,14 @@ impl Server {
 
     /// A user whose requests are counted.
     pub(crate) fn user(&self, name: &str, tally: &Tally) -> User {
+        User::new(&self.http, &self.address(), name, &self.token(name), tally)
+    }
+
+    /// A good token of this user.
+    #[expect(clippy::unused_self, reason = "a token is the server's")]
+    pub(crate) fn token(&self, name: &str) -> String {
         let secret = Secret::new(SECRET.into()).unwrap();
-        let token = mint(&secret, &name.parse().unwrap(), Duration::from_hours(1), None, None).unwrap();
-        User::new(&self.http, &self.address(), name, &token, tally)
+        mint(&secret, &name.parse().unwrap(), Duration::from_hours(1), None, None).unwrap()
     }
 
     /// `host:port`.
@@ -160,12 +177,53 @@ impl Server {
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
+
+    /// A number of `/proc/PID/status`; memory is in KiB.
+    fn status(&self, name: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// The memory that it has in use, in KiB.
+    pub(crate) fn memory(&self) -> usize {
+        self.status("VmRSS")
+    }
+
+    /// The most memory that it had in use since [`Self::forget_peak`], in KiB.
+    pub(crate) fn peak(&self) -> usize {
+        self.status("VmHWM")
+    }
+
+    pub(crate) fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.status("Threads")
+    }
+
+    /// The time that processors worked for it, in hundredths of a second by Linux's custom.
+    pub(crate) fn worked(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name, in parentheses, may hold anything; `utime` and `stime` are the fields 14 and 15.
+        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.readers.drain(..).for_each(|reader| drop(reader.join()));
+        if !std::thread::panicking() {
+            let log = self.log();
+            for private in [SECRET, "eyJ", TITLE] {
+                assert!(!log.contains(private), "{private} was logged");
+            }
+        }
         // For whoever reads why a test failed.
         if std::thread::panicking() {
             let log = self.log.lock().unwrap();
@@ -181,19 +239,32 @@ fn is_complaint(line: &str) -> bool {
     matches!(line["level"].as_str(), Some("WARN" | "ERROR"))
 }
 
-fn spawn(folder: &Path, variables: &[(String, String)], log: &Log) -> Child {
+/// A free port below those that the system gives to connections, of which the tests open thousands.
+fn own_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset =
+            NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(u16::try_from(std::process::id() % 97).unwrap() * 100);
+        let port = 20_000 + offset % 12_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn spawn(folder: &Path, variables: &[(String, String)], log: &Log) -> (Child, Vec<JoinHandle<()>>) {
     let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut command = program(folder, &variables);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let outputs: [Box<dyn Read + Send>; 2] =
         [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-    for output in outputs {
+    let readers = outputs.map(|output| {
         let log = Arc::clone(log);
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 log.lock().unwrap().push((Instant::now(), line));
             }
-        });
-    }
-    child
+        })
+    });
+    (child, readers.into())
 }

@@ -1,0 +1,220 @@
+//! The body of a request, on its way in: what it may hold, how long it may stand still, and what becomes of what nobody reads.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tasks_api::Error;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::edge::activity::Activity;
+
+/// How long a body may stand still.
+pub(super) const STANDSTILL: Duration = Duration::from_secs(20);
+
+/// What all unfinished bodies hold together, in bytes.
+pub(super) const MOST: usize = 24 * 1024 * 1024;
+
+/// What those of one user hold of it.
+pub(super) const MOST_OF_A_USER: usize = 4 * 1024 * 1024;
+
+/// What a body may hold however full it is, so that small ones get in beside many large ones.
+const SMALL: usize = 8 * 1024;
+
+/// What is read and thrown away of a body that nobody wanted, so that the connection can be used again.
+const DRAINED: usize = 256 * 1024;
+const DRAINING: Duration = Duration::from_secs(1);
+
+/// What all unfinished bodies hold.
+#[derive(Default)]
+pub(crate) struct Bodies {
+    held: AtomicUsize,
+    users: Mutex<HashMap<u64, usize>>,
+}
+
+impl Bodies {
+    /// How many bytes they hold.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body of one request.
+pub(super) struct Receiving {
+    bodies: Arc<Bodies>,
+    activity: Arc<Activity>,
+    state: Mutex<State>,
+}
+
+struct State {
+    incoming: Incoming,
+    progress: Progress,
+    still: Option<Pin<Box<Sleep>>>,
+    /// What it holds of the bound on all, and of that on this user.
+    held: usize,
+    user: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nobody asked for it: a client that waits to be told (RFC 9110 §10.1.1) has not been.
+    Unasked,
+    /// Some of it is here.
+    Begun,
+    /// The request waits for more of it.
+    Awaited,
+    /// All of it is here.
+    Whole,
+    /// It ended before its end.
+    Broken,
+}
+
+impl Receiving {
+    /// What comes in; `None` where there is nothing to come.
+    pub(super) fn new(incoming: Incoming, bodies: &Arc<Bodies>, activity: &Arc<Activity>) -> Option<Arc<Self>> {
+        if incoming.is_end_stream() {
+            return None;
+        }
+        let state = State { incoming, progress: Progress::Unasked, still: None, held: 0, user: None };
+        Some(Arc::new(Self { bodies: Arc::clone(bodies), activity: Arc::clone(activity), state: Mutex::new(state) }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what it holds against the bound of this user.
+    pub(super) fn is_of(&self, user: u64) {
+        self.state().user = Some(user);
+    }
+
+    /// Whether the request waits for it: then it is the client that is late.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.state().progress == Progress::Awaited
+    }
+
+    /// Reads what nobody wanted, if that is little and here soon. Says whether the connection can be used again. `expects`:
+    /// whether the client sends it only when it is told to.
+    pub(super) async fn drain(&self, expects: bool) -> bool {
+        let drained = timeout(DRAINING, async {
+            let mut count = 0;
+            while let Some(frame) = std::future::poll_fn(|cx| self.poll(cx, false)).await {
+                count += frame.ok()?.data_ref().map_or(0, Bytes::len);
+                if count > DRAINED {
+                    return None;
+                }
+            }
+            Some(())
+        });
+        if let Some(is_over) = self.is_over(expects) { is_over } else { matches!(drained.await, Ok(Some(()))) }
+    }
+
+    /// Whether it has come to its end, as it should or not; `None` where the rest may be worth reading.
+    fn is_over(&self, expects: bool) -> Option<bool> {
+        let state = self.state();
+        let is_long = state.incoming.size_hint().lower() > DRAINED as u64;
+        match state.progress {
+            Progress::Whole => Some(true),
+            Progress::Broken | Progress::Awaited => Some(false),
+            Progress::Unasked if expects => Some(false),
+            Progress::Unasked | Progress::Begun => is_long.then_some(false),
+        }
+    }
+
+    /// The next piece; `is_kept`: whether it is held until the request has its answer.
+    fn poll(&self, cx: &mut Context<'_>, is_kept: bool) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let mut state = self.state();
+        if matches!(state.progress, Progress::Whole | Progress::Broken) {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut state.incoming).poll_frame(cx) else {
+            if state.progress != Progress::Awaited {
+                state.progress = Progress::Awaited;
+                self.activity.is_waiting_for_a_body(true);
+            }
+            let still = state.still.get_or_insert_with(|| Box::pin(sleep(STANDSTILL)));
+            ready!(still.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(io::Error::other(Error::BodyTimedOut))));
+        };
+        if let Some(still) = &mut state.still {
+            still.as_mut().reset(Instant::now() + STANDSTILL);
+        }
+        if state.progress == Progress::Awaited {
+            self.activity.is_waiting_for_a_body(false);
+        }
+        state.progress = match &frame {
+            Some(Err(_)) => Progress::Broken,
+            Some(Ok(_)) if !state.incoming.is_end_stream() => Progress::Begun,
+            Some(Ok(_)) | None => Progress::Whole,
+        };
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(io::Error::other)?;
+            let fits = !is_kept || self.hold(&mut state, frame.data_ref().map_or(0, Bytes::len));
+            if fits { Ok(frame) } else { Err(io::Error::other(Error::Overloaded)) }
+        }))
+    }
+
+    /// Holds so many more bytes, if there is room.
+    fn hold(&self, state: &mut State, count: usize) -> bool {
+        state.held += count;
+        let held = self.bodies.held.fetch_add(count, Relaxed) + count;
+        let of_user = state.user.map_or(0, |user| {
+            let mut users = self.bodies.users();
+            let of_user = users.entry(user).or_default();
+            *of_user += count;
+            *of_user
+        });
+        state.held <= SMALL || (held <= MOST && of_user <= MOST_OF_A_USER)
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.bodies.held.fetch_sub(state.held, Relaxed);
+        if let Some(user) = state.user
+            && state.held > 0
+        {
+            let mut users = self.bodies.users();
+            if let Some(of_user) = users.get_mut(&user) {
+                *of_user -= state.held;
+                if *of_user == 0 {
+                    users.remove(&user);
+                }
+            }
+        }
+        if state.progress == Progress::Awaited {
+            self.activity.is_waiting_for_a_body(false);
+        }
+    }
+}
+
+/// The body as the request has it.
+pub(super) struct Received(pub(super) Arc<Receiving>);
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll(cx, true)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0.state().progress, Progress::Whole | Progress::Broken)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.state().incoming.size_hint()
+    }
+}

@@ -1,0 +1,151 @@
+//! What an attack begins with, and what is seen beside it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep};
+
+use crate::load::{Tally, User};
+use crate::server::{Server, TITLE};
+
+/// How much memory an attack may make the server use, in KiB.
+const GROWTH: usize = 64 * 1024;
+
+/// Whether the tests may take long, and the machine is quiet and the program optimized.
+pub(crate) fn is_long() -> bool {
+    std::env::var("EDGE").is_ok_and(|value| value == "long")
+}
+
+/// Whether it is about the million requests.
+pub(crate) fn is_soak() -> bool {
+    std::env::var("EDGE").is_ok_and(|value| value == "soak")
+}
+
+/// So many, or in short runs so few.
+pub(crate) fn scaled<T>(short: T, long: T) -> T {
+    if is_long() { long } else { short }
+}
+
+pub(crate) const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+pub(crate) const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// A server with a good user who has a task.
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    user: User,
+    id: String,
+}
+
+/// What was seen beside an attack.
+pub(crate) struct Seen<T> {
+    /// What the attackers saw.
+    pub(crate) outcome: T,
+    /// The good requests, which only read.
+    pub(crate) reads: Tally,
+    /// The good requests that write.
+    pub(crate) writes: Tally,
+    /// How much more memory the server used at most, in KiB.
+    pub(crate) grown: usize,
+    /// The part of one processor that the server used.
+    pub(crate) load: f64,
+}
+
+impl Scene {
+    pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these settings.
+    pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
+        let server = Server::with(variables).await;
+        let user = server.user("good", &Tally::default());
+        let id = user.made(TITLE).await;
+        // Memory that any server of some use has.
+        for _ in 0..20 {
+            user.get(&id).await;
+            user.create(TITLE).await;
+        }
+        Self { server, user, id }
+    }
+
+    /// An attack, with ten good requests a second beside it, until it is over.
+    pub(crate) async fn under<T>(&self, attack: impl Future<Output = T>) -> Seen<T> {
+        let (reads, writes) = (Tally::default(), Tally::default());
+        let (reader, writer) = (self.user.counted(&reads), self.user.counted(&writes));
+        let (id, is_over) = (self.id.clone(), Arc::new(AtomicBool::new(false)));
+        let until = Arc::clone(&is_over);
+        let good = tokio::spawn(async move {
+            let (mut ticks, mut all) = (interval(millis(100)), JoinSet::new());
+            for count in 0.. {
+                ticks.tick().await;
+                if until.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (reader, writer, id) = (reader.clone(), writer.clone(), id.clone());
+                all.spawn(async move {
+                    if count % 5 == 4 {
+                        writer.create(TITLE).await
+                    } else {
+                        reader.get(&id).await
+                    };
+                });
+            }
+            all.join_all().await;
+        });
+        self.server.forget_peak();
+        let (before, worked, began) = (self.server.memory(), self.server.worked(), Instant::now());
+        let outcome = attack.await;
+        let load = (self.server.worked() - worked).as_secs_f64() / began.elapsed().as_secs_f64();
+        is_over.store(true, Ordering::Relaxed);
+        good.await.unwrap();
+        let grown = self.server.peak().saturating_sub(before);
+        Seen { outcome, reads, writes, grown, load }
+    }
+
+    /// Waits until the server has closed all connections but a few, which takes this long at most; how long it took.
+    pub(crate) async fn closes(&self, before: usize, within: Duration) -> Duration {
+        let began = Instant::now();
+        loop {
+            let open = self.server.descriptors().saturating_sub(before);
+            // Those of the good requests, and of the database.
+            if open <= 8 {
+                return began.elapsed();
+            }
+            assert!(began.elapsed() < within, "{open} are still open after {within:?}");
+            sleep(millis(200)).await;
+        }
+    }
+}
+
+impl<T> Seen<T> {
+    /// It was bounded in memory, and nobody else has noticed anything.
+    #[track_caller]
+    pub(crate) fn assert_bounded(&self) {
+        self.assert_grown(GROWTH);
+        self.reads.assert_well();
+        self.writes.assert_well();
+        self.assert_quick();
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_grown(&self, most: usize) {
+        println!("{} KiB more, load {:.2}, reads: {}, writes: {}", self.grown, self.load, self.reads, self.writes);
+        assert!(self.grown < most, "{} KiB more, of {most} KiB at most", self.grown);
+    }
+
+    /// The good requests were quick: nearly all in 100 ms, where the machine is quiet.
+    #[track_caller]
+    pub(crate) fn assert_quick(&self) {
+        let most = scaled(seconds(2), millis(100));
+        for tally in [&self.reads, &self.writes] {
+            assert!(tally.quantile(0.99) < most, "{tally}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! HTTP/2: many streams on one connection, whose answers nobody takes.
+
+use h2::client;
+use poem::http::Request;
+use tokio::net::TcpStream;
+
+use crate::frames::Frames;
+use crate::scene::{Scene, millis, scaled, seconds};
+use crate::server::{Server, TITLE};
+
+/// The most that a stream or connection may be sent ahead (RFC 9113 §6.9.1).
+const WIDE: u32 = 0x7fff_ffff;
+
+pub(crate) async fn a_connection_has_a_hundred_streams_at_most() {
+    let server = Server::with(&[]).await;
+    let mut frames = Frames::to(&server.address(), WIDE, 1 << 20).await;
+    assert!(frames.get(0, "/livez", &[]).await);
+    assert!(frames.stays(millis(500)).await);
+    let most = frames.most_streams.expect("no MAX_CONCURRENT_STREAMS in SETTINGS");
+    assert!((1..=100).contains(&most), "{most} streams");
+    assert!(frames.data > 0, "HTTP/2 is not answered");
+}
+
+pub(crate) async fn scripts_that_nobody_reads_are_bounded() {
+    let scene = Scene::new().await;
+    unread(&scene, "/docs/swagger-ui.js", 0, 0, &[]).await;
+}
+
+pub(crate) async fn pages_that_nobody_reads_are_bounded() {
+    let scene = Scene::new().await;
+    scene.fill().await;
+    let token = format!("Bearer {}", scene.server.token("good"));
+    unread(&scene, "/api/me/tasks?limit=100", 0, 0, &[("authorization", &token)]).await;
+}
+
+/// The streams may be sent all, the connection no more than it begins with.
+pub(crate) async fn windows_that_are_never_opened_are_bounded() {
+    let scene = Scene::new().await;
+    unread(&scene, "/docs/swagger-ui.js", WIDE, 0, &[]).await;
+}
+
+/// Five hundred requests on a connection, and two connections of that kind.
+async fn unread(scene: &Scene, path: &str, window: u32, more: u32, headers: &[(&str, &str)]) {
+    let address = scene.server.address();
+    let attack = async || {
+        let mut frames = Frames::to(&address, window, more).await;
+        for count in 0..scaled(200, 500) {
+            if !frames.get(count, path, headers).await {
+                break;
+            }
+        }
+        frames.closes(seconds(60)).await
+    };
+    let seen = scene.under(async { tokio::join!(attack(), attack()) }).await;
+    assert_eq!(seen.outcome, (true, true), "still open after 60 s");
+    seen.assert_bounded();
+}
+
+pub(crate) async fn big_heads_are_refused() {
+    let server = Server::with(&[]).await;
+    for (size, statuses) in [(1_000, [200, 400]), (15 * 1024, [200, 400]), (40 * 1024, [431, 0]), (1 << 20, [431, 0])] {
+        let stream = TcpStream::connect(server.address()).await.unwrap();
+        let (requests, connection) = client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get("http://tasks.example/livez").header("x-big", "a".repeat(size)).body(()).unwrap();
+        let status = async {
+            let (answer, _) = requests.ready().await?.send_request(request, true)?;
+            Ok::<_, h2::Error>(answer.await?.status().as_u16())
+        };
+        // The stream or the connection may be ended in place of an answer.
+        let status = status.await.unwrap_or(0);
+        assert!(statuses.contains(&status), "{size}: {status}");
+    }
+    assert_eq!(server.probe("/livez").await, 200);
+}
+
+impl Scene {
+    /// A page of tasks with long titles.
+    pub(crate) async fn fill(&self) {
+        let title = format!("{TITLE} {}", "\u{1f4dd}".repeat(180));
+        let titles = vec![title; 100];
+        let user = self.server.user("good", &crate::load::Tally::default());
+        let reply = user.bulk_create(&titles).await;
+        assert_eq!(reply.status, 201, "{}", reply.body);
+    }
+}
