@@ -69,9 +69,10 @@ fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Resu
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
         "purge" => Command::Purge(given.database()?),
         "backup" => Command::Backup(copy(matches)?, given.database()?),
-        "healthcheck" => {
-            Command::Healthcheck(given.listen()?, if matches.get_flag(READY) { Probe::Ready } else { Probe::Live })
-        }
+        "healthcheck" => Command::Healthcheck(
+            given.listen()?.addresses,
+            if matches.get_flag(READY) { Probe::Ready } else { Probe::Live },
+        ),
         "token" => Command::Token {
             sub: given.required(&SUB)?,
             ttl: given.required(&TTL)?,
@@ -90,7 +91,8 @@ mod tests {
     use crate::config::env_file::env_file;
     use crate::config::given::EMBEDDED_DATABASE;
     use crate::config::table::Facts;
-    use crate::edge::cors::Cors;
+    use crate::edge::bind::Addresses;
+    use crate::edge::cors::{Cors, Origin};
     use crate::edge::log::{Log, LogFormat};
     use crate::identity::claims::Expected;
     use crate::storage::settings::DatabaseTls;
@@ -133,14 +135,14 @@ mod tests {
     }
 
     fn address(settings: Result<Settings, Stop>) -> String {
-        settings.unwrap().listen.to_string()
+        settings.unwrap().listen.addresses.to_string()
     }
 
     #[test]
     fn without_settings_it_serves_this_machine_in_development_mode() {
         for arguments in ["", "serve"] {
             let settings = serve(arguments, &[]).unwrap();
-            assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+            assert_eq!(settings.listen.addresses.to_string(), "127.0.0.1:8080");
             assert_eq!(settings.database.url, "sqlite://data/tasks.db");
             assert_eq!(settings.database.migration_url, None);
             assert_eq!(settings.database.max_connections, 10);
@@ -150,6 +152,7 @@ mod tests {
             let leeway = Duration::from_secs(15);
             assert_eq!(settings.identity.expected, Expected { issuer: None, audience: None, leeway });
             assert_eq!(settings.cors, None);
+            assert_eq!(settings.public_url.to_string(), "");
             assert_eq!(settings.request_timeout, Duration::from_secs(15));
             assert_eq!(settings.shutdown_grace, Duration::from_secs(10));
         }
@@ -205,6 +208,123 @@ mod tests {
         assert_eq!(address(serve("--listen [::1]:5000", &[("PORT", "3000")])), "[::1]:5000");
         assert_eq!(address(serve("--listen [::1]:5000 --port 4000", &[("PORT", "3000")])), "[::1]:4000");
         assert_eq!(address(serve("", &[("LISTEN", "127.0.0.1:0")])), "127.0.0.1:0");
+        assert_eq!(address(serve("", &[("LISTEN", "localhost:1"), ("PORT", "3000")])), "localhost:3000");
+    }
+
+    #[test]
+    fn a_port_alone_is_public_where_a_key_and_a_database_are_named_and_the_reason_is_told() {
+        const DATABASE: (&str, &str) = ("DATABASE_URL", "postgresql://h/d");
+        const JWKS: (&str, &str) = ("JWKS_URL", "https://auth.example.com/jwks");
+        let listen = |arguments: &str, more: &[(&str, &str)]| {
+            let settings = serve(arguments, &[&[("PORT", "3000")], more].concat()).unwrap();
+            (settings.listen.addresses.to_string(), settings.listen.reason)
+        };
+        for key in [("JWT_SECRET", KEY), ("BETTER_AUTH_SECRET", KEY), JWKS] {
+            let (addresses, reason) = listen("", &[key, DATABASE]);
+            assert_eq!(addresses, "[::]:3000");
+            assert!(reason.contains("PORT is set and LISTEN is not") && reason.contains("all addresses"), "{reason}");
+            assert_eq!(listen("--port 4000", &[key, DATABASE]).0, "[::]:4000");
+            assert_eq!(listen("", &[key, DATABASE, ("LISTEN", "")]).0, "[::]:3000", "an empty LISTEN is none");
+            for (arguments, more) in
+                [("", vec![key]), ("", vec![DATABASE]), ("", vec![]), ("", vec![key, ("DATABASE_URL", "")])]
+            {
+                let (addresses, reason) = listen(arguments, &more);
+                assert_eq!(addresses, "127.0.0.1:3000", "{more:?}");
+                assert!(reason.contains("JWKS_URL") && reason.contains("DATABASE_URL"), "{reason}");
+            }
+            for (address, with_port) in [("127.0.0.1:1", "127.0.0.1:3000"), ("0.0.0.0:1", "0.0.0.0:3000")] {
+                let (addresses, reason) = listen("", &[key, DATABASE, ("LISTEN", address)]);
+                assert_eq!((addresses.as_str(), reason), (with_port, "LISTEN says so, given or by default"));
+            }
+        }
+    }
+
+    #[test]
+    fn localhost_is_the_only_name_to_listen_on() {
+        let settings = serve("", &[("LISTEN", "localhost:8081")]).unwrap();
+        assert_eq!(settings.listen.addresses, Addresses::Localhost(8081));
+        for name in [
+            "LOCALHOST:1",
+            "localhost",
+            "localhost:",
+            "localhost:x",
+            "localhost:65536",
+            "example.com:80",
+            "localhost.:1",
+        ] {
+            let text = stop("", &[("LISTEN", name)]);
+            assert!(text.contains("localhost and a port; other names are not looked up"), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_systemd_go_first_and_need_a_key_and_a_database() {
+        let pid = std::process::id().to_string();
+        let sockets = [("LISTEN_PID", pid.as_str()), ("LISTEN_FDS", "1"), ("LISTEN", "127.0.0.1:1"), ("PORT", "2")];
+        let with = |more: &[(&'static str, &'static str)]| [sockets.as_slice(), more].concat();
+        let (key, database) = (("JWT_SECRET", KEY), ("DATABASE_URL", "sqlite://x"));
+        let settings = serve("", &with(&[key, database])).unwrap();
+        assert_eq!(settings.listen.addresses, Addresses::FromSystemd);
+        let text = stop("", &with(&[key]));
+        assert!(text.contains("DATABASE_URL") && text.contains("systemd hands over the sockets"), "{text}");
+        let text = stop("", &with(&[database]));
+        assert!(text.contains("JWT_SECRET") && text.contains("systemd hands over the sockets"), "{text}");
+        // Another process's, or none.
+        for other in [("LISTEN_PID", "1"), ("LISTEN_FDS", "0"), ("LISTEN_FDS", "x"), ("LISTEN_PID", "")] {
+            let variables: Vec<_> = sockets.into_iter().filter(|(name, _)| *name != other.0).chain([other]).collect();
+            assert_eq!(address(serve("", &variables)), "127.0.0.1:2", "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_is_an_origin_and_a_path() {
+        for (text, origin, prefix) in [
+            ("https://example.com", "https://example.com", ""),
+            ("https://example.com/", "https://example.com", ""),
+            ("https://example.com/tasks", "https://example.com", "/tasks"),
+            ("https://example.com/tasks/", "https://example.com", "/tasks"),
+            ("https://example.com:8443/a/b-c_d.e~f/", "https://example.com:8443", "/a/b-c_d.e~f"),
+            ("HTTPS://Example.COM:443/Tasks", "https://example.com", "/Tasks"),
+            ("http://localhost:9000/tasks", "http://localhost:9000", "/tasks"),
+            ("http://[::1]:9000", "http://[::1]:9000", ""),
+        ] {
+            let public_url = with("PUBLIC_URL", text).unwrap().public_url;
+            assert_eq!((public_url.origin.as_str(), public_url.prefix.as_str()), (origin, prefix), "{text}");
+            assert_eq!(public_url.is_https(), origin.starts_with("https:"));
+        }
+        for wrong in [
+            "example.com/canary",
+            "/canary",
+            "//example.com/canary",
+            "ftp://example.com/canary",
+            "https:///",
+            "https:example.com/canary",
+            "https://example.com/canary?x",
+            "https://example.com/canary?",
+            "https://example.com/canary#x",
+            "https://example.com/#",
+            "https://canary@example.com/",
+            "https://u:canary@example.com/",
+            "https://example.com/a/../canary",
+            "https://example.com/./canary",
+            "https://example.com/..",
+            "https://example.com//canary",
+            "https://example.com/a//canary",
+            "https://example.com\\canary",
+            "https://example.com/canary%20x",
+            "https://example.com/canary x",
+            "https://example.com/canary\"x",
+            "https://example.com/canary'x",
+            "https://example.com/<canary>",
+            "https://example.com/${canary}",
+            "https://example.com/{canary}",
+            "https://example.com/canäry",
+            "https://example.com/canary\nx",
+            "https://exa mple.com/canary",
+        ] {
+            let stop = with("PUBLIC_URL", wrong).unwrap_err().to_string();
+            assert!(stop.contains("PUBLIC_URL (--public-url) must be") && !stop.contains("canary"), "{wrong}: {stop}");
+        }
     }
 
     #[test]
@@ -309,7 +429,8 @@ mod tests {
     fn origins_are_as_browsers_write_them() {
         let list = "http://localhost:3000, https://app.example.com,https://[::1]:8443,tauri://localhost";
         let Some(Cors::Origins(origins)) = with("CORS_ALLOWED_ORIGINS", list).unwrap().cors else { panic!() };
-        assert_eq!(origins, list.split(',').map(str::trim).collect::<Vec<_>>());
+        let exact = |text: &str| Origin::Exact(text.trim().to_owned());
+        assert_eq!(origins, list.split(',').map(exact).collect::<Vec<_>>());
         assert_eq!(with("CORS_ALLOWED_ORIGINS", "*").unwrap().cors, Some(Cors::Any));
         for wrong in [
             "localhost",
@@ -345,6 +466,61 @@ mod tests {
             "**",
         ] {
             assert!(with("CORS_ALLOWED_ORIGINS", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_in_the_first_label_below_a_domain() {
+        for (pattern, before, after) in [
+            ("https://*.example.com", "https://", ".example.com"),
+            ("https://app-*.example.app", "https://app-", ".example.app"),
+            ("https://*-preview.example.app", "https://", "-preview.example.app"),
+            ("https://pr-*-web.a.b.example.app:8443", "https://pr-", "-web.a.b.example.app:8443"),
+            ("http://*.local.test:3000", "http://", ".local.test:3000"),
+        ] {
+            let list = format!("https://a.example, {pattern}");
+            let Some(Cors::Origins(origins)) = with("CORS_ALLOWED_ORIGINS", &list).unwrap().cors else { panic!() };
+            assert_eq!(origins[1], Origin::Between(before.to_owned(), after.to_owned()));
+        }
+        for wrong in [
+            "https://*",
+            "https://*:3000",
+            "https://*.com",
+            "https://*.com:8443",
+            "https://app-*.com",
+            "https://*.localhost",
+            "https://*.com.",
+            "https://*.example.com.",
+            "https://*..com",
+            "https://*.example..com",
+            "https://*.*.example.com",
+            "https://**.example.com",
+            "https://a.*.example.com",
+            "https://a.*.com",
+            "https://example.*",
+            "https://www.example.*",
+            "https://*example",
+            "*.example.com",
+            "*://a.example.com",
+            "http*://a.example.com",
+            "https://*.example.com/",
+            "https://*.example.com:443",
+            "https://*.example.com:*",
+            "https://a.example.com:*",
+            "https://*:1.example.com",
+            "https://*.Example.com",
+            "https://u@*.example.com",
+            "https://*.0.0.1",
+            "https://*.127.0.0.1",
+            "https://[*]",
+            "https://*.[::1]",
+            "https://-*.example.com",
+        ] {
+            let text = with("CORS_ALLOWED_ORIGINS", wrong).unwrap_err().to_string();
+            assert!(
+                text.contains("One * may stand in the first label of a name that has at least two more"),
+                "{wrong}"
+            );
         }
     }
 
@@ -386,7 +562,11 @@ mod tests {
             ("DATABASE_TLS", &["verified", "off"], &["on", "VERIFIED", "false"]),
             ("LOG_FORMAT", &["auto", "text", "json"], &["JSON", "pretty"]),
             ("RUST_LOG", &["warn", "info,tasks_server=debug", "off"], &["a=b=c", "info,x=loud"]),
-            ("LISTEN", &["127.0.0.1:0"], &["8080", ":8080", "localhost:8080", "127.0.0.1", "1.2.3.4:99999"]),
+            (
+                "LISTEN",
+                &["127.0.0.1:0", "localhost:0", "[::]:80"],
+                &["8080", ":8080", "example.com:8080", "127.0.0.1", "1.2.3.4:99999"],
+            ),
             (
                 "DATABASE_URL",
                 &["sqlite::memory:", "postgres://h/d"],

@@ -5,6 +5,7 @@
 //!
 //! | file | what it is for |
 //! | --- | --- |
+//! | `bind` | where the server listens |
 //! | `listener` | accepts connections, counts them, ends them in order |
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, within limits |
 //! | `request` | a request's id, time limit, panics and line in the log |
@@ -13,11 +14,14 @@
 //! | `framing` | what a request must say of itself |
 //! | `limits` | how many requests a user and an address may send |
 //! | `cors` | what pages of other origins are told |
+//! | `security_headers` | what every answer tells browsers not to do |
 //! | `healthcheck` | asks a running server how it is |
 //! | `metrics` | what happens, in numbers |
 //! | `log` | the form of the log, and its writer |
+//! | `systemd` | what systemd is told |
 
 mod activity;
+pub mod bind;
 mod connection;
 pub mod cors;
 mod framing;
@@ -28,3 +32,5 @@ pub mod log;
 pub(crate) mod metrics;
 mod receiving;
 pub mod request;
+mod security_headers;
+pub mod systemd;

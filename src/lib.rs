@@ -106,13 +106,23 @@ impl Server {
         let Self { database, verifier, settings, clock } = self;
         let verifier = Arc::new(verifier);
         let tasks = Tasks::new(Repository::new(database.clone()), clock);
-        let options =
-            Options { advice: settings.identity.keys.advice(), requires_condition: settings.requires_condition };
-        let routes = tasks_api::routes(Arc::new(tasks), Arc::clone(&verifier), options);
+        let options = Options {
+            advice: settings.identity.keys.advice(),
+            requires_condition: settings.requires_condition,
+            public_url: settings.public_url.clone(),
+        };
+        let routes = tasks_api::routes(Arc::new(tasks), Arc::clone(&verifier), &options);
         let limits = Arc::new(Limits::new(&settings.limits));
         let kept = Arc::new(Metrics::new(metrics.is_some()));
-        let edge = Edge::new(routes, settings.request_timeout, settings.cors, Arc::clone(&limits), Arc::clone(&kept));
         let most = listener::places(settings.max_connections, settings.database.max_connections as usize);
+        let edge = Edge::new(
+            routes,
+            settings.request_timeout,
+            settings.cors,
+            settings.public_url,
+            Arc::clone(&limits),
+            Arc::clone(&kept),
+        );
         let places = Arc::new(Semaphore::new(most));
         let metrics = metrics.map(|listener| {
             let (database, bodies, places) = (database.clone(), Arc::clone(edge.bodies()), Arc::clone(&places));

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use tasks_api::UserId;
 use tasks_server::Server;
 use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Keys, Migration, Settings};
 use tasks_server::edge::healthcheck::healthcheck;
-use tasks_server::edge::log;
+use tasks_server::edge::{log, systemd};
 use tasks_server::identity::claims::Expected;
 use tasks_server::identity::secret::{MintError, Secret, development_key, mint};
 use tasks_server::storage::backup::backup;
@@ -85,8 +84,11 @@ fn token(secret: &Secret, sub: &UserId, ttl: Duration, expected: &Expected) -> R
 }
 
 async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let listener =
-        TcpListener::bind(settings.listen).await.map_err(|error| format!("LISTEN cannot be listened on: {error}"))?;
+    let listen = settings.listen;
+    let listeners = listen
+        .addresses
+        .bind()
+        .map_err(|error| format!("LISTEN cannot be listened on, {}: {error}", listen.addresses))?;
     let metrics = match settings.metrics {
         None => None,
         Some(address) => Some(
@@ -94,20 +96,31 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         ),
     };
     let stop = stop()?;
-    let banner = banner(listener.local_addr()?, &settings)?;
+    let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    let addresses = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let banner = banner(&listeners, &addresses, &settings)?;
     let server = Server::open(settings).await?;
+    tracing::info!(addresses, reason = listen.reason, "listening");
     // On standard error: the log, on standard output, never holds a token.
     let _ = std::io::stderr().write_all(banner.as_bytes());
-    server.serve(vec![listener], metrics, stop).await;
+    systemd::ready();
+    let stop = async {
+        stop.await;
+        systemd::stopping();
+    };
+    server.serve(listeners, metrics, stop).await;
     Ok(())
 }
 
 /// Where the server is and, in development mode, a token for it.
-fn banner(address: SocketAddr, settings: &Settings) -> Result<String, Box<dyn Error>> {
-    // A page cannot be opened at the address that means all of them.
-    let host = match address.ip() {
-        ip if ip.is_unspecified() => format!("localhost:{}", address.port()),
-        _ => address.to_string(),
+fn banner(listeners: &[TcpListener], addresses: &str, settings: &Settings) -> Result<String, Box<dyn Error>> {
+    let base = match (settings.public_url.to_string(), listeners.first().map(TcpListener::local_addr).transpose()?) {
+        // A page cannot be opened at the address that means all of them.
+        (url, Some(address)) if url.is_empty() && (address.ip().is_unspecified() || listeners.len() > 1) => {
+            format!("http://localhost:{}", address.port())
+        }
+        (url, Some(address)) if url.is_empty() => format!("http://{address}"),
+        (url, _) => url,
     };
     let version = env!("CARGO_PKG_VERSION");
     let database = if settings.database.url.starts_with("sqlite") { "SQLite, in a file" } else { "PostgreSQL" };
@@ -124,9 +137,10 @@ fn banner(address: SocketAddr, settings: &Settings) -> Result<String, Box<dyn Er
     };
     Ok(format!(
         "tasks-server {version}\n\
-         \x20 Swagger UI  http://{host}/docs\n\
-         \x20 contract    http://{host}/openapi.json\n\
-         \x20 tasks       http://{host}/api/me/tasks\n\
+         \x20 Swagger UI  {base}/docs\n\
+         \x20 contract    {base}/openapi.json\n\
+         \x20 tasks       {base}/api/me/tasks\n\
+         \x20 listening   {addresses}\n\
          \x20 database    {database}\n\
          \x20 tokens      {keys}\n\
          {token}\n\

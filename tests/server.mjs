@@ -17,14 +17,18 @@ export function binary() {
   return resolve(path);
 }
 
-/** Starts the server in development mode, on a free port: its address, its printed token, and how to stop it. */
-export async function start(binary) {
+/**
+ * Starts the server in development mode, on a free port and with these variables: its address as the world finds it, where
+ * it listens, its printed token, and how to stop it.
+ */
+export async function start(binary, variables = {}) {
   const folder = mkdtempSync(join(tmpdir(), "tasks-server-"));
   const env = {
     PATH: process.env.PATH,
     LISTEN: "127.0.0.1:0",
     RATE_LIMIT_PER_MINUTE: "0",
     RATE_LIMIT_PER_MINUTE_ADDRESS: "0",
+    ...variables,
   };
   const child = spawn(binary, [], { cwd: folder, env, stdio: ["ignore", "ignore", "pipe"] });
   const exited = once(child, "exit");
@@ -38,10 +42,11 @@ export async function start(binary) {
   };
   for (let waits = 0; waits < 300 && child.exitCode === null && !/^Ready/m.test(banner); waits += 1) await sleep(50);
   const url = /(http:\/\/\S+)\/docs/.exec(banner)?.[1];
+  const address = /listening +(\S+)$/m.exec(banner)?.[1];
   const token = /eyJ\S+/.exec(banner)?.[0];
-  if (!url || !token) {
+  if (!url || !address || !token) {
     await stop().catch(() => {});
     throw new Error(`the server did not start:\n${banner}`);
   }
-  return { url, token, stop };
+  return { url, address, token, stop };
 }

@@ -16,15 +16,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
-use poem::http::Method;
+use poem::http::{HeaderMap, Method, Uri, header};
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
 
 pub use crate::document::openapi;
 pub use crate::http::error::{Cause, Error, Fault, Location, Problem, ProblemCode, TokenFault};
 pub use crate::http::newtype::{Invalid, Nullable};
+pub use crate::http::public_url::PublicUrl;
 pub use crate::schemas::bulk::SelectedTask;
 pub use crate::schemas::condition::IfMatch;
-pub use crate::schemas::idempotency::{Created, IdempotencyKey};
+pub use crate::schemas::idempotency::{Done, IdempotencyKey};
 pub use crate::schemas::page::{Cursor, Limit, PageMeta, PageRequest, TaskPage};
 pub use crate::schemas::task::{NewTask, Task, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title};
 pub use crate::schemas::user::UserId;
@@ -43,9 +44,10 @@ use crate::security::guard::{self, Guarded, RouteInfo};
 pub fn routes<S: TaskService, A: Authenticate>(
     service: Arc<S>,
     authenticator: Arc<A>,
-    options: Options,
-) -> impl Endpoint<Output = Response> {
+    options: &Options,
+) -> impl Endpoint<Output = Response> + use<S, A> {
     Routes {
+        public_url: options.public_url.clone(),
         inner: openapi::service(api(service, authenticator, options)).into_endpoint(),
         operations: guard::routes::<Operations<S>>(),
     }
@@ -55,23 +57,29 @@ pub fn routes<S: TaskService, A: Authenticate>(
 fn api<S: TaskService, A: Authenticate>(
     service: Arc<S>,
     authenticator: Arc<A>,
-    options: Options,
+    options: &Options,
 ) -> (Guarded<Operations<S>, A>, Pages) {
     let api = operations(service, options.requires_condition);
-    (Guarded { api, authenticator }, Pages::new(options.advice))
+    (Guarded { api, authenticator }, Pages::new(options.advice, &options.public_url))
 }
 
 /// How the contract is served.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// How somebody at Swagger UI gets a token, in Markdown.
     pub advice: &'static str,
     /// Whether a write of a task must say on which version it depends: without `If-Match` it is 428.
     pub requires_condition: bool,
+    /// Where the world finds what is served.
+    pub public_url: PublicUrl,
 }
+
+/// The names that the paths of operations and pages begin with.
+const NAMES: [&str; 7] = ["api", "docs", "livez", "openapi.json", "openapi.yaml", "problems", "readyz"];
 
 /// All routes; says in our words what the framework refuses.
 struct Routes {
+    public_url: PublicUrl,
     inner: BoxEndpoint<'static>,
     operations: HashMap<String, RouteInfo>,
 }
@@ -83,12 +91,38 @@ impl Routes {
         let page = || pattern.map(|pattern| Route { path: pattern.0.clone(), operation: "page".into() });
         (info, info.map(|info| info.route(method)).or_else(page))
     }
+
+    /// Takes the public prefix off the path, where a proxy left it.
+    fn strip(&self, request: &mut Request) {
+        let path = request.uri().path();
+        let rest = self.public_url.strip(path, &NAMES);
+        if rest != path {
+            let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+            let mut parts = request.uri().clone().into_parts();
+            parts.path_and_query = format!("{rest}{query}").parse().ok();
+            if let Ok(uri) = Uri::from_parts(parts) {
+                *request.uri_mut() = uri;
+            }
+        }
+    }
+
+    /// Puts the public prefix before the path that `Location` names.
+    fn locate(&self, headers: &mut HeaderMap) {
+        if !self.public_url.prefix.is_empty()
+            && let Some(location) = headers.get_mut(header::LOCATION)
+            && let Some(path) = location.to_str().ok().map(|path| format!("{}{path}", self.public_url.prefix))
+            && let Ok(path) = path.try_into()
+        {
+            *location = path;
+        }
+    }
 }
 
 impl Endpoint for Routes {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        self.strip(&mut request);
         // The router takes an empty segment for a parameter, where the contract has no path.
         if request.uri().path().contains("//") {
             return Err(Error::PathNotFound.into());
@@ -96,6 +130,7 @@ impl Endpoint for Routes {
         let method = request.method().clone();
         match self.inner.call(request).await {
             Ok(mut response) => {
+                self.locate(response.headers_mut());
                 if let (_, Some(route)) = self.at(response.data(), &method) {
                     response.set_data(route);
                 }
@@ -155,7 +190,7 @@ mod tests {
     #[test]
     fn the_routes_are_the_operations_of_the_document_and_the_pages() {
         let mut table = HashMap::new();
-        api(Arc::new(Nobody), Arc::new(Nobody), Options::default()).add_routes(&mut table);
+        api(Arc::new(Nobody), Arc::new(Nobody), &Options::default()).add_routes(&mut table);
         let served: BTreeSet<(String, String)> = table
             .into_iter()
             .flat_map(|(path, methods)| methods.into_keys().map(move |method| (path.clone(), method.to_string())))
@@ -168,5 +203,7 @@ mod tests {
         });
         let pages = PAGES.map(|path| (path.to_owned(), "GET".to_owned()));
         assert_eq!(served, operations.chain(pages).collect());
+        let names: BTreeSet<&str> = served.iter().filter_map(|(path, _)| path.split('/').nth(1)).collect();
+        assert_eq!(names, [""].into_iter().chain(NAMES).collect(), "what a path with the public prefix goes on with");
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use crate::http::error::Error;
 use crate::schemas::bulk::SelectedTask;
 use crate::schemas::condition::IfMatch;
-use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
 use crate::schemas::task::{NewTask, Task, TaskId, TaskPatch, TaskUpdate};
 use crate::security::owner::Owner;
@@ -35,7 +35,7 @@ pub trait TaskService: Send + Sync + 'static {
         owner: &Owner,
         new: NewTask,
         key: Option<IdempotencyKey>,
-    ) -> impl Future<Output = Result<Created<Task>, Error>> + Send;
+    ) -> impl Future<Output = Result<Done<Task>, Error>> + Send;
 
     /// Creates tasks, all or none, in this order; otherwise as [`create`](Self::create).
     ///
@@ -46,7 +46,7 @@ pub trait TaskService: Send + Sync + 'static {
         owner: &Owner,
         new: Vec<NewTask>,
         key: Option<IdempotencyKey>,
-    ) -> impl Future<Output = Result<Created<Vec<Task>>, Error>> + Send;
+    ) -> impl Future<Output = Result<Done<Vec<Task>>, Error>> + Send;
 
     /// The task with this id.
     fn get(&self, owner: &Owner, id: TaskId) -> impl Future<Output = Result<Task, Error>> + Send;
@@ -87,22 +87,29 @@ pub trait TaskService: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Completes tasks, all or none, and answers them in this order. Those that are completed keep version and times,
-    /// whatever version is asked for.
+    /// whatever version is asked for. With a key that the owner used in the last 24 hours, writes nothing and answers the
+    /// tasks as they are now, without those that were deleted since.
     ///
     /// # Errors
     /// [`Error::TasksNotFound`] when the owner has not all of them; else [`Error::VersionMismatches`] when some have
-    /// not the version that is asked for.
+    /// not the version that is asked for. Of a key those of [`create`](Self::create).
     fn complete_all(
         &self,
         owner: &Owner,
         tasks: Vec<SelectedTask>,
-    ) -> impl Future<Output = Result<Vec<Task>, Error>> + Send;
+        key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<Done<Vec<Task>>, Error>> + Send;
 
-    /// Deletes tasks, all or none.
+    /// Deletes tasks, all or none; with a key that the owner used in the last 24 hours, nothing more.
     ///
     /// # Errors
     /// Those of [`complete_all`](Self::complete_all).
-    fn delete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> impl Future<Output = Result<(), Error>> + Send;
+    fn delete_all(
+        &self,
+        owner: &Owner,
+        tasks: Vec<SelectedTask>,
+        key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<Done<()>, Error>> + Send;
 
     /// Whether the service can work: answers from the last known outcome, and asks the database only when there is
     /// none or the last one was a failure.

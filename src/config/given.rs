@@ -1,6 +1,5 @@
 //! What was given, by flags and variables, becomes typed settings; and what one setting asks of another.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ArgMatches;
@@ -10,10 +9,11 @@ use crate::config::stop::Stop;
 use crate::config::table::{
     BETTER_AUTH_SECRET, COPY, CORS, DATABASE_MAX_CONNECTIONS, DATABASE_SCHEMA, DATABASE_TLS, DATABASE_URL,
     DATABASE_URL_UNPOOLED, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_LEEWAY, JWT_SECRET, LISTEN, LOG_FORMAT,
-    MAX_CONNECTIONS, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT, RATE_LIMIT, RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT,
-    REQUIRE_IF_MATCH, ROLE, RUST_LOG, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
+    MAX_CONNECTIONS, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS,
+    REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
 };
 use crate::config::values::{line, role};
+use crate::edge::bind::{Addresses, Listen};
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
 use crate::identity::claims::Expected;
@@ -61,6 +61,7 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
     pub(super) fn settings(&self) -> Result<Settings, Stop> {
         Ok(Settings {
             listen: self.listen()?,
+            public_url: self.optional(&PUBLIC_URL)?.unwrap_or_default(),
             database: self.database()?,
             identity: self.identity()?,
             cors: self.optional(&CORS)?,
@@ -77,20 +78,52 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
         })
     }
 
-    pub(super) fn listen(&self) -> Result<SocketAddr, Stop> {
-        let mut listen = self.required(&LISTEN)?;
+    pub(super) fn listen(&self) -> Result<Listen, Stop> {
+        if self.has_sockets() {
+            let reason = "systemd hands over the sockets, which go before LISTEN and PORT";
+            return Ok(Listen { addresses: Addresses::FromSystemd, reason });
+        }
+        let mut listen = Listen { addresses: self.required(&LISTEN)?, reason: "LISTEN says so, given or by default" };
         // A variable that the platform sets does not undo an address that a person typed.
-        if (self.flag(&PORT).is_some() || self.flag(&LISTEN).is_none())
-            && let Some(port) = self.optional(&PORT)?
-        {
-            listen.set_port(port);
+        let yields = self.flag(&LISTEN).is_some() && self.flag(&PORT).is_none();
+        if let Some(port) = if yields { None } else { self.optional(&PORT)? } {
+            listen.addresses = listen.addresses.with_port(port);
+            // Who sets a port and no address is mostly a platform, which sends requests from outside.
+            if self.text(&LISTEN).is_none() {
+                let keys = [self.text(&JWKS_URL), self.text(&JWT_SECRET), self.text(&BETTER_AUTH_SECRET)];
+                let has_key = keys.iter().any(Option::is_some);
+                let is_ready = has_key && self.text(&DATABASE_URL).is_some();
+                listen = if is_ready {
+                    let reason = "PORT is set and LISTEN is not, and a key and a database are named: all addresses";
+                    Listen { addresses: Addresses::All(port), reason }
+                } else {
+                    let reason = "PORT is set and LISTEN is not, but to be reached from outside the server needs a key \
+                                  (JWKS_URL or JWT_SECRET) and a database (DATABASE_URL): this machine alone";
+                    Listen { reason, ..listen }
+                };
+            }
         }
         Ok(listen)
     }
 
-    /// Whether only this machine reaches the server.
+    /// Whether systemd hands over sockets to this process (`sd_listen_fds(3)`).
+    fn has_sockets(&self) -> bool {
+        let number = |name| (self.environment)(name).and_then(|text| text.parse::<u32>().ok());
+        number("LISTEN_PID") == Some(std::process::id()) && number("LISTEN_FDS").is_some_and(|count| count > 0)
+    }
+
+    /// Whether it is certain that only this machine reaches the server.
     fn is_private(&self) -> Result<bool, Stop> {
-        Ok(self.listen()?.ip().to_canonical().is_loopback())
+        Ok(self.listen()?.addresses.is_loopback())
+    }
+
+    /// When a key and a database must be named: the end of a sentence.
+    fn beyond(&self) -> String {
+        if self.has_sockets() {
+            "where systemd hands over the sockets".to_owned()
+        } else {
+            format!("where {LISTEN} is not a loopback address")
+        }
     }
 
     pub(super) fn database(&self) -> Result<DatabaseSettings, Stop> {
@@ -105,9 +138,9 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
             None if self.is_private()? => EMBEDDED_DATABASE.to_owned(),
             None => {
                 return Err(Stop::new(format!(
-                    "{DATABASE_URL} must be set where {LISTEN} is not a loopback address: the default, a file beside \
-                     the server, is lost with its container. Set it to postgresql://…, or to sqlite://… to say that \
-                     the file stays",
+                    "{DATABASE_URL} must be set {}: the default, a file beside the server, is lost with its container. \
+                     Set it to postgresql://…, or to sqlite://… to say that the file stays",
+                    self.beyond()
                 )));
             }
         };
@@ -148,9 +181,10 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
             None if self.is_private()? => Keys::Development,
             None => {
                 return Err(Stop::new(format!(
-                    "{JWKS_URL} or {JWT_SECRET} must be set where {LISTEN} is not a loopback address: where the issuer \
-                     of tokens publishes its keys, or the secret, of at least 32 bytes, that it signs them with. \
-                     Without either the server runs in development mode, on a loopback address only",
+                    "{JWKS_URL} or {JWT_SECRET} must be set {}: where the issuer of tokens publishes its keys, or the \
+                     secret, of at least 32 bytes, that it signs them with. Without either the server runs in \
+                     development mode, on a loopback address only",
+                    self.beyond()
                 )));
             }
         };

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
-use tasks_api::UserId;
+use tasks_api::{PublicUrl, UserId};
 
+use crate::edge::bind::{Addresses, Listen};
 use crate::edge::cors::Cors;
 use crate::edge::healthcheck::Probe;
 use crate::edge::limits::LimitSettings;
@@ -40,7 +41,7 @@ pub enum Command {
     /// `tasks-server backup FILE`: copy the embedded database.
     Backup(PathBuf, DatabaseSettings),
     /// `tasks-server healthcheck [--ready]`: ask the server that listens there how it is.
-    Healthcheck(SocketAddr, Probe),
+    Healthcheck(Addresses, Probe),
     /// `tasks-server token --sub ID [--ttl 1h]`: print a token.
     Token {
         /// Whom it stands for; never `me`.
@@ -68,8 +69,10 @@ pub enum Migration {
 /// The settings of the server.
 #[derive(Debug)]
 pub struct Settings {
-    /// The address to listen on; port 0 is any free one.
-    pub listen: SocketAddr,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Where the world finds the server; empty where it was not said.
+    pub public_url: PublicUrl,
     /// Where tasks are stored.
     pub database: DatabaseSettings,
     /// Whose tokens are taken.

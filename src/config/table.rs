@@ -8,13 +8,14 @@ use std::time::Duration;
 use clap::{Arg, ArgAction};
 use ipnet::IpNet;
 use reqwest::Url;
-use tasks_api::UserId;
+use tasks_api::{PublicUrl, UserId};
 
 use crate::config::stop::Stop;
 use crate::config::values::{
-    boolean, cors, database_url, jwks_url, line, log_filter, log_format, networks, number, schema, seconds, secret,
-    tls, ttl,
+    addresses, boolean, cors, database_url, jwks_url, line, log_filter, log_format, networks, number, public_url,
+    schema, seconds, secret, tls, ttl,
 };
+use crate::edge::bind::Addresses;
 use crate::edge::cors::Cors;
 use crate::edge::log::LogFormat;
 use crate::identity::claims::subject;
@@ -84,12 +85,20 @@ macro_rules! settings {
 }
 
 settings! {
-    LISTEN: SocketAddr = "listen" Some("LISTEN"), "IP:PORT" "127.0.0.1:8080", |text| text.parse().ok(),
-        "be an IP address and a port, such as 127.0.0.1:8080 or [::]:8080",
-        "The address to listen on. Beyond loopback the server needs a key and a database";
+    LISTEN: Addresses = "listen" Some("LISTEN"), "IP:PORT" "127.0.0.1:8080", addresses,
+        "be an IP address and a port, such as 127.0.0.1:8080 or [::]:8080, or localhost and a port; other names are not \
+         looked up",
+        "The address to listen on: [::] is all of them, also of IPv4, and localhost all of this machine.\n\
+         Beyond loopback the server needs a key and a database. Sockets of systemd go before it";
     PORT: u16 = "port" Some("PORT"), "NUMBER" "", |text| number(text, 0..=u16::MAX),
         "be a port, a whole number from 0 to 65535",
-        "Replaces the port of the address. The variable, which platforms set, yields to --listen";
+        "Replaces the port of the address; the variable, which platforms set, yields to --listen. Without\n\
+         LISTEN it means all addresses where a key and a database are named, else loopback";
+    PUBLIC_URL: PublicUrl = "public-url" Some("PUBLIC_URL"), "URL" "", public_url,
+        "be an address that begins with https:// or http://, without user name, query or fragment, such as \
+         https://example.com/tasks; its path may have letters, digits and - . _ ~",
+        "Where the world finds the server: an origin and, where a proxy has it under a path, that path, such\n\
+         as https://example.com/tasks; the proxy may strip the path or not";
     REQUEST_TIMEOUT: Duration = "request-timeout-seconds" Some("REQUEST_TIMEOUT_SECONDS"), "SECONDS" "15", |text| seconds(text, 1..=300),
         "be a whole number from 1 to 300",
         "After how long a request is given up: 1 to 300 s";
@@ -117,9 +126,11 @@ settings! {
         "Where Prometheus reads /metrics: an address that the world does not reach. Left out, there is none";
     CORS: Cors = "cors-allowed-origins" Some("CORS_ALLOWED_ORIGINS"), "LIST" "", cors,
         "be origins as browsers send them, separated by commas: scheme://host or scheme://host:port in lower case, \
-         without path, trailing slash or default port; or * alone",
+         without path, trailing slash or default port; or * alone. One * may stand in the first label of a name that \
+         has at least two more, as in https://*.example.com or https://app-*.example.com",
         "The origins whose pages may call the server, separated by commas, or * for all, such as\n\
-         https://app.example.com,http://localhost:3000";
+         https://app.example.com,http://localhost:3000. A * in the first label of a name stands for 1 or\n\
+         more of a-z, 0-9 and -, as in https://app-*.example.com: whoever gets such a name may call";
 
     DATABASE_URL: String = "database-url" Some("DATABASE_URL"), "URL" "", database_url,
         "be an address that begins with postgresql://, postgres:// or sqlite:",
@@ -187,6 +198,7 @@ pub(super) const EDGE: Group = (
     &[
         LISTEN.facts,
         PORT.facts,
+        PUBLIC_URL.facts,
         REQUIRE_IF_MATCH.facts,
         REQUEST_TIMEOUT.facts,
         SHUTDOWN_GRACE.facts,

@@ -6,11 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use poem::http::HeaderValue;
 use reqwest::Url;
+use tasks_api::PublicUrl;
 use tracing_subscriber::EnvFilter;
 
-use crate::edge::cors::Cors;
+use crate::edge::bind::Addresses;
+use crate::edge::cors::{Cors, Origin};
 use crate::edge::log::LogFormat;
 use crate::identity::secret::Secret;
 use crate::storage::settings::DatabaseTls;
@@ -27,6 +28,30 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
         "false" | "off" | "0" => Some(false),
         _ => None,
     }
+}
+
+/// What can be listened on: no other name than `localhost`, whose addresses would be whatever a resolver says today.
+pub(super) fn addresses(text: &str) -> Option<Addresses> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => number(port, 0..=u16::MAX).map(Addresses::Localhost),
+        None => text.parse().ok().map(Addresses::One),
+    }
+}
+
+/// Where the world finds the server. Its path stands in addresses, pages and scripts, so it has only what needs no encoding
+/// in any of them.
+pub(super) fn public_url(text: &str) -> Option<PublicUrl> {
+    let url = Url::parse(&line(text)?).ok()?;
+    let path = url.path().trim_end_matches('/');
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let is_path = path.split('/').skip(1).all(|segment| !segment.is_empty() && segment.bytes().all(is_plain));
+    // What the parser makes of dots and backslashes is not what was written.
+    let (_, written) = text.split_once("://")?;
+    let written = written.find('/').and_then(|start| written.get(start..)).unwrap_or_default().trim_end_matches('/');
+    let has_more = text.contains(['@', '?', '#']);
+    let is_web = ["http", "https"].contains(&url.scheme());
+    (is_web && is_path && written == path && !has_more)
+        .then(|| PublicUrl { origin: url.origin().ascii_serialization(), prefix: path.to_owned() })
 }
 
 /// A text that is not empty and has no line breaks or other control characters.
@@ -63,11 +88,27 @@ pub(super) fn cors(text: &str) -> Option<Cors> {
     if text == "*" {
         return Some(Cors::Any);
     }
-    text.split(',').map(|item| origin(item.trim_ascii())).collect::<Option<_>>().map(Cors::Origins)
+    let item = |item: &str| if item.contains('*') { pattern(item) } else { origin(item) };
+    text.split(',').map(|text| item(text.trim_ascii())).collect::<Option<_>>().map(Cors::Origins)
+}
+
+/// A pattern of origins: one star in the first label of a name. With two labels behind it, it is below a domain that
+/// somebody has, as long as that is no suffix under which all the world has names.
+fn pattern(text: &str) -> Option<Origin> {
+    let (before, after) = text.split_once('*')?;
+    let (_, first) = before.split_once("://")?;
+    let (rest, domain) = after.split_once('.')?;
+    let domain = domain.split(':').next().unwrap_or_default();
+    let is_below = domain.split('.').count() >= 2 && domain.split('.').all(|label| !label.is_empty());
+    let is_first = !first.contains('.') && !rest.contains(':');
+    let is_origin = origin(&format!("{before}x{after}")).is_some();
+    // What ends in a number is an IPv4 address, as browsers read it (URL standard, "ends in a number").
+    let is_name = domain.rsplit('.').next().is_some_and(|label| label.contains(|c: char| !c.is_ascii_digit()));
+    (is_below && is_first && is_origin && is_name).then(|| Origin::Between(before.to_owned(), after.to_owned()))
 }
 
 /// An origin exactly as a browser writes it (RFC 6454 §6.2): any other spelling would never equal a request's.
-fn origin(text: &str) -> Option<HeaderValue> {
+fn origin(text: &str) -> Option<Origin> {
     let (scheme, authority) = text.split_once("://")?;
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
@@ -85,7 +126,7 @@ fn origin(text: &str) -> Option<HeaderValue> {
         let is_default = matches!((scheme, port), ("http", "80") | ("https", "443"));
         !is_default && !port.starts_with('0') && number(port, 1..=u16::MAX).is_some()
     });
-    (is_plain(scheme, b"+-.") && is_host && is_port).then(|| HeaderValue::from_str(text).ok()).flatten()
+    (is_plain(scheme, b"+-.") && is_host && is_port).then(|| Origin::Exact(text.to_owned()))
 }
 
 /// A span of time such as `30s`, `15m`, `1h` or `7d`, from one second to 365 days.

@@ -45,7 +45,7 @@ const RECEIVED_AHEAD_IN_ALL: u32 = 256 * 1024;
 /// How long and how much is still read of a client that is answered but has not stopped sending: a connection that is
 /// closed under it takes the answer along.
 const LINGER: Duration = Duration::from_secs(3);
-const LINGER_BYTES: usize = 64 * 1024 * 1024;
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// How connections are spoken to.
 pub(super) fn builder() -> auto::Builder<TokioExecutor> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use reqwest::{Client, redirect};
 
+use crate::edge::bind::Addresses;
+
 /// How long an answer may take, connecting included.
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -30,8 +32,8 @@ impl Probe {
 /// Why a server is not as it should be.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unwell {
-    /// Port 0 is any free one, which only the server itself knows.
-    #[error("PORT is 0, any free port: name the one that the server listens on")]
+    /// Port 0 is any free one, and systemd's sockets have a port that only systemd and the server know.
+    #[error("the settings name no port: give --listen the address and port of the server")]
     NoPort,
     /// Nobody answered in time: 2 s.
     #[error("nobody at {0} answers {1} in 2 s")]
@@ -41,15 +43,13 @@ pub enum Unwell {
     Status(SocketAddr, &'static str, u16),
 }
 
-/// Asks the server that listens on this address, on loopback where it listens on all of them, for 2 s at most.
+/// Asks the server that listens there, on loopback where it listens on all addresses, for 2 s at most.
 ///
 /// # Errors
 /// When it does not answer 200.
-pub async fn healthcheck(listen: SocketAddr, probe: Probe) -> Result<(), Unwell> {
-    let (address, path) = (reached(listen), probe.path());
-    if address.port() == 0 {
-        return Err(Unwell::NoPort);
-    }
+pub async fn healthcheck(listen: Addresses, probe: Probe) -> Result<(), Unwell> {
+    let address = reached(listen).filter(|address| address.port() > 0).ok_or(Unwell::NoPort)?;
+    let path = probe.path();
     let silent = |_| Unwell::Silent(address, path);
     // A proxy of the environment is for the world outside; the certificates of the web are not needed here, and there may be none.
     let client = Client::builder().no_proxy().tls_certs_only([]).redirect(redirect::Policy::none()).timeout(LIMIT);
@@ -60,10 +60,14 @@ pub async fn healthcheck(listen: SocketAddr, probe: Probe) -> Result<(), Unwell>
     }
 }
 
-/// Where this machine reaches a server that listens there; `[::]` takes IPv4 too, which may be all that there is.
-fn reached(listen: SocketAddr) -> SocketAddr {
-    let ip = if listen.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { listen.ip() };
-    SocketAddr::new(ip, listen.port())
+/// Where this machine reaches a server that listens there. Whoever listens on `[::]` takes IPv4 too, which may be all that there is.
+fn reached(listen: Addresses) -> Option<SocketAddr> {
+    match listen {
+        Addresses::One(address) if !address.ip().is_unspecified() => Some(address),
+        Addresses::One(address) => Some((Ipv4Addr::LOCALHOST, address.port()).into()),
+        Addresses::Localhost(port) | Addresses::All(port) => Some((Ipv4Addr::LOCALHOST, port).into()),
+        Addresses::FromSystemd => None,
+    }
 }
 
 #[cfg(test)]
@@ -75,10 +79,10 @@ mod tests {
 
     use super::*;
 
-    /// A server that reads a head and answers this, on all addresses; and what it was asked.
+    /// A server on all addresses that reads a head and answers this; where it is reached, and what it was asked.
     async fn server(answer: &'static str) -> (SocketAddr, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-        let listen = listener.local_addr().unwrap();
+        let port = listener.local_addr().unwrap().port();
         let asked = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = vec![0; 1024];
@@ -89,20 +93,19 @@ mod tests {
             }
             String::from_utf8_lossy(&head[..length]).into_owned()
         });
-        (listen, asked)
+        ((Ipv4Addr::LOCALHOST, port).into(), asked)
     }
 
     #[tokio::test]
     async fn a_server_that_answers_200_is_well_and_any_other_is_named() {
-        let (listen, asked) = server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-        assert!(listen.ip().is_unspecified());
-        assert_eq!(healthcheck(listen, Probe::Live).await, Ok(()));
+        let (at, asked) = server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(healthcheck(Addresses::All(at.port()), Probe::Live).await, Ok(()));
         assert!(asked.await.unwrap().starts_with("GET /livez HTTP/1.1\r\n"));
         for (line, status) in [("503 Service Unavailable", 503), ("204 No Content", 204), ("301 Moved", 301)] {
             let answer = format!("HTTP/1.1 {line}\r\nLocation: /livez\r\nContent-Length: 0\r\n\r\n");
-            let (listen, asked) = server(answer.leak()).await;
-            let unwell = healthcheck(listen, Probe::Ready).await.unwrap_err();
-            assert_eq!(unwell, Unwell::Status(reached(listen), "/readyz", status));
+            let (at, asked) = server(answer.leak()).await;
+            let unwell = healthcheck(Addresses::One(at), Probe::Ready).await;
+            assert_eq!(unwell, Err(Unwell::Status(at, "/readyz", status)));
             assert!(asked.await.unwrap().starts_with("GET /readyz HTTP/1.1\r\n"));
         }
     }
@@ -111,24 +114,30 @@ mod tests {
     async fn who_does_not_answer_is_given_up_in_time() {
         let (silent, _asked) = server("").await;
         let begun = Instant::now();
-        assert_eq!(healthcheck(silent, Probe::Live).await, Err(Unwell::Silent(reached(silent), "/livez")));
+        let unwell = healthcheck(Addresses::One(silent), Probe::Live).await;
+        assert_eq!(unwell, Err(Unwell::Silent(silent, "/livez")));
         assert!(begun.elapsed() < LIMIT * 3);
         let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert_eq!(healthcheck(gone, Probe::Live).await, Err(Unwell::Silent(gone, "/livez")));
-        let none = "0.0.0.0:0".parse().unwrap();
-        assert_eq!(healthcheck(none, Probe::Live).await, Err(Unwell::NoPort));
+        let unwell = healthcheck(Addresses::One(gone), Probe::Live).await;
+        assert_eq!(unwell, Err(Unwell::Silent(gone, "/livez")));
+        for nowhere in [Addresses::All(0), Addresses::FromSystemd] {
+            assert_eq!(healthcheck(nowhere, Probe::Live).await, Err(Unwell::NoPort));
+        }
     }
 
     #[test]
     fn all_addresses_are_reached_on_loopback_and_one_by_itself() {
+        let one = |text: &str| Addresses::One(text.parse().unwrap());
         for (listen, address) in [
-            ("0.0.0.0:80", "127.0.0.1:80"),
-            ("[::]:80", "127.0.0.1:80"),
-            ("127.0.0.2:80", "127.0.0.2:80"),
-            ("[::1]:8080", "[::1]:8080"),
-            ("192.0.2.7:1", "192.0.2.7:1"),
+            (one("0.0.0.0:80"), "127.0.0.1:80"),
+            (one("[::]:80"), "127.0.0.1:80"),
+            (Addresses::All(80), "127.0.0.1:80"),
+            (Addresses::Localhost(8080), "127.0.0.1:8080"),
+            (one("127.0.0.2:80"), "127.0.0.2:80"),
+            (one("[::1]:8080"), "[::1]:8080"),
+            (one("192.0.2.7:1"), "192.0.2.7:1"),
         ] {
-            assert_eq!(reached(listen.parse().unwrap()).to_string(), address);
+            assert_eq!(reached(listen).unwrap().to_string(), address);
         }
     }
 }

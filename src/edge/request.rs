@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use poem::{Endpoint, Request, Response};
-use tasks_api::{Error, Meter, Metered, ProblemCode, Route, UserId};
+use tasks_api::{Error, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
 use uuid::Uuid;
 
 use crate::edge::cors::{Cors, is_preflight};
@@ -20,6 +20,7 @@ use crate::edge::framing;
 use crate::edge::limits::{Limits, Quotum};
 use crate::edge::metrics::Metrics;
 use crate::edge::receiving::{Bodies, Receiving};
+use crate::edge::security_headers;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,6 +29,7 @@ pub struct Edge<E> {
     inner: E,
     timeout: Duration,
     cors: Option<Cors>,
+    public_url: PublicUrl,
     limits: Arc<Limits>,
     bodies: Arc<Bodies>,
     metrics: Arc<Metrics>,
@@ -40,10 +42,12 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         inner: E,
         timeout: Duration,
         cors: Option<Cors>,
+        public_url: PublicUrl,
         limits: Arc<Limits>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { inner, timeout, cors, limits, bodies: Arc::default(), metrics, outages: Outages::default() }
+        let (bodies, outages) = (Arc::default(), Outages::default());
+        Self { inner, timeout, cors, public_url, limits, bodies, metrics, outages }
     }
 
     /// What unfinished bodies hold.
@@ -66,7 +70,8 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
         let expects = request.headers().contains_key(header::EXPECT);
         let forwarded = request.headers().get("x-forwarded-for").map(|_| request.headers().clone());
-        let origin = self.cors.as_ref().map(|cors| cors.allowed_origin(request.headers()));
+        let cors = self.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
+        let is_preflight = is_preflight(&request);
 
         let framed = framing::check(version, request.headers());
         let is_misframed = framed.is_err();
@@ -78,8 +83,8 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         });
         let mut response = if let Err(error) = framed {
             self.refuse(error.into(), text)
-        } else if origin.as_ref().is_some_and(Option::is_some) && is_preflight(&request) {
-            Cors::preflight()
+        } else if is_preflight && matches!(cors, Some((_, Some(_)))) {
+            Cors::preflight(request.headers())
         } else {
             request.set_data(Metered(Arc::clone(&visit) as Arc<dyn Meter>));
             let response = self.answer(request, text, receiving.as_deref()).await;
@@ -88,8 +93,8 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         if let Some(quotum) = visit.quotum.get() {
             quotum.tell(response.headers_mut());
         }
-        if let Some(origin) = origin {
-            Cors::complete(response.headers_mut(), origin);
+        if let Some((cors, origin)) = cors {
+            cors.complete(response.headers_mut(), origin, is_preflight);
         }
         let is_last = is_misframed
             || match &receiving {
@@ -109,6 +114,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let (status, code) = (status.as_u16(), response.data::<ProblemCode>().map(|code| code.as_str()));
         tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text);
         response.headers_mut().insert(X_REQUEST_ID.clone(), id);
+        security_headers::add(response.headers_mut(), self.public_url.is_https());
         (response, is_last)
     }
 
@@ -172,7 +178,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             _ => {}
         }
         let code = error.code();
-        let mut response = error.into_response(id);
+        let mut response = error.into_response(id, &self.public_url);
         response.set_data(code);
         if let Some(route) = route {
             response.set_data(route);
@@ -285,7 +291,8 @@ mod tests {
         F: Future<Output = poem::Result<Response>> + Send + 'static,
     {
         let limits = Arc::new(Limits::new(&LimitSettings::default()));
-        let edge = Edge::new(make(inner), Duration::from_millis(50), None, limits, Arc::new(Metrics::new(false)));
+        let (public_url, metrics) = (PublicUrl::default(), Arc::new(Metrics::new(false)));
+        let edge = Edge::new(make(inner), Duration::from_millis(50), None, public_url, limits, metrics);
         let request = Request::builder().header("host", "a").header("x-request-id", "seven").finish();
         let (mut response, _) = edge.handle(request, None).await;
         let body = response.take_body().into_vec().await.unwrap();

@@ -87,12 +87,12 @@ pub mod tasks {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// The creations that may be sent again.
+/// The requests that may be sent again.
 pub mod idempotency_keys {
     #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
     use sea_orm::entity::prelude::*;
 
-    /// A key and what was created under it.
+    /// A key and what was done under it.
     #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "idempotency_keys")]
     pub struct Model {
@@ -107,9 +107,9 @@ pub mod idempotency_keys {
         pub key: String,
         /// SHA-256 of the request, by which another one is told.
         pub fingerprint: Vec<u8>,
-        /// What was created: 16 bytes an id, in the order of the request.
+        /// What was created, completed or deleted: 16 bytes an id, in the order of the request.
         pub task_ids: Vec<u8>,
-        /// When it was created.
+        /// When that was done.
         pub created_at: DateTimeUtc,
     }
 

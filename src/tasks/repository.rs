@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tasks_api::{Created, Error, IdempotencyKey, Owner, PageRequest, SelectedTask, Task, TaskId, Timestamp, Title};
+use tasks_api::{Done, Error, IdempotencyKey, Owner, PageRequest, SelectedTask, Task, TaskId, Timestamp, Title};
 use uuid::Uuid;
 
 use crate::storage::database::Database;
@@ -115,58 +115,36 @@ impl Repository {
         }
     }
 
-    /// Stores new tasks of the owner, unless tasks were stored under this key since `expiry`: then answers what the new
-    /// ones would be, had they been stored then.
-    ///
-    /// One transaction. The key goes in first: of two requests with the same one, the second waits until the first has
-    /// ended and then finds what it made. The user goes in before, as a missing parent would end the transaction.
+    /// Stores new tasks of the owner, in one transaction, unless tasks were stored under this key before: then answers
+    /// what the new ones would be, had they been stored then.
     pub async fn insert_once(
         &self,
         owner: &Owner,
         once: Once,
         tasks: Vec<Task>,
         now: Timestamp,
-        expiry: Timestamp,
-    ) -> Result<Created<Vec<Task>>, Error> {
+    ) -> Result<Done<Vec<Task>>, Error> {
         // What the work holds must outlive every connection.
         let own = Arc::new((owner.clone(), once, tasks, Arc::clone(&self.statements)));
         let done = self.database.transaction(name(owner), move |db| {
             let own = Arc::clone(&own);
             async move {
                 let (owner, once, tasks, statements) = &*own;
-                db.run(&statements.add_user, &[user(owner), time(now)]).await?;
-                db.run(&statements.expire, &[user(owner), time(expiry)]).await?;
                 let (ids, titles) = columns(tasks);
-                let bytes: Vec<u8> = ids.iter().flat_map(|id| id.into_bytes()).collect();
-                let key = [user(owner), once.operation.into(), once.key.as_str().into()];
-                let [whose, which, word] = key;
-                let values = [whose, which, word, Value::Bytes(&once.fingerprint), Value::Bytes(&bytes), time(now)];
-                let is_new = match db.run(&statements.add_key, &values).await {
-                    // Another request with the key has not ended yet.
-                    Err(failure) if failure.is_lock_timeout() => return Err(Error::KeyInUse.into()),
-                    added => added?.affected() > 0,
-                };
-                if is_new {
-                    let values = [user(owner), Value::Uuids(&ids), Value::Texts(&titles), time(now)];
-                    db.run(&statements.insert_all, &values).await?;
-                    return Ok(Created { data: tasks.clone(), is_replay: false });
+                if let Some(known) = claim(db, statements, owner, once, &ids, now).await? {
+                    return Ok(Done { data: replay(tasks, &known)?, is_replay: true });
                 }
-                let known = db.run(&statements.find_key, &key).await?;
-                match known.one(idempotency_keys::Model::read)? {
-                    Some(known) if known.fingerprint == once.fingerprint => {
-                        Ok(Created { data: replay(tasks, &known)?, is_replay: true })
-                    }
-                    Some(_) => Err(Error::KeyReused.into()),
-                    // It was purged between two statements.
-                    None => Err(Error::KeyInUse.into()),
-                }
+                let values = [user(owner), Value::Uuids(&ids), Value::Texts(&titles), time(now)];
+                db.run(&statements.insert_all, &values).await?;
+                Ok(Done { data: tasks.clone(), is_replay: false })
             }
             .boxed()
         });
         done.await.map_err(|stopped: Stopped| stopped.into())
     }
 
-    /// Completes tasks of the owner, all or none, in one transaction, and answers them in no order.
+    /// Completes tasks of the owner, all or none, in one transaction, and answers them in no order. When they were
+    /// completed under this key before, answers those of them that are there.
     ///
     /// # Errors
     /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
@@ -174,13 +152,22 @@ impl Repository {
         &self,
         owner: &Owner,
         selection: Vec<SelectedTask>,
+        once: Option<Once>,
         now: Timestamp,
-    ) -> Result<Vec<Task>, Error> {
-        let own = Arc::new((owner.clone(), selection, Arc::clone(&self.statements)));
+    ) -> Result<Done<Vec<Task>>, Error> {
+        let own = Arc::new((owner.clone(), selection, once, Arc::clone(&self.statements)));
         let done = self.database.transaction(name(owner), move |db| {
             let own = Arc::clone(&own);
             async move {
-                let (owner, selection, statements) = &*own;
+                let (owner, selection, once, statements) = &*own;
+                if let Some(once) = once {
+                    let ids = ids(selection);
+                    if claim(db, statements, owner, once, &ids, now).await?.is_some() {
+                        let rows = db.run(&statements.get_all, &[user(owner), Value::Uuids(&ids)]).await?;
+                        let data = rows.all(|row| Ok(tasks::Model::read(row)?.into()))?;
+                        return Ok(Done { data, is_replay: true });
+                    }
+                }
                 let mut rows = lock(db, statements, owner, selection, |row| row.is_completed).await?;
                 let ids: Vec<_> = rows.iter().filter(|row| !row.is_completed).map(|row| row.id).collect();
                 if !ids.is_empty() {
@@ -188,27 +175,38 @@ impl Repository {
                     rows.retain(|row| row.is_completed);
                     rows.extend(db.run(&statements.change_all, &values).await?.all(tasks::Model::read)?);
                 }
-                Ok(rows.into_iter().map(Into::into).collect())
+                Ok(Done { data: rows.into_iter().map(Into::into).collect(), is_replay: false })
             }
             .boxed()
         });
         done.await.map_err(|stopped: Stopped| Error::from(stopped))
     }
 
-    /// Deletes tasks of the owner, all or none, in one transaction.
+    /// Deletes tasks of the owner, all or none, in one transaction, unless that was done under this key before.
     ///
     /// # Errors
     /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
-    pub async fn delete_all(&self, owner: &Owner, selection: Vec<SelectedTask>) -> Result<(), Error> {
-        let own = Arc::new((owner.clone(), selection, Arc::clone(&self.statements)));
+    pub async fn delete_all(
+        &self,
+        owner: &Owner,
+        selection: Vec<SelectedTask>,
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Result<Done<()>, Error> {
+        let own = Arc::new((owner.clone(), selection, once, Arc::clone(&self.statements)));
         let done = self.database.transaction(name(owner), move |db| {
             let own = Arc::clone(&own);
             async move {
-                let (owner, selection, statements) = &*own;
-                let rows = lock(db, statements, owner, selection, |_| false).await?;
-                let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+                let (owner, selection, once, statements) = &*own;
+                let ids = ids(selection);
+                if let Some(once) = once
+                    && claim(db, statements, owner, once, &ids, now).await?.is_some()
+                {
+                    return Ok(Done { data: (), is_replay: true });
+                }
+                lock(db, statements, owner, selection, |_| false).await?;
                 db.run(&statements.delete_all, &[user(owner), Value::Uuids(&ids)]).await?;
-                Ok(())
+                Ok(Done { data: (), is_replay: false })
             }
             .boxed()
         });
@@ -256,15 +254,17 @@ impl Repository {
     }
 }
 
-/// A creation that may be sent again.
+/// A request that may be sent again.
 #[derive(Debug, Clone)]
 pub struct Once {
     /// Which operation the key is for.
     pub operation: &'static str,
-    /// The client's name for the creation.
+    /// The client's name for the request.
     pub key: IdempotencyKey,
-    /// SHA-256 of what is created.
+    /// SHA-256 of what is asked for.
     pub fingerprint: Vec<u8>,
+    /// Keys from before this time are forgotten.
+    pub expiry: Timestamp,
 }
 
 /// Why a transaction was taken back.
@@ -296,6 +296,40 @@ impl From<Stopped> for Error {
     }
 }
 
+/// Takes the key for a request about these tasks; what is known of it, when this request was done under it before.
+///
+/// It goes in before anything else is done: of two requests with the same one, the second waits until the first has ended
+/// and then finds what it did. The user goes in before it, as a missing parent would end the transaction.
+async fn claim(
+    db: &Transaction<'_>,
+    statements: &Statements,
+    owner: &Owner,
+    once: &Once,
+    ids: &[Uuid],
+    now: Timestamp,
+) -> Result<Option<idempotency_keys::Model>, Stopped> {
+    db.run(&statements.add_user, &[user(owner), time(now)]).await?;
+    db.run(&statements.expire, &[user(owner), time(once.expiry)]).await?;
+    let bytes: Vec<u8> = ids.iter().flat_map(|id| id.into_bytes()).collect();
+    let key = [user(owner), once.operation.into(), once.key.as_str().into()];
+    let [whose, which, word] = key;
+    let values = [whose, which, word, Value::Bytes(&once.fingerprint), Value::Bytes(&bytes), time(now)];
+    let is_new = match db.run(&statements.add_key, &values).await {
+        // Another request with the key has not ended yet.
+        Err(failure) if failure.is_lock_timeout() => return Err(Error::KeyInUse.into()),
+        added => added?.affected() > 0,
+    };
+    if is_new {
+        return Ok(None);
+    }
+    match db.run(&statements.find_key, &key).await?.one(idempotency_keys::Model::read)? {
+        Some(known) if known.fingerprint == once.fingerprint => Ok(Some(known)),
+        Some(_) => Err(Error::KeyReused.into()),
+        // It was purged between two statements.
+        None => Err(Error::KeyInUse.into()),
+    }
+}
+
 /// Holds the selected tasks until the transaction ends, unless one is missing, or has another version than the selection
 /// wants and is not `done` either.
 ///
@@ -307,8 +341,8 @@ async fn lock(
     selection: &[SelectedTask],
     is_done: impl Fn(&tasks::Model) -> bool,
 ) -> Result<Vec<tasks::Model>, Stopped> {
-    let ids: Vec<_> = selection.iter().map(|task| task.id.0).collect();
-    let rows = db.run(&statements.lock, &[user(owner), Value::Uuids(&ids)]).await?.all(tasks::Model::read)?;
+    let rows =
+        db.run(&statements.lock, &[user(owner), Value::Uuids(&ids(selection))]).await?.all(tasks::Model::read)?;
     let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
     let (mut missing, mut mismatches) = (Vec::new(), Vec::new());
     for (place, selected) in selection.iter().enumerate() {
@@ -353,6 +387,10 @@ fn name(owner: &Owner) -> &str {
 
 fn time(time: Timestamp) -> Value<'static> {
     Value::Time(time.to_utc())
+}
+
+fn ids(selection: &[SelectedTask]) -> Vec<Uuid> {
+    selection.iter().map(|task| task.id.0).collect()
 }
 
 /// Tasks as lists of their ids and titles.

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use tasks_api::{
-    Created, Cursor, Error, IdempotencyKey, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, SelectedTask,
-    Task, TaskId, TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
+    Cursor, Done, Error, IdempotencyKey, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, SelectedTask, Task,
+    TaskId, TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
 };
 use uuid::{ContextV7, Uuid};
 
@@ -34,19 +34,18 @@ impl Tasks {
         operation: &'static str,
         new: Vec<NewTask>,
         key: Option<IdempotencyKey>,
-    ) -> Result<Created<Vec<Task>>, Error> {
+    ) -> Result<Done<Vec<Task>>, Error> {
         let now = self.clock.now();
         let task = |NewTask { title }| Task::new(self.clock.id(now), owner.id().clone(), title, now);
         let tasks: Vec<_> = new.into_iter().map(task).collect();
         let Some(key) = key else {
             self.repository.insert(owner, &tasks, now).await?;
-            return Ok(Created { data: tasks, is_replay: false });
+            return Ok(Done { data: tasks, is_replay: false });
         };
         // Titles are all that a new task has, and none has a line break in it.
         let titles: Vec<_> = tasks.iter().map(|task| task.title.as_str()).collect();
-        let fingerprint = digest(&SHA256, titles.join("\n").as_bytes()).as_ref().to_vec();
-        let once = Once { operation, key, fingerprint };
-        self.repository.insert_once(owner, once, tasks, now, (now.to_utc() - KEPT).into()).await
+        let once = once(operation, key, titles.join("\n").as_bytes(), now);
+        self.repository.insert_once(owner, once, tasks, now).await
     }
 
     /// Every write to a task that exists is a change of some members.
@@ -76,11 +75,11 @@ impl Tasks {
         write: impl Fn(Option<i64>) -> F,
         done: impl Fn(Task) -> Option<T>,
     ) -> Result<T, Error> {
-        let versions = match condition {
+        let versions = match &condition {
             None | Some(IfMatch::Any) => None,
-            Some(IfMatch::Versions(versions)) => Some(versions),
+            Some(IfMatch::Versions { strong, .. }) => Some(strong),
         };
-        let mut named = versions.as_ref().map(|versions| versions.first().copied().unwrap_or_default());
+        let mut named = versions.map(|versions| versions.first().copied().unwrap_or_default());
         // Versions only rise: who comes here again was overtaken by a write of somebody else.
         for _ in 0..ROUNDS {
             if let Some(written) = write(named).await? {
@@ -91,11 +90,9 @@ impl Tasks {
             if let Some(done) = done(task) {
                 return Ok(done);
             }
-            if let Some(versions) = &versions {
-                if !versions.contains(&version) {
-                    return Err(Error::VersionMismatch(version));
-                }
-                named = Some(version);
+            match &condition {
+                Some(condition) if !condition.allows(version) => return Err(condition.mismatch(version)),
+                _ => named = versions.is_some().then_some(version),
             }
         }
         let cause = "a task changed each time before it was written, or what is read is not what is written";
@@ -137,6 +134,21 @@ impl Clock {
     }
 }
 
+/// A request for what these bytes say, under a key.
+fn once(operation: &'static str, key: IdempotencyKey, asked: &[u8], now: Timestamp) -> Once {
+    let fingerprint = digest(&SHA256, asked).as_ref().to_vec();
+    Once { operation, key, fingerprint, expiry: (now.to_utc() - KEPT).into() }
+}
+
+/// A request about these tasks, under a key. A version is never 0, and so that is for none.
+fn once_about(operation: &'static str, key: IdempotencyKey, tasks: &[SelectedTask], now: Timestamp) -> Once {
+    let asked = |task: &SelectedTask| {
+        let id = task.id.0.into_bytes();
+        id.into_iter().chain(task.version.unwrap_or_default().to_be_bytes())
+    };
+    once(operation, key, &tasks.iter().flat_map(asked).collect::<Vec<_>>(), now)
+}
+
 /// For how long a key is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 
@@ -161,10 +173,10 @@ impl TaskService for Tasks {
         Ok(TaskPage { data, meta })
     }
 
-    async fn create(&self, owner: &Owner, new: NewTask, key: Option<IdempotencyKey>) -> Result<Created<Task>, Error> {
-        let Created { data, is_replay } = self.insert(owner, "createTask", vec![new], key).await?;
+    async fn create(&self, owner: &Owner, new: NewTask, key: Option<IdempotencyKey>) -> Result<Done<Task>, Error> {
+        let Done { data, is_replay } = self.insert(owner, "createTask", vec![new], key).await?;
         let task = data.into_iter().next().ok_or_else(|| Error::internal("a creation of nothing"))?;
-        Ok(Created { data: task, is_replay })
+        Ok(Done { data: task, is_replay })
     }
 
     async fn create_all(
@@ -172,7 +184,7 @@ impl TaskService for Tasks {
         owner: &Owner,
         new: Vec<NewTask>,
         key: Option<IdempotencyKey>,
-    ) -> Result<Created<Vec<Task>>, Error> {
+    ) -> Result<Done<Vec<Task>>, Error> {
         self.insert(owner, "bulkCreateTasks", new, key).await
     }
 
@@ -216,15 +228,29 @@ impl TaskService for Tasks {
         self.write(owner, id, condition, |version| self.repository.delete(owner, id, version), |_| None).await
     }
 
-    async fn complete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> Result<Vec<Task>, Error> {
+    async fn complete_all(
+        &self,
+        owner: &Owner,
+        tasks: Vec<SelectedTask>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Done<Vec<Task>>, Error> {
+        let now = self.clock.now();
         let places: HashMap<_, _> = tasks.iter().enumerate().map(|(place, task)| (task.id, place)).collect();
-        let mut completed = self.repository.complete_all(owner, tasks, self.clock.now()).await?;
-        completed.sort_by_key(|task| places.get(&task.id).copied());
+        let once = key.map(|key| once_about("bulkCompleteTasks", key, &tasks, now));
+        let mut completed = self.repository.complete_all(owner, tasks, once, now).await?;
+        completed.data.sort_by_key(|task| places.get(&task.id).copied());
         Ok(completed)
     }
 
-    async fn delete_all(&self, owner: &Owner, tasks: Vec<SelectedTask>) -> Result<(), Error> {
-        self.repository.delete_all(owner, tasks).await
+    async fn delete_all(
+        &self,
+        owner: &Owner,
+        tasks: Vec<SelectedTask>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Done<()>, Error> {
+        let now = self.clock.now();
+        let once = key.map(|key| once_about("bulkDeleteTasks", key, &tasks, now));
+        self.repository.delete_all(owner, tasks, once, now).await
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send {

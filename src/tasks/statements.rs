@@ -48,7 +48,9 @@ pub(crate) struct Statements {
     pub(crate) delete_if: Statement,
     /// The tasks with ids `$2`.
     pub(crate) delete_all: Statement,
-    /// The tasks with ids `$2`, held until the transaction ends, in the order of their ids.
+    /// The tasks with ids `$2`, in the order of their ids.
+    pub(crate) get_all: Statement,
+    /// The same, held until the transaction ends.
     pub(crate) lock: Statement,
     /// Forgets keys from before `$2`.
     pub(crate) expire: Statement,
@@ -121,7 +123,7 @@ impl Statements {
             let which = format!("user_id = $1 AND {which} AND {DIFFERS}");
             Statement::new(format!("UPDATE {tasks} SET {CHANGE} WHERE {which} RETURNING {all}"), kinds)
         };
-        let lock = text(&select(place, many()).order_by(Column::Id, Order::Asc).take());
+        let get_all = text(&select(place, many()).order_by(Column::Id, Order::Asc).take());
         Self {
             list: listed(list(own())),
             list_open: listed(list_open),
@@ -150,7 +152,11 @@ impl Statements {
                 &[Text, Uuid, Int],
             ),
             delete_all: Statement::new(text(&delete(place, tasks::Entity, many())), &[Text, Uuids]),
-            lock: Statement::new(if is_postgres { format!("{lock} FOR UPDATE") } else { lock }, &[Text, Uuids]),
+            lock: Statement::new(
+                if is_postgres { format!("{get_all} FOR UPDATE") } else { get_all.clone() },
+                &[Text, Uuids],
+            ),
+            get_all: Statement::new(get_all, &[Text, Uuids]),
             expire: Statement::new(
                 text(&delete(
                     place,

@@ -4,7 +4,9 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
+import http from "node:http";
 import { join } from "node:path";
 import axe from "axe-core";
 import { chromium } from "playwright-core";
@@ -172,6 +174,57 @@ try {
     const isPython = "import ast, sys; ast.parse(sys.stdin.read())";
     execFileSync("python3", ["-c", isPython], { input: (await samples("python")).join("\n") });
   });
+
+  for (const strips of [true, false]) {
+    const how = strips ? "strips the path" : "leaves the path";
+    // A proxy that has the server under /a/tasks, and everything else nowhere.
+    let target;
+    const proxy = http.createServer((request, response) => {
+      if (!request.url.startsWith("/a/tasks")) return response.writeHead(502).end();
+      const [host, port] = target.split(":");
+      const path = strips ? request.url.slice("/a/tasks".length) || "/" : request.url;
+      const { method, headers } = request;
+      request.pipe(
+        http.request({ host, port, path, method, headers }, (answer) => {
+          answer.pipe(response.writeHead(answer.statusCode, answer.headers));
+        }),
+      );
+    });
+    await once(proxy.listen(0, "127.0.0.1"), "listening");
+    const below = await start(binary(), { PUBLIC_URL: `http://127.0.0.1:${proxy.address().port}/a/tasks/` });
+    target = below.address;
+    try {
+      await see(`behind a proxy that ${how}, Swagger UI works`, async () => {
+        await page.goto(`${below.url}/`, { waitUntil: "networkidle" });
+        assert.equal(page.url(), `${below.url}/docs`);
+        assert.equal(await page.locator(".opblock").count(), 12);
+        await page.locator(".btn.authorize").click();
+        await page.locator(".auth-container input").fill(below.token);
+        await page.locator(".auth-btn-wrapper .authorize").click();
+        await page.locator(".btn-done").click();
+        await operation("createTask").locator(".opblock-summary-control").click();
+        await operation("createTask").locator("textarea").fill(JSON.stringify({ title: "Buy milk" }));
+        assert.equal(await execute("createTask"), 201);
+        const answered = operation("createTask").locator(".live-responses-table");
+        await answered.filter({ hasText: "location: /a/tasks/api/developer/tasks/" }).waitFor();
+        await page.screenshot({ path: join(pictures, `proxy-${strips ? "strips" : "leaves"}.png`) });
+      });
+      await see(`behind a proxy that ${how}, every link leads on`, async () => {
+        for (const path of ["/docs/reference", "/problems", "/problems/path-not-found"]) {
+          await page.goto(below.url + path);
+          for (const link of await page.locator("a").evaluateAll((all) => all.map(({ href }) => href))) {
+            assert.ok(link.startsWith(below.url), link);
+            assert.equal((await page.request.get(link)).status(), 200, link);
+          }
+        }
+      });
+      hosts.delete(new URL(below.url).origin);
+    } finally {
+      proxy.closeAllConnections();
+      proxy.close();
+      await below.stop();
+    }
+  }
 
   await see("no page complains, and none asks another host", () => {
     assert.deepEqual(complaints, []);

@@ -22,8 +22,11 @@ pub(crate) async fn a_server_without_descriptors_waits_and_says_so() {
     let mut old = Raw::to(&server.address()).await;
     assert_eq!(live(&mut old).await, 200);
     let since = Instant::now();
-    let strangers =
-        each(server.address(), scaled(400, 1_000), |_, address| async move { Raw::to(&address).await }).await;
+    let strangers = each(server.address(), scaled(400, 1_000), |_, address| async move {
+        // The system may keep some of them waiting.
+        tokio::time::timeout(seconds(3), TcpStream::connect(address)).await
+    });
+    let strangers = strangers.await;
     sleep(millis(500)).await;
     let (worked, began) = (server.worked(), Instant::now());
     for _ in 0..scaled(5, 20) {
@@ -31,7 +34,7 @@ pub(crate) async fn a_server_without_descriptors_waits_and_says_so() {
         // Whoever was there before goes on.
         assert_eq!(live(&mut old).await, 200);
     }
-    let load = (server.worked() - worked).as_secs_f64() / began.elapsed().as_secs_f64();
+    let load = server.worked().saturating_sub(worked).as_secs_f64() / began.elapsed().as_secs_f64();
     println!("{} descriptors, load {load:.2}, {} lines", server.descriptors(), server.complaints(since));
     assert!(load < 0.2, "{load:.2} of a processor");
     let lines = server.complaints(since);
@@ -54,7 +57,7 @@ pub(crate) async fn connections_are_counted() {
     }
     let mut outside = each(server.address(), 30, |_, address| async move {
         let mut raw = Raw::to(&address).await;
-        let _ = raw.send(head("GET", "/livez", "Connection: close\r\n")).await;
+        let _ = raw.send(head("GET", "/livez", "")).await;
         raw
     })
     .await;
@@ -107,11 +110,11 @@ pub(crate) async fn ten_thousand_that_connect_and_leave_slow_nobody() {
     let scene = Scene::new().await;
     let before = scene.server.descriptors();
     let attack = each(scene.server.address(), 16, |_, address| async move {
-        for _ in 0..scaled(2_000, 10_000) / 16 {
+        for _ in 0..10_000 / 16 {
             drop(TcpStream::connect(&address).await.unwrap());
         }
     });
     let seen = scene.under(attack).await;
     seen.assert_bounded();
-    scene.closes(before, seconds(5)).await;
+    assert_eq!(scene.open(before, seconds(5)).await, 0);
 }

@@ -61,7 +61,7 @@ async fn client(n: usize, address: &str, token: &str, is_asked: &AtomicBool) -> 
     let get = head("GET", "/api/me/tasks?limit=5", &format!("Authorization: Bearer {token}\r\n"));
     let mut raw = Raw::to(address).await;
     for count in 0.. {
-        let is_sent = if (n + count) % 2 == 0 {
+        let is_sent = if (n + count).is_multiple_of(2) {
             raw.send(&get).await
         } else if count % 4 == 3 {
             let begun = raw.send(&post).await;
@@ -126,7 +126,7 @@ pub(crate) async fn whoever_sends_half_of_something_holds_no_end_up() {
 }
 
 pub(crate) async fn a_hangup_ends_it_in_order() {
-    for signal in ["-HUP", "-TERM", "-INT"] {
+    for signal in ["-TERM", "-INT", "-HUP"] {
         let mut server = Server::with(&[]).await;
         let body = format!(r#"{{"title":"{TITLE}"}}"#);
         let more = format!("{}Content-Length: {}\r\n", json(&server.token("alice")), body.len());

@@ -10,7 +10,6 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
@@ -114,8 +113,6 @@ impl Frames {
             (PING, flags) if flags & ACK == 0 => {
                 self.send(PING, ACK, 0, &payload).await;
             }
-            // A connection that is given up in words is no more held than one that is closed, once it closes.
-            (GOAWAY, _) => {}
             _ => {}
         }
         Some(())

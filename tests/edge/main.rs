@@ -49,10 +49,7 @@ macro_rules! trials {
     };
 }
 
-fn trial<F: Future<Output = ()>>(name: &str, test: fn() -> F) -> Trial
-where
-    F: 'static,
-{
+fn trial<F: Future<Output = ()> + 'static>(name: &str, test: fn() -> F) -> Trial {
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(test());
@@ -68,8 +65,8 @@ fn main() {
         let _ = writeln!(std::io::stderr(), "the tests of the edge look at /proc: they are left out here");
         return;
     }
-    // Most of them wait for times to be over.
-    arguments.test_threads.get_or_insert(if scene::is_long() { 1 } else { 64 });
+    // The first of them wait for times to be over, and begin together.
+    arguments.test_threads.get_or_insert(if scene::is_long() { 1 } else { 20 });
     let trials = if scene::is_soak() {
         trials![soak::{a_million_requests_leave_nothing_behind}]
     } else {

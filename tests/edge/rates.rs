@@ -63,9 +63,9 @@ impl Many {
         let refusal = self.refusal.as_ref().expect("none was refused");
         assert_eq!(refusal.problem(), "rate-limited");
         let policy = refusal.header("ratelimit-policy");
-        let (name, rest) = policy.split_once(';').unwrap();
+        let (name, quota) = policy.split_once(';').unwrap();
         assert!(name.len() > 2 && name.starts_with('"') && name.ends_with('"'), "{policy}");
-        assert_eq!(rest, format!("q={most};w=60"));
+        assert_eq!(quota, format!("q={most};w=60"));
         let state = refusal.header("ratelimit");
         let reset = state.strip_prefix(&format!("{name};r=0;t=")).unwrap_or_else(|| panic!("{state}"));
         let (reset, wait): (u64, u64) = (reset.parse().unwrap(), refusal.header("retry-after").parse().unwrap());
@@ -218,7 +218,7 @@ pub(crate) async fn malformed_proxies_stop_the_start() {
 }
 
 pub(crate) async fn a_flood_of_one_user_slows_nobody() {
-    let scene = Scene::with(&[(USERS, "")]).await;
+    let scene = Scene::with(&[(USERS, "300")]).await;
     let (flood, alice) = (Tally::default(), Arc::new(scene.server.user("alice", &Tally::default())));
     let alice = Arc::new(alice.counted(&flood));
     // Eight clients that never wait.

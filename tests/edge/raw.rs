@@ -74,10 +74,8 @@ impl Raw {
 
     /// More of what comes; nothing at the end.
     async fn more(&mut self) -> io::Result<usize> {
-        let mut piece = [0; 16 * 1024];
-        let count = self.reader.read(&mut piece).await?;
-        self.rest.extend_from_slice(&piece[..count]);
-        Ok(count)
+        self.rest.reserve(16 * 1024);
+        self.reader.read_buf(&mut self.rest).await
     }
 
     /// The next answer, or that there is none; interim answers (1xx) count.
@@ -133,11 +131,9 @@ impl Raw {
     pub(crate) fn answered(&mut self, within: Duration) -> impl Future<Output = Answer> {
         let place = std::panic::Location::caller();
         async move {
-            match timeout(within, self.answer()).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(error)) => panic!("{place}: no answer: {error}"),
-                Err(_) => panic!("{place}: no answer within {within:?}"),
-            }
+            let answer = timeout(within, self.answer()).await;
+            let answer = answer.unwrap_or_else(|_| panic!("{place}: no answer within {within:?}"));
+            answer.unwrap_or_else(|error| panic!("{place}: no answer: {error}"))
         }
     }
 
@@ -213,6 +209,8 @@ where
 /// How many went how.
 pub(crate) fn counted(ends: &[End]) -> String {
     let mut kinds = std::collections::BTreeMap::new();
-    ends.iter().for_each(|end| *kinds.entry(format!("{end:?}")).or_insert(0) += 1);
+    for end in ends {
+        *kinds.entry(format!("{end:?}")).or_insert(0) += 1;
+    }
     format!("{kinds:?}")
 }

@@ -43,16 +43,17 @@ async fn slow_readers(scene: &Scene, count: usize, text: String) {
             assert!(began.elapsed() < seconds(20), "they cannot connect");
             sleep(millis(20)).await;
         }
-        scene.closes(before, seconds(60)).await
+        scene.open(before, seconds(60)).await
     };
     let seen = scene
         .under(async {
             tokio::select! {
-                took = watch => println!("closed after {took:?}"),
+                open = watch => open,
                 _ = readers => panic!("the readers ended"),
             }
         })
         .await;
+    assert_eq!(seen.outcome, 0, "they are still open after 60 s");
     seen.assert_bounded();
 }
 

@@ -53,8 +53,6 @@ pub(crate) struct Seen<T> {
     pub(crate) writes: Tally,
     /// How much more memory the server used at most, in KiB.
     pub(crate) grown: usize,
-    /// The part of one processor that the server used.
-    pub(crate) load: f64,
 }
 
 impl Scene {
@@ -65,7 +63,10 @@ impl Scene {
     /// With these settings.
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
         let server = Server::with(variables).await;
-        let user = server.user("good", &Tally::default());
+        // Connections that are at rest do not count among those of an attack.
+        let http = reqwest::Client::builder().tls_certs_only([]).pool_max_idle_per_host(4).timeout(seconds(60));
+        let token = server.token("good");
+        let user = User::new(&http.build().unwrap(), &server.address(), "good", &token, &Tally::default());
         let id = user.made(TITLE).await;
         // Memory that any server of some use has.
         for _ in 0..20 {
@@ -78,7 +79,7 @@ impl Scene {
     /// An attack, with ten good requests a second beside it, until it is over.
     pub(crate) async fn under<T>(&self, attack: impl Future<Output = T>) -> Seen<T> {
         let (reads, writes) = (Tally::default(), Tally::default());
-        let (reader, writer) = (self.user.counted(&reads), self.user.counted(&writes));
+        let (reading, writing) = (self.user.counted(&reads), self.user.counted(&writes));
         let (id, is_over) = (self.id.clone(), Arc::new(AtomicBool::new(false)));
         let until = Arc::clone(&is_over);
         let good = tokio::spawn(async move {
@@ -88,12 +89,12 @@ impl Scene {
                 if until.load(Ordering::Relaxed) {
                     break;
                 }
-                let (reader, writer, id) = (reader.clone(), writer.clone(), id.clone());
+                let (reading, writing, id) = (reading.clone(), writing.clone(), id.clone());
                 all.spawn(async move {
                     if count % 5 == 4 {
-                        writer.create(TITLE).await
+                        writing.create(TITLE).await
                     } else {
-                        reader.get(&id).await
+                        reading.get(&id).await
                     };
                 });
             }
@@ -102,23 +103,24 @@ impl Scene {
         self.server.forget_peak();
         let (before, worked, began) = (self.server.memory(), self.server.worked(), Instant::now());
         let outcome = attack.await;
-        let load = (self.server.worked() - worked).as_secs_f64() / began.elapsed().as_secs_f64();
+        let load = self.server.worked().saturating_sub(worked).as_secs_f64() / began.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Relaxed);
         good.await.unwrap();
         let grown = self.server.peak().saturating_sub(before);
-        Seen { outcome, reads, writes, grown, load }
+        println!("{grown} KiB more, load {load:.2}, reads: {reads}, writes: {writes}");
+        Seen { outcome, reads, writes, grown }
     }
 
-    /// Waits until the server has closed all connections but a few, which takes this long at most; how long it took.
-    pub(crate) async fn closes(&self, before: usize, within: Duration) -> Duration {
+    /// Waits until the server has closed all connections but a few: how many are open after this time.
+    pub(crate) async fn open(&self, before: usize, within: Duration) -> usize {
         let began = Instant::now();
         loop {
             let open = self.server.descriptors().saturating_sub(before);
             // Those of the good requests, and of the database.
-            if open <= 8 {
-                return began.elapsed();
+            if open <= 8 || began.elapsed() > within {
+                println!("{open} are open after {:?}", began.elapsed());
+                return if open <= 8 { 0 } else { open };
             }
-            assert!(began.elapsed() < within, "{open} are still open after {within:?}");
             sleep(millis(200)).await;
         }
     }
@@ -136,14 +138,13 @@ impl<T> Seen<T> {
 
     #[track_caller]
     pub(crate) fn assert_grown(&self, most: usize) {
-        println!("{} KiB more, load {:.2}, reads: {}, writes: {}", self.grown, self.load, self.reads, self.writes);
         assert!(self.grown < most, "{} KiB more, of {most} KiB at most", self.grown);
     }
 
     /// The good requests were quick: nearly all in 100 ms, where the machine is quiet.
     #[track_caller]
     pub(crate) fn assert_quick(&self) {
-        let most = scaled(seconds(2), millis(100));
+        let most = scaled(seconds(5), millis(100));
         for tally in [&self.reads, &self.writes] {
             assert!(tally.quantile(0.99) < most, "{tally}");
         }

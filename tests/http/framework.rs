@@ -1,9 +1,8 @@
-//! What the framework refuses, CORS, request ids, probes: the same words everywhere.
+//! What the framework refuses, request ids, probes: the same words everywhere.
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::id;
 use crate::server::Server;
 
 on_each_engine!(
@@ -12,8 +11,6 @@ on_each_engine!(
     checks_come_in_the_promised_order,
     a_request_id_is_taken_or_made,
     probes_answer_without_a_token,
-    a_listed_origin_may_call_and_read,
-    other_origins_get_no_permission,
 );
 
 async fn unknown_paths_are_404_before_any_token(server: Server) {
@@ -120,49 +117,5 @@ async fn probes_answer_without_a_token(server: Server) {
         for method in [Method::GET, Method::HEAD, Method::GET] {
             assert_eq!(server.nobody().to(method, probe).send().await.status, 200);
         }
-    }
-}
-
-async fn a_listed_origin_may_call_and_read(server: Server) {
-    let alice = server.user("alice");
-    let origin = "https://app.example";
-    let preflight = server
-        .nobody()
-        .to(Method::OPTIONS, "/api/me/tasks")
-        .header("origin", origin)
-        .header("access-control-request-method", "PATCH")
-        .header("access-control-request-headers", "authorization,content-type")
-        .send()
-        .await;
-    assert_eq!(preflight.status, 204);
-    assert_eq!(preflight.header("access-control-allow-origin"), origin);
-    assert!(preflight.header("access-control-allow-methods").contains("PATCH"));
-    assert!(preflight.header("access-control-allow-headers").contains("Authorization"));
-    let task = alice.create("x").await;
-    for (path, status) in [(id(&task).to_owned(), 200), ("x".to_owned(), 400)] {
-        let answer = alice.on(Method::GET, &format!("/{path}")).header("origin", origin).send().await;
-        assert_eq!(answer.status, status);
-        assert_eq!(answer.header("access-control-allow-origin"), origin);
-        let exposed = "ETag, Location, Idempotency-Replayed, Retry-After, X-Request-Id, Allow";
-        assert_eq!(answer.header("access-control-expose-headers"), exposed);
-        assert!(answer.headers.get_all("vary").iter().any(|value| value == "Origin"));
-    }
-}
-
-async fn other_origins_get_no_permission(server: Server) {
-    let alice = server.user("alice");
-    for origin in ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null"] {
-        let answer = alice.on(Method::GET, "").header("origin", origin).send().await;
-        assert_eq!(answer.status, 200, "the browser refuses, not the server: it may be the server's own page");
-        assert!(!answer.headers.contains_key("access-control-allow-origin"), "{origin}");
-        let preflight = server
-            .nobody()
-            .to(Method::OPTIONS, "/api/me/tasks")
-            .header("origin", origin)
-            .header("access-control-request-method", "PATCH")
-            .send()
-            .await;
-        preflight.problem(405, "method-not-allowed");
-        assert!(!preflight.headers.contains_key("access-control-allow-origin"), "{origin}");
     }
 }

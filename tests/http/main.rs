@@ -48,8 +48,10 @@ mod backup;
 mod bulk;
 mod clock;
 mod conditions;
+mod cors;
 mod forgery;
 mod framework;
+mod headers;
 mod idempotency;
 mod input;
 mod isolation;
@@ -58,6 +60,7 @@ mod lists;
 mod model;
 mod pages;
 mod process;
+mod public_url;
 mod role;
 #[rustfmt::skip]
 #[expect(dead_code, unused_variables, reason = "compiling it is the test")]

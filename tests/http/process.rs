@@ -1,6 +1,9 @@
 //! The program as a person runs it: settings, start, restart, end, and a database that is away.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,11 +26,15 @@ fn program(folder: &Path, variables: &[(&str, &str)]) -> Command {
 }
 
 pub(crate) fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut program = program(folder, variables);
-    if variables.iter().all(|(name, _)| *name != "LISTEN") {
+    somewhere(program(folder, variables), variables).args(arguments).output().unwrap()
+}
+
+/// On a free port, unless the variables say where.
+fn somewhere(mut program: Command, variables: &[(&str, &str)]) -> Command {
+    if variables.iter().all(|(name, _)| !["LISTEN", "PORT"].contains(name)) {
         program.env("LISTEN", "127.0.0.1:0");
     }
-    program.args(arguments).output().unwrap()
+    program
 }
 
 /// Both outputs of a program that ended.
@@ -40,13 +47,17 @@ pub(crate) struct Running {
     child: Child,
     address: String,
     pub(crate) token: Option<String>,
+    /// What it printed until it was ready.
+    printed: String,
 }
 
 impl Running {
     /// Starts it on a free port and reads where from what it prints.
     pub(crate) fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut command = program(folder, variables);
-        command.env("LISTEN", "127.0.0.1:0");
+        Self::spawn(somewhere(program(folder, variables), variables))
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (mut address, mut token, mut printed) = (None, None, String::new());
@@ -54,22 +65,17 @@ impl Running {
             let line = line.unwrap();
             printed.push_str(&line);
             printed.push('\n');
-            let words = line.split_whitespace();
-            for word in words {
-                if let Some(found) = word.strip_prefix("http://") {
-                    address.get_or_insert(found.split('/').next().unwrap().to_owned());
-                }
-                if word.starts_with("eyJ") {
-                    token.get_or_insert(word.to_owned());
-                }
+            if let Some(addresses) = line.trim().strip_prefix("listening ") {
+                address = addresses.trim().split(", ").next().map(str::to_owned);
             }
+            token = token.or(line.strip_prefix("eyJ").map(|_| line.clone()));
             if line.starts_with("Ready") {
                 break;
             }
         }
         std::thread::spawn(move || lines.for_each(drop));
         let address = address.unwrap_or_else(|| panic!("it did not start: {printed}"));
-        Self { child, address, token }
+        Self { child, address, token, printed }
     }
 
     pub(crate) fn client(&self, user: &str, token: Option<String>) -> Client {
@@ -247,6 +253,7 @@ fn a_bad_setting_stops_the_start_and_is_named_without_its_value() {
     let table = [
         ("LISTEN", "hunter2"),
         ("PORT", "hunter2"),
+        ("PUBLIC_URL", "https://example.com/?hunter2"),
         ("DATABASE_URL", "mysql://root:hunter2@localhost/x"),
         ("DATABASE_URL", "hunter2"),
         ("DATABASE_MAX_CONNECTIONS", "hunter2"),
@@ -284,6 +291,118 @@ fn a_public_listener_wants_a_key_and_a_database() {
     assert!(said.contains("JWT_SECRET"), "{said}");
     let said = text(&run(folder.path(), &[], &[listen, secret]));
     assert!(said.contains("DATABASE_URL"), "{said}");
+}
+
+/// What a listener that others reach needs.
+const NAMED: [(&str, &str); 2] =
+    [("JWT_SECRET", "a secret of thirty-two bytes or more"), ("DATABASE_URL", "sqlite://tasks.db")];
+
+/// Why the server listens where it does, and where.
+fn listening(log: &str) -> (String, String) {
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> =
+        lines.filter(|line| line["target"] == "tasks_server" && line["fields"]["message"] == "listening").collect();
+    assert_eq!((lines.len(), &lines[0]["level"]), (1, &"INFO".into()), "{log}");
+    let field = |name: &str| lines[0]["fields"][name].as_str().unwrap().to_owned();
+    (field("addresses"), field("reason"))
+}
+
+fn reaches_ipv6(port: u16) -> bool {
+    TcpStream::connect((Ipv6Addr::LOCALHOST, port)).is_ok()
+}
+
+fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+#[test]
+fn a_port_alone_is_public_with_a_key_and_a_database_else_it_is_this_machine_and_the_log_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    for (more, is_public) in [(NAMED.as_slice(), true), (&NAMED[..1], false), (&NAMED[1..], false), (&[], false)] {
+        let port = free_port();
+        let text = port.to_string();
+        let server = Running::start(folder.path(), &[&[("PORT", text.as_str())], more].concat());
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+        // The whole of 127.0.0.0/8 is this machine: another address of it is reached only where all are listened on.
+        assert_eq!(TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).is_ok(), is_public, "{more:?}");
+        assert_eq!(reaches_ipv6(port), is_public && has_ipv6(), "{more:?}");
+        assert!(server.printed.contains(&format!("listening   {}", server.address)), "{}", server.printed);
+        let (addresses, reason) = listening(&server.stop());
+        assert!(reason.starts_with("PORT is set and LISTEN is not"), "{reason}");
+        if is_public {
+            assert!([format!("[::]:{port}"), format!("0.0.0.0:{port}")].contains(&addresses), "{addresses}");
+        } else {
+            assert_eq!(addresses, format!("127.0.0.1:{port}"));
+            assert!(reason.contains("JWKS_URL") && reason.contains("DATABASE_URL"), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn localhost_is_listened_on_in_both_families() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let server = Running::start(folder.path(), &[("LISTEN", &format!("localhost:{port}"))]);
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+    assert_eq!(reaches_ipv6(port), has_ipv6());
+    assert!(TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).is_err());
+    let host = if has_ipv6() { "localhost" } else { "127.0.0.1" };
+    assert!(server.printed.contains(&format!("http://{host}:{port}/docs")), "{}", server.printed);
+    let taken = text(&run(folder.path(), &[], &[("LISTEN", &format!("localhost:{port}"))]));
+    assert!(taken.contains("LISTEN cannot be listened on"), "{taken}");
+    let (addresses, reason) = listening(&server.stop());
+    assert!(addresses.starts_with(&format!("127.0.0.1:{port}")), "{addresses}");
+    assert!(reason.starts_with("LISTEN"), "{reason}");
+}
+
+/// The program with a socket at the descriptor 3, as systemd hands it over, and nothing else said of where to listen.
+fn handed_over(folder: &Path, socket: &TcpListener, variables: &[(&str, &str)]) -> Command {
+    let program = program(folder, variables);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\""]).arg(program.get_program());
+    command.env_clear().current_dir(folder).stdin(OwnedFd::from(socket.try_clone().unwrap()));
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+#[tokio::test]
+async fn systemd_hands_over_sockets_and_hears_how_the_server_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    // The socket may be anybody's: this is no development mode.
+    for (named, missing) in [(&NAMED[..1], "DATABASE_URL"), (&NAMED[1..], "JWT_SECRET")] {
+        let said = text(&handed_over(folder.path(), &socket, named).output().unwrap());
+        assert!(said.contains(missing) && said.contains("systemd"), "{said}");
+    }
+    let path = folder.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let heard = || {
+        let mut buffer = [0; 64];
+        let length = systemd.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
+    };
+    let told = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let server = Running::spawn(handed_over(folder.path(), &socket, &[NAMED.as_slice(), &told].concat()));
+    assert_eq!(server.address, socket.local_addr().unwrap().to_string());
+    assert_eq!([heard(), heard(), heard()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    let answer = server.client("me", None).to(Method::GET, "/livez").send().await;
+    assert_eq!(answer.status, 200);
+    let (addresses, reason) = listening(&server.stop());
+    assert_eq!(addresses, socket.local_addr().unwrap().to_string());
+    assert!(reason.contains("systemd"), "{reason}");
+    while heard() != "STOPPING=1" {}
+}
+
+#[test]
+fn the_banner_shows_where_the_world_finds_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), &[("PUBLIC_URL", "https://example.com/tasks/")]);
+    for address in ["/docs", "/openapi.json", "/api/me/tasks"] {
+        assert!(server.printed.contains(&format!(" https://example.com/tasks{address}\n")), "{}", server.printed);
+    }
+    assert!(!server.printed.contains("http://"), "{}", server.printed);
+    server.stop();
 }
 
 #[tokio::test]

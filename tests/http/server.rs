@@ -65,20 +65,11 @@ impl Server {
         Self::serve(settings, Some(folder)).await
     }
 
-    /// On an embedded database of its own, waiting no longer than a second.
-    pub(crate) async fn impatient() -> Self {
+    /// On an embedded database of its own, with these variables set too.
+    pub(crate) async fn given(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
-        settings.request_timeout = Duration::from_secs(1);
-        Self::serve(settings, Some(folder)).await
-    }
-
-    /// On an embedded database of its own, taking so many requests of a user in a minute, and of an address.
-    pub(crate) async fn limited(per_minute: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
-        (settings.limits.per_minute, settings.limits.per_minute_of_an_address) = (per_minute, per_minute);
-        Self::serve(settings, Some(folder)).await
+        let url = format!("sqlite://{}", folder.path().join("tasks.db").display());
+        Self::serve(settings_given(&url, variables), Some(folder)).await
     }
 
     /// On the database at this URL.
@@ -128,6 +119,11 @@ impl Server {
         Client::new(&self.base, name, Some(self.token(name)))
     }
 
+    /// A client with a good token of this user, which finds the server under this path.
+    pub(crate) fn user_below(&self, prefix: &str, name: &str) -> Client {
+        Client::new(&format!("{}{prefix}", self.base), name, Some(self.token(name)))
+    }
+
     /// A client without a token.
     pub(crate) fn nobody(&self) -> Client {
         Client::new(&self.base, "alice", None)
@@ -147,7 +143,15 @@ impl Server {
 
 /// The settings of a test's server, from the variables that a person would set.
 pub(crate) fn settings(url: &str) -> Settings {
+    settings_given(url, &[])
+}
+
+/// The same, with these variables too.
+fn settings_given(url: &str, more: &[(&str, &str)]) -> Settings {
     let variables = |name: &str| match name {
+        name if more.iter().any(|(variable, _)| *variable == name) => {
+            more.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+        }
         "DATABASE_URL" => Some(url.to_owned()),
         "DATABASE_URL_UNPOOLED" => postgres::direct(url),
         "JWT_SECRET" => Some(SECRET.to_owned()),

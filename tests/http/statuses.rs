@@ -28,7 +28,7 @@ async fn provoke(server: &Server, operation: &Operation, status: u16) -> Option<
         403 => request(&server.user("bob"), operation, "alice", id(&task)),
         404 => valid(&Uuid::now_v7().to_string()),
         408 => {
-            let impatient = Server::impatient().await;
+            let impatient = Server::given(&[("REQUEST_TIMEOUT_SECONDS", "1")]).await;
             let alice = impatient.user("alice");
             let never = reqwest::Body::wrap_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
             return Some(bare(&alice, operation, "alice", id(&task)).text(never).send().await);
@@ -65,7 +65,7 @@ async fn provoke(server: &Server, operation: &Operation, status: u16) -> Option<
             return Some(request(&alice, operation, "alice", id(&task)).send().await);
         }
         429 => {
-            let limited = Server::limited(1).await;
+            let limited = Server::given(&[("RATE_LIMIT_PER_MINUTE", "1")]).await;
             let alice = limited.user("alice");
             let task = alice.create("before").await;
             let answer = request(&alice, operation, "alice", id(&task)).send().await;

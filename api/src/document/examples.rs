@@ -5,10 +5,11 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::http::body::MAX_BYTES;
+use crate::http::body::{MAX_BYTES, RequestObject};
 use crate::http::error::{Error, Fault, Location, TokenFault};
 use crate::http::json::JSON;
 use crate::http::newtype::Nullable;
+use crate::http::public_url::PublicUrl;
 use crate::schemas::bulk::{self, NewTasks, SelectedTask, TaskList, TaskSelection};
 use crate::schemas::condition::IfMatch;
 use crate::schemas::health::{Health, HealthStatus};
@@ -74,7 +75,7 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
 
 /// The examples of an operation's refusal with this status.
 pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<(&'static str, Value)> {
-    let problem = |error: Error| value(error.problem("019ab0d2-80aa-7bd1-8e24-5a1f3c6d9b02"));
+    let problem = |error: Error| value(error.problem("019ab0d2-80aa-7bd1-8e24-5a1f3c6d9b02", &PublicUrl::default()));
     let is_bulk = operation_id.starts_with("bulk");
     match status {
         "400" if has_body => vec![
@@ -114,10 +115,19 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
         "409" => vec![("stillRunning", problem(Error::KeyInUse))],
         "422" => vec![("otherRequest", problem(Error::KeyReused))],
         "412" if is_bulk => vec![("changedMeanwhile", problem(Error::VersionMismatches(vec![(0, 8)])))],
-        "412" => vec![("changedMeanwhile", problem(Error::VersionMismatch(8)))],
+        "412" => vec![
+            ("changedMeanwhile", problem(Error::VersionMismatch { current: 8, is_weakened: false })),
+            ("weakTag", problem(Error::VersionMismatch { current: 8, is_weakened: true })),
+        ],
         "413" if is_bulk => vec![("tooLarge", problem(Error::BodyTooLarge(bulk::MAX_BYTES)))],
         "413" => vec![("tooLarge", problem(Error::BodyTooLarge(MAX_BYTES)))],
-        "415" => vec![("notJson", problem(Error::UnsupportedMediaType(&[JSON])))],
+        "415" => {
+            let known: &[_] = if operation_id == "patchTask" { TaskPatch::MEDIA_TYPES } else { &[JSON] };
+            vec![
+                ("notJson", problem(Error::UnsupportedMediaType { known, is_patch: false })),
+                ("compressed", problem(Error::UnsupportedEncoding)),
+            ]
+        }
         "428" if is_bulk => vec![("noCondition", problem(bulk::version_required(std::iter::once(0))))],
         "428" => vec![("noCondition", problem(IfMatch::missing()))],
         "429" => vec![("tooMany", problem(Error::RateLimited(3)))],

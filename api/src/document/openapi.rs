@@ -8,24 +8,60 @@ use serde_json::{Map, Value, json};
 use crate::document::examples::{Place, examples, problems};
 use crate::document::links;
 use crate::http::error::Error;
+use crate::http::public_url::PublicUrl;
 use crate::router::operations;
 use crate::schemas::bulk::SelectedTask;
 use crate::schemas::condition::IfMatch;
-use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
 use crate::schemas::task::{NewTask, Task, TaskId, TaskPatch, TaskUpdate};
 use crate::security::owner::Owner;
 use crate::service::TaskService;
 
 /// The document as JSON, as it stands in `openapi.json`.
-pub static JSON: LazyLock<String> = LazyLock::new(|| {
-    let mut text = serde_json::to_string_pretty(&document()).unwrap_or_default();
-    text.push('\n');
-    text
-});
+pub static JSON: LazyLock<String> = LazyLock::new(|| json(&document()));
 
 /// The document as YAML.
-pub static YAML: LazyLock<String> = LazyLock::new(|| serde_saphyr::to_string(&document()).unwrap_or_default());
+pub static YAML: LazyLock<String> = LazyLock::new(|| yaml(&document()));
+
+/// A document as JSON.
+pub(crate) fn json(document: &Value) -> String {
+    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// A document as YAML.
+pub(crate) fn yaml(document: &Value) -> String {
+    serde_saphyr::to_string(document).unwrap_or_default()
+}
+
+/// The document of a server that the world finds there: it is named, and what answers hold of its paths is as they have it.
+pub(crate) fn at(public_url: &PublicUrl) -> Value {
+    // It is JSON that we wrote ourselves.
+    let mut document = serde_json::from_str(&JSON).unwrap_or_default();
+    if *public_url != PublicUrl::default() {
+        prefix(&mut document, &public_url.prefix);
+        if let Some(server) = document.pointer_mut("/servers/0/url") {
+            *server = public_url.to_string().into();
+        }
+    }
+    document
+}
+
+/// Puts a prefix before the paths of the server that stand in values, as those of problems in examples, and in links of
+/// Markdown. The keys of `paths` stay: they are below the server's URL.
+fn prefix(value: &mut Value, prefix: &str) {
+    match value {
+        Value::String(text) if text.starts_with("/problems/") || text.starts_with("/api/") => {
+            text.insert_str(0, prefix);
+        }
+        Value::String(text) if text.contains("](/") => *text = text.replace("](/", &format!("]({prefix}/")),
+        Value::Array(items) => items.iter_mut().for_each(|item| self::prefix(item, prefix)),
+        Value::Object(members) => members.values_mut().for_each(|member| self::prefix(member, prefix)),
+        _ => {}
+    }
+}
 
 /// The service of poem-openapi, for its routes or for its document.
 pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
@@ -129,15 +165,15 @@ pub(crate) struct Nobody;
 #[rustfmt::skip]
 impl TaskService for Nobody {
     async fn list(&self, _: &Owner, _: PageRequest) -> Result<TaskPage, Error> { nobody() }
-    async fn create(&self, _: &Owner, _: NewTask, _: Option<IdempotencyKey>) -> Result<Created<Task>, Error> { nobody() }
-    async fn create_all(&self, _: &Owner, _: Vec<NewTask>, _: Option<IdempotencyKey>) -> Result<Created<Vec<Task>>, Error> { nobody() }
+    async fn create(&self, _: &Owner, _: NewTask, _: Option<IdempotencyKey>) -> Result<Done<Task>, Error> { nobody() }
+    async fn create_all(&self, _: &Owner, _: Vec<NewTask>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
     async fn get(&self, _: &Owner, _: TaskId) -> Result<Task, Error> { nobody() }
     async fn update(&self, _: &Owner, _: TaskId, _: TaskUpdate, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn patch(&self, _: &Owner, _: TaskId, _: TaskPatch, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn complete(&self, _: &Owner, _: TaskId, _: bool, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn delete(&self, _: &Owner, _: TaskId, _: Option<IfMatch>) -> Result<(), Error> { nobody() }
-    async fn complete_all(&self, _: &Owner, _: Vec<SelectedTask>) -> Result<Vec<Task>, Error> { nobody() }
-    async fn delete_all(&self, _: &Owner, _: Vec<SelectedTask>) -> Result<(), Error> { nobody() }
+    async fn complete_all(&self, _: &Owner, _: Vec<SelectedTask>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
+    async fn delete_all(&self, _: &Owner, _: Vec<SelectedTask>, _: Option<IdempotencyKey>) -> Result<Done<()>, Error> { nobody() }
     async fn ready(&self) -> Result<(), Error> { nobody() }
 }
 

@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use crate::http::public_url::PublicUrl;
+
 /// The languages, by the class of their samples and by name.
 const LANGUAGES: [(&str, &str); 4] =
     [("curl", "curl"), ("typescript", "TypeScript"), ("rust", "Rust"), ("python", "Python")];
 
-/// What stands before the first sample of each language.
+/// What stands before the first sample of each language, at [`SERVER`].
 const BEGINNINGS: [&str; 4] = [
     "export TASKS=https://tasks.example.com TOKEN=eyJ…",
     "// npm install openapi-fetch; npx openapi-typescript https://tasks.example.com/openapi.json -o tasks.d.ts\n\
@@ -25,6 +27,9 @@ const BEGINNINGS: [&str; 4] = [
      api.headers[\"Authorization\"] = f\"Bearer {TOKEN}\"",
 ];
 
+/// A server for the samples, where it is not known where the world finds it.
+const SERVER: &str = "https://tasks.example.com";
+
 /// Shows the samples of the chosen language alone.
 pub(crate) const STYLE: &str = "\
 fieldset { position: sticky; top: 0; display: flex; gap: 1.5rem; border: 0; border-bottom: 1px solid #c8ccd1; padding: .6rem 0; background: #fff; }
@@ -36,10 +41,11 @@ body:not(:has(#rust:checked)) .rust, body:not(:has(#python:checked)) .python { d
 ";
 
 /// The page's text, in HTML.
-pub(crate) fn page(document: &Value) -> String {
-    let mut page = String::from(
-        "<p>A request of each operation. The whole contract is in <a href=\"/docs\">Swagger UI</a> and in \
-         <a href=\"/openapi.json\">openapi.json</a>; <a href=\"/problems\">problems</a> are explained.</p>\n\
+pub(crate) fn page(document: &Value, public_url: &PublicUrl) -> String {
+    let prefix = &public_url.prefix;
+    let mut page = format!(
+        "<p>A request of each operation. The whole contract is in <a href=\"{prefix}/docs\">Swagger UI</a> and in \
+         <a href=\"{prefix}/openapi.json\">openapi.json</a>; <a href=\"{prefix}/problems\">problems</a> are explained.</p>\n\
          <fieldset><legend>Language</legend>",
     );
     // Writing to a String cannot fail.
@@ -48,7 +54,8 @@ pub(crate) fn page(document: &Value) -> String {
         let _ = write!(page, "<label><input type=\"radio\" name=\"language\" id=\"{class}\"{checked}> {name}</label>");
     }
     page.push_str("</fieldset>\n");
-    samples(&mut page, BEGINNINGS.map(str::to_owned));
+    let server = if public_url.origin.is_empty() { SERVER.to_owned() } else { public_url.to_string() };
+    samples(&mut page, BEGINNINGS.map(|text| text.replace(SERVER, &server)));
     for (path, item) in document.get("paths").and_then(Value::as_object).into_iter().flatten() {
         for (method, operation) in item.as_object().into_iter().flatten() {
             let request = Request::new(method, path, operation);

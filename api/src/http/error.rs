@@ -8,12 +8,13 @@ use std::fmt;
 
 use poem::Response;
 use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
-use poem::http::{StatusCode, header};
+use poem::http::{HeaderName, StatusCode, header};
 use poem_openapi::error::{ParseParamError, ParsePathError};
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
 use crate::http::json::write_json;
+use crate::http::public_url::PublicUrl;
 
 /// The cause of an error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -41,16 +42,28 @@ pub enum Error {
     KeyInUse,
     /// 422: the idempotency key was used for another request.
     KeyReused,
-    /// 412: the task has this version, and not one that the request's `If-Match` names.
-    VersionMismatch(i64),
+    /// 412: the task has another version than the request's `If-Match` names.
+    VersionMismatch {
+        /// The version that it has.
+        current: i64,
+        /// Whether `If-Match` names that very version by a weak tag, which matches nothing.
+        is_weakened: bool,
+    },
     /// 412: of the tasks that the body names, those at these places have these versions, and not the ones it says.
     VersionMismatches(Vec<(usize, i64)>),
     /// 408: the body did not come in time.
     BodyTimedOut,
     /// 413: the body is longer than this many bytes.
     BodyTooLarge(usize),
-    /// 415: the body is of another media type than these.
-    UnsupportedMediaType(&'static [&'static str]),
+    /// 415: the body is of another media type than the operation reads.
+    UnsupportedMediaType {
+        /// Those that it reads.
+        known: &'static [&'static str],
+        /// Whether the request was a `PATCH`, which has a header of its own for them (RFC 5789 §3.1).
+        is_patch: bool,
+    },
+    /// 415: the body is compressed.
+    UnsupportedEncoding,
     /// 428: the server takes no write without a condition, which is missing here.
     ConditionRequired(Vec<Fault>),
     /// 429: the user or the address has sent as many requests as it may; after so many seconds there is room again.
@@ -297,13 +310,14 @@ problem_codes! {
          header Retry-After says.";
     /// The key was used for another request.
     KeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for another request",
-        "The Idempotency-Key was used in the last day with another body. A key is for one creation and its repeats: make \
+        "The Idempotency-Key was used in the last day with another body. A key is for one request and its repeats: make \
          a new one, such as a random UUID, for each.";
     /// The task has another version than the request names.
     VersionMismatch = "version-mismatch", PRECONDITION_FAILED, "The task has changed meanwhile",
         "The task has another version than If-Match names: somebody changed it after it was read. Read it again, decide \
          anew, and send the ETag of that answer, or its version. current_version is the version that it has. Where a body names many tasks, \
-         errors has it for each that changed; nothing was written.";
+         errors has it for each that changed; nothing was written. A tag that begins with W/ was weakened by a proxy that \
+         compresses answers, and matches nothing: send it without the W/, such as \"7\".";
     /// The body did not come.
     BodyTimedOut = "body-timed-out", REQUEST_TIMEOUT, "The body did not come",
         "The server waited for the rest of the body, and nothing of the request was carried out. Send it again, whole; where \
@@ -314,7 +328,8 @@ problem_codes! {
     /// The body's media type is not read here.
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body's media type is not supported",
         "Send the body as JSON, uncompressed and with the header Content-Type: application/json; patchTask also reads \
-         application/merge-patch+json.";
+         application/merge-patch+json. The header Accept of the answer lists the media types that are read, or the header \
+         Accept-Encoding says that the body must not be compressed.";
     /// The server takes no write without a condition.
     ConditionRequired = "condition-required", PRECONDITION_REQUIRED, "A condition is required",
         "The server takes changes of a task only with the header If-Match: the ETag of the answer that the change is \
@@ -341,6 +356,15 @@ problem_codes! {
         "The database is away, asleep or busy, or the keys of the sign-in system could not be fetched yet. Try again after the \
          seconds that the header Retry-After says.";
 }
+
+impl ProblemCode {
+    /// What it means and what to do, at a server that the world finds there.
+    pub(crate) fn help_at(self, public_url: &PublicUrl) -> String {
+        self.help().replace(" /docs ", &format!(" {}/docs ", public_url.prefix))
+    }
+}
+/// The media types of a patch (RFC 5789 §3.1).
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// After how many seconds another try is worth it: a sleeping database is back by then.
 const RETRY_AFTER: &str = "2";
@@ -373,10 +397,10 @@ impl Error {
             Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,
             Self::KeyInUse => ProblemCode::KeyInUse,
             Self::KeyReused => ProblemCode::KeyReused,
-            Self::VersionMismatch(_) | Self::VersionMismatches(_) => ProblemCode::VersionMismatch,
+            Self::VersionMismatch { .. } | Self::VersionMismatches(_) => ProblemCode::VersionMismatch,
             Self::BodyTimedOut => ProblemCode::BodyTimedOut,
             Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
-            Self::UnsupportedMediaType(_) => ProblemCode::UnsupportedMediaType,
+            Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding => ProblemCode::UnsupportedMediaType,
             Self::ConditionRequired(_) => ProblemCode::ConditionRequired,
             Self::RateLimited(_) => ProblemCode::RateLimited,
             Self::TransferCoding => ProblemCode::TransferCoding,
@@ -387,9 +411,9 @@ impl Error {
         }
     }
 
-    /// The problem that a client sees.
+    /// The problem that a client sees, at a server that the world finds there.
     #[must_use]
-    pub fn problem(&self, request_id: &str) -> Problem {
+    pub fn problem(&self, request_id: &str, public_url: &PublicUrl) -> Problem {
         let code = self.code();
         let errors = match self {
             Self::MalformedJson(place) => Some(vec![Fault::body("", place)]),
@@ -409,17 +433,24 @@ impl Error {
             }
             (_, Some(faults)) => format!("{} parts of the request must be changed; see errors.", faults.len()),
             (Self::MethodNotAllowed(allow), _) => format!("The path knows {allow}."),
-            (Self::VersionMismatch(current), _) => {
+            (Self::VersionMismatch { current, is_weakened: true }, _) => format!(
+                "W/\"{current}\" names the version that the task has, but a weak tag matches nothing: a proxy has weakened \
+                 it by compressing the answer. Send If-Match: \"{current}\" in its place."
+            ),
+            (Self::VersionMismatch { current, .. }, _) => {
                 format!("The task has version {current} now. Read it again, and send If-Match with its ETag.")
             }
-            (Self::UnsupportedMediaType(known), _) => {
-                format!("Send the body uncompressed and with the header Content-Type: {}.", known.join(" or "))
+            (Self::UnsupportedMediaType { known, .. }, _) => {
+                format!("Send the body with the header Content-Type: {}.", known.join(" or "))
+            }
+            (Self::UnsupportedEncoding, _) => {
+                "Send the body uncompressed, and leave the header Content-Encoding out.".to_owned()
             }
             (Self::BodyTooLarge(limit), _) => format!("The body must have at most {limit} bytes."),
-            _ => code.help().to_owned(),
+            _ => code.help_at(public_url),
         };
         Problem {
-            type_: format!("/problems/{}", code.as_str()),
+            type_: format!("{}/problems/{}", public_url.prefix, code.as_str()),
             title: code.title().to_owned(),
             status: code.status().as_u16(),
             detail,
@@ -427,33 +458,42 @@ impl Error {
             request_id: request_id.to_owned(),
             errors,
             current_version: match self {
-                Self::VersionMismatch(current) => Some(*current),
+                Self::VersionMismatch { current, .. } => Some(*current),
                 _ => None,
             },
         }
     }
 
-    /// The answer that a client gets.
+    /// The answer that a client gets, from a server that the world finds there.
     #[must_use]
-    pub fn into_response(self, request_id: &str) -> Response {
+    pub fn into_response(self, request_id: &str, public_url: &PublicUrl) -> Response {
         let status = self.code().status();
         let mut response = Response::builder()
             .status(status)
             .content_type(ProblemJson::MEDIA_TYPE)
             .header(header::CACHE_CONTROL, "no-store")
-            .body(write_json(&self.problem(request_id)));
-        let header = match self {
-            Self::Unauthorized(fault) => Some((header::WWW_AUTHENTICATE, fault.challenge())),
-            Self::MethodNotAllowed(allow) => Some((header::ALLOW, allow)),
-            Self::VersionMismatch(current) => Some((header::ETAG, format!("\"{current}\""))),
-            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) | Self::Overloaded => {
-                Some((header::RETRY_AFTER, RETRY_AFTER.to_owned()))
+            .body(write_json(&self.problem(request_id, public_url)));
+        let mut set = |name, value: String| {
+            if let Ok(value) = value.try_into() {
+                response.headers_mut().insert(name, value);
             }
-            Self::RateLimited(seconds) => Some((header::RETRY_AFTER, seconds.to_string())),
-            _ => None,
         };
-        if let Some((name, Ok(value))) = header.map(|(name, value)| (name, value.try_into())) {
-            response.headers_mut().insert(name, value);
+        match self {
+            Self::Unauthorized(fault) => set(header::WWW_AUTHENTICATE, fault.challenge()),
+            Self::MethodNotAllowed(allow) => set(header::ALLOW, allow),
+            Self::VersionMismatch { current, .. } => set(header::ETAG, format!("\"{current}\"")),
+            Self::UnsupportedMediaType { known, is_patch } => {
+                if is_patch {
+                    set(ACCEPT_PATCH, known.join(", "));
+                }
+                set(header::ACCEPT, known.join(", "));
+            }
+            Self::UnsupportedEncoding => set(header::ACCEPT_ENCODING, "identity".to_owned()),
+            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) | Self::Overloaded => {
+                set(header::RETRY_AFTER, RETRY_AFTER.to_owned());
+            }
+            Self::RateLimited(seconds) => set(header::RETRY_AFTER, seconds.to_string()),
+            _ => {}
         }
         response
     }

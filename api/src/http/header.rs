@@ -115,6 +115,8 @@ constant_headers! {
     Replayed = "true";
     /// `Cache-Control` of what is only true now.
     NoStore = "no-store";
+    /// `Accept-Encoding` of an answer: bodies are read as they are (RFC 9110 §12.5.3).
+    Uncompressed = "identity";
 }
 
 /// `Vary` of one user's data: with `me`, two users share a URL.
@@ -168,6 +170,15 @@ impl RateLimit {
     }
 }
 
+/// `Accept` and `Accept-Patch` of an answer: the media types that are read (RFC 9110 §12.5.1, RFC 5789 §3.1).
+pub(crate) struct MediaTypes;
+
+impl MediaTypes {
+    fn schema() -> MetaSchema {
+        MetaSchema { example: Some(json!("application/json")), ..MetaSchema::new("string") }
+    }
+}
+
 /// `WWW-Authenticate`: a challenge (RFC 6750 §3).
 pub(crate) struct Challenge;
 
@@ -188,4 +199,5 @@ schema_type!(ByToken);
 schema_type!(RequestId);
 schema_type!(RetryAfter);
 schema_type!(RateLimit);
+schema_type!(MediaTypes);
 schema_type!(Challenge);

@@ -3,11 +3,11 @@
 use std::marker::PhantomData;
 
 use poem_openapi::ApiResponse;
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 
 use crate::http::error::{Error, Problem, ProblemJson};
-use crate::http::header::{Challenge, ETag, NoStore, RateLimit, RetryAfter};
+use crate::http::header::{Challenge, ETag, MediaTypes, NoStore, RateLimit, RetryAfter, Uncompressed};
 
 /// A status that an operation can refuse with.
 #[derive(Debug, Clone, Copy)]
@@ -16,17 +16,20 @@ pub struct Status {
     pub code: u16,
     /// What it means there.
     pub meaning: &'static str,
-    /// The header that comes with it, beside those of every problem.
-    pub(crate) header: Option<StatusHeader>,
+    /// The headers that come with it, beside those of every problem.
+    pub(crate) headers: &'static [StatusHeader],
 }
 
 /// A header that comes with some statuses only.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StatusHeader {
+    Accept,
+    AcceptEncoding,
+    AcceptPatch,
     Challenge,
     ETag,
-    /// `Retry-After`, `RateLimit` and `RateLimit-Policy`.
-    Limits,
+    RateLimit,
+    RateLimitPolicy,
     RetryAfter,
 }
 
@@ -56,46 +59,13 @@ impl<S: Statuses> From<Refusal<S>> for poem::Error {
 
 impl<S: Statuses> ApiResponse for Refusal<S> {
     fn meta() -> MetaResponses {
-        let header = |name: &str, description: &str, schema| MetaHeader {
-            name: name.to_owned(),
-            description: Some(description.to_owned()),
-            required: true,
-            deprecated: false,
-            schema,
-        };
+        let cache_control = || header("Cache-Control", true, NoStore::schema_ref(), "A problem is not kept by caches.");
         let responses = S::STATUSES.iter().map(|status| MetaResponse {
             description: status.meaning,
             status: Some(status.code),
             status_range: None,
             content: vec![MetaMediaType { content_type: ProblemJson::MEDIA_TYPE, schema: Problem::schema_ref() }],
-            headers: std::iter::once(header(
-                "Cache-Control",
-                "A problem is not kept by caches.",
-                NoStore::schema_ref(),
-            ))
-            .chain(status.header.into_iter().flat_map(|which| match which {
-                StatusHeader::Challenge => vec![header(
-                    "WWW-Authenticate",
-                    "How to authenticate; with the error when a token was sent.",
-                    Challenge::schema_ref(),
-                )],
-                StatusHeader::ETag => {
-                    vec![header("ETag", "The version that the task has, as a strong entity tag.", ETag::schema_ref())]
-                }
-                StatusHeader::Limits => vec![
-                    header("Retry-After", "After how many seconds there is room again.", RetryAfter::schema_ref()),
-                    header("RateLimit", "How many more requests may be sent now.", RateLimit::schema_ref()),
-                    header(
-                        "RateLimit-Policy",
-                        "How many may be sent, and in how many seconds.",
-                        RateLimit::schema_ref(),
-                    ),
-                ],
-                StatusHeader::RetryAfter => {
-                    vec![header("Retry-After", "After how many seconds to try again.", RetryAfter::schema_ref())]
-                }
-            }))
-            .collect(),
+            headers: std::iter::once(cache_control()).chain(status.headers.iter().map(StatusHeader::meta)).collect(),
         });
         MetaResponses { responses: responses.collect() }
     }
@@ -103,4 +73,44 @@ impl<S: Statuses> ApiResponse for Refusal<S> {
     fn register(registry: &mut Registry) {
         Problem::register(registry);
     }
+}
+
+impl StatusHeader {
+    fn meta(&self) -> MetaHeader {
+        // Why a body's form is refused decides which of its headers come.
+        let (name, required, schema, description) = match self {
+            Self::Accept => (
+                "Accept",
+                false,
+                MediaTypes::schema_ref(),
+                "The media types that are read, where another one was sent.",
+            ),
+            Self::AcceptEncoding => {
+                ("Accept-Encoding", false, Uncompressed::schema_ref(), "That no coding is read, where one was sent.")
+            }
+            Self::AcceptPatch => {
+                ("Accept-Patch", false, MediaTypes::schema_ref(), "The same as `Accept`, for a `PATCH` (RFC 5789).")
+            }
+            Self::Challenge => (
+                "WWW-Authenticate",
+                true,
+                Challenge::schema_ref(),
+                "How to authenticate; with the error when a token was sent.",
+            ),
+            Self::ETag => ("ETag", true, ETag::schema_ref(), "The version that the task has, as a strong entity tag."),
+            Self::RateLimit => ("RateLimit", true, RateLimit::schema_ref(), "How many more requests may be sent now."),
+            Self::RateLimitPolicy => (
+                "RateLimit-Policy",
+                true,
+                RateLimit::schema_ref(),
+                "How many requests may be sent, and in how many seconds.",
+            ),
+            Self::RetryAfter => ("Retry-After", true, RetryAfter::schema_ref(), "After how many seconds to try again."),
+        };
+        header(name, required, schema, description)
+    }
+}
+
+fn header(name: &str, required: bool, schema: MetaSchemaRef, description: &str) -> MetaHeader {
+    MetaHeader { name: name.to_owned(), description: Some(description.to_owned()), required, deprecated: false, schema }
 }

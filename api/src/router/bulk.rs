@@ -16,9 +16,9 @@ use crate::router::statuses::{
     SOME_CONDITION, SOME_NOT_FOUND, SOME_VERSION, UNAUTHORIZED, UNAVAILABLE, statuses,
 };
 use crate::router::tag::Tag;
-use crate::router::tasks::{DeletedAnswer, me};
+use crate::router::tasks::me;
 use crate::schemas::bulk::{NewTasks, SelectedTask, TaskList, TaskSelection, version_required};
-use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::user::UserId;
 use crate::security::owner::Caller;
 use crate::service::TaskService;
@@ -60,7 +60,7 @@ impl<S: TaskService> BulkRouter<S> {
         body: Body<NewTasks>,
     ) -> Result<CreatedListAnswer, Refusal<OnBulkCreate>> {
         let owner = caller.owner_of(&user_id)?;
-        let Created { data, is_replay } = self.service.create_all(&owner, body.0.tasks, idempotency_key.0).await?;
+        let Done { data, is_replay } = self.service.create_all(&owner, body.0.tasks, idempotency_key.0).await?;
         Ok(CreatedListAnswer::Created(Json(TaskList { data }), is_replay.then_some(Replayed), Private, ByToken))
     }
 
@@ -69,6 +69,9 @@ impl<S: TaskService> BulkRouter<S> {
     /// 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
     /// one that has another `version` than the request names; but a task that is completed already keeps its version and
     /// times, whatever version is named, so that a repeat succeeds.
+    ///
+    /// With an `Idempotency-Key` that was used before, nothing is written: the answer has the tasks of the request as they
+    /// are now, without those that were deleted since; it is 204 when none is left.
     #[oai(
         path = "/api/:user_id/tasks/bulk-complete",
         method = "post",
@@ -81,18 +84,25 @@ impl<S: TaskService> BulkRouter<S> {
         /// Whose tasks: the token's `sub`, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
+        /// The client's own name for this request: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+        /// within 24 hours, also after tasks were changed or deleted, it succeeds again and writes nothing.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Field<IdempotencyKey>,
         body: Body<TaskSelection>,
-    ) -> Result<ListAnswer, Refusal<OnSelection>> {
+    ) -> Result<CompletedAnswer, Refusal<OnSelection>> {
         let tasks = self.selected(body)?;
         let owner = caller.owner_of(&user_id)?;
-        let data = self.service.complete_all(&owner, tasks).await?;
-        Ok(ListAnswer::Tasks(Json(TaskList { data }), Private, ByToken))
+        let Done { data, is_replay } = self.service.complete_all(&owner, tasks, idempotency_key.0).await?;
+        if data.is_empty() {
+            return Ok(CompletedAnswer::Gone(Replayed, Private, ByToken));
+        }
+        Ok(CompletedAnswer::Tasks(Json(TaskList { data }), is_replay.then_some(Replayed), Private, ByToken))
     }
 
     /// Delete tasks
     ///
     /// 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
-    /// one that has another `version` than the request names.
+    /// one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
     #[oai(
         path = "/api/:user_id/tasks/bulk-delete",
         method = "post",
@@ -105,12 +115,16 @@ impl<S: TaskService> BulkRouter<S> {
         /// Whose tasks: the token's `sub`, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
+        /// The client's own name for this request: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+        /// within 24 hours, it is answered as the first time and deletes nothing.
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Field<IdempotencyKey>,
         body: Body<TaskSelection>,
-    ) -> Result<DeletedAnswer, Refusal<OnSelection>> {
+    ) -> Result<DeletedListAnswer, Refusal<OnSelection>> {
         let tasks = self.selected(body)?;
         let owner = caller.owner_of(&user_id)?;
-        self.service.delete_all(&owner, tasks).await?;
-        Ok(DeletedAnswer::Deleted(Private, ByToken))
+        let Done { data: (), is_replay } = self.service.delete_all(&owner, tasks, idempotency_key.0).await?;
+        Ok(DeletedListAnswer::Deleted(is_replay.then_some(Replayed), Private, ByToken))
     }
 }
 
@@ -124,11 +138,28 @@ impl<S> BulkRouter<S> {
 }
 
 #[derive(ApiResponse)]
-enum ListAnswer {
+enum CompletedAnswer {
     /// The tasks, in the order of the request.
     #[oai(status = 200)]
     Tasks(
         Json<TaskList>,
+        /// The tasks were completed by an earlier request with the same `Idempotency-Key`; they are answered as they are
+        /// now, without those that were deleted since.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<Replayed>,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+    /// The tasks were completed by an earlier request with the same `Idempotency-Key`, and all of them were deleted since.
+    #[oai(status = 204)]
+    Gone(
+        /// The tasks were completed by an earlier request.
+        #[oai(header = "Idempotency-Replayed")]
+        Replayed,
         /// The answer is one user's, and must be asked for again.
         #[oai(header = "Cache-Control")]
         Private,
@@ -156,6 +187,23 @@ enum CreatedListAnswer {
     ),
 }
 
+#[derive(ApiResponse)]
+enum DeletedListAnswer {
+    /// Deleted; there is nothing more to say.
+    #[oai(status = 204)]
+    Deleted(
+        /// The tasks were deleted by an earlier request with the same `Idempotency-Key`.
+        #[oai(header = "Idempotency-Replayed")]
+        Option<Replayed>,
+        /// The answer is one user's, and must be asked for again.
+        #[oai(header = "Cache-Control")]
+        Private,
+        /// The answer depends on the token.
+        #[oai(header = "Vary")]
+        ByToken,
+    ),
+}
+
 statuses! {
     /// What a creation of several tasks can refuse with.
     OnBulkCreate = [
@@ -163,7 +211,7 @@ statuses! {
     ];
     /// What a write of several tasks can refuse with.
     OnSelection = [
-        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, SOME_NOT_FOUND, SOME_VERSION, BODY_TIMED_OUT, BULK_TOO_LARGE, MEDIA_TYPE, SOME_CONDITION,
-        RATE_LIMITED, INTERNAL, UNAVAILABLE
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, SOME_NOT_FOUND, BODY_TIMED_OUT, KEY_IN_USE, SOME_VERSION, BULK_TOO_LARGE,
+        MEDIA_TYPE, KEY_REUSED, SOME_CONDITION, RATE_LIMITED, INTERNAL, UNAVAILABLE
     ];
 }

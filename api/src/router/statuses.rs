@@ -4,7 +4,7 @@ use crate::http::refusal::{Status, StatusHeader};
 
 pub(super) const BAD_REQUEST: Status = status(400, "The request breaks the contract; `errors` says where.");
 pub(super) const UNAUTHORIZED: Status = Status {
-    header: Some(StatusHeader::Challenge),
+    headers: &[StatusHeader::Challenge],
     ..status(401, "No token, or one that does not verify; `code` says why.")
 };
 pub(super) const FORBIDDEN: Status = status(403, "The path's user is not the user of the token.");
@@ -12,33 +12,38 @@ pub(super) const NOT_FOUND: Status = status(404, "The user has no such task.");
 pub(super) const SOME_NOT_FOUND: Status =
     status(404, "The user has not all of the tasks; `errors` names those that are not there.");
 pub(super) const KEY_IN_USE: Status = Status {
-    header: Some(StatusHeader::RetryAfter),
+    headers: &[StatusHeader::RetryAfter],
     ..status(409, "A request with the same `Idempotency-Key` still runs.")
 };
 pub(super) const BODY_TIMED_OUT: Status = status(408, "The body did not come in time; nothing was carried out.");
 pub(super) const VERSION: Status =
-    Status { header: Some(StatusHeader::ETag), ..status(412, "The task has another version than `If-Match` names.") };
+    Status { headers: &[StatusHeader::ETag], ..status(412, "The task has another version than `If-Match` names.") };
 pub(super) const SOME_VERSION: Status =
     status(412, "Some tasks have another version than the request names; `errors` says which.");
 pub(super) const TOO_LARGE: Status = status(413, "The body has more than 64 KiB.");
 pub(super) const BULK_TOO_LARGE: Status = status(413, "The body has more than 512 KiB.");
-pub(super) const MEDIA_TYPE: Status = status(415, "The body is not sent as JSON.");
+pub(super) const MEDIA_TYPE: Status = Status {
+    headers: &[StatusHeader::Accept, StatusHeader::AcceptEncoding],
+    ..status(415, "The body is not sent as JSON, or is compressed.")
+};
+pub(super) const PATCH_MEDIA_TYPE: Status =
+    Status { headers: &[StatusHeader::Accept, StatusHeader::AcceptEncoding, StatusHeader::AcceptPatch], ..MEDIA_TYPE };
 pub(super) const KEY_REUSED: Status = status(422, "The `Idempotency-Key` was used for another request.");
 pub(super) const CONDITION: Status = status(428, "The server is set to take no write without `If-Match`.");
 pub(super) const SOME_CONDITION: Status =
     status(428, "The server is set to take no write of a task without its `version`.");
 pub(super) const RATE_LIMITED: Status = Status {
-    header: Some(StatusHeader::Limits),
+    headers: &[StatusHeader::RetryAfter, StatusHeader::RateLimit, StatusHeader::RateLimitPolicy],
     ..status(429, "The user has sent as many requests as it may for now.")
 };
 pub(super) const INTERNAL: Status = status(500, "A bug of the server; its log has the cause.");
 pub(super) const UNAVAILABLE: Status = Status {
-    header: Some(StatusHeader::RetryAfter),
+    headers: &[StatusHeader::RetryAfter],
     ..status(503, "The database or the sign-in system's keys are away, or the request took too long; try again.")
 };
 
 const fn status(code: u16, meaning: &'static str) -> Status {
-    Status { code, meaning, header: None }
+    Status { code, meaning, headers: &[] }
 }
 
 /// Types that name what an operation can refuse with.

@@ -15,11 +15,11 @@ use crate::http::json::Json;
 use crate::http::refusal::{Refusal, Status, Statuses};
 use crate::router::statuses::{
     BAD_REQUEST, BODY_TIMED_OUT, CONDITION, FORBIDDEN, INTERNAL, KEY_IN_USE, KEY_REUSED, MEDIA_TYPE, NOT_FOUND,
-    RATE_LIMITED, TOO_LARGE, UNAUTHORIZED, UNAVAILABLE, VERSION, statuses,
+    PATCH_MEDIA_TYPE, RATE_LIMITED, TOO_LARGE, UNAUTHORIZED, UNAVAILABLE, VERSION, statuses,
 };
 use crate::router::tag::Tag;
 use crate::schemas::condition::{IfMatch, IfNoneMatch};
-use crate::schemas::idempotency::{Created, IdempotencyKey};
+use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{Cursor, Flag, Limit, PageRequest, TaskPage};
 use crate::schemas::task::{NewTask, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPatch, TaskUpdate};
 use crate::schemas::user::UserId;
@@ -93,7 +93,7 @@ impl<S: TaskService> TaskRouter<S> {
         body: Body<NewTask>,
     ) -> Result<CreatedAnswer, Refusal<OnCreate>> {
         let owner = caller.owner_of(&user_id)?;
-        let Created { data: task, is_replay } = self.service.create(&owner, body.0, idempotency_key.0).await?;
+        let Done { data: task, is_replay } = self.service.create(&owner, body.0, idempotency_key.0).await?;
         let (etag, location) = (ETag::from(&task), TaskLocation::from(&task));
         let replayed = is_replay.then_some(Replayed);
         Ok(CreatedAnswer::Created(Json(TaskEnvelope { data: task }), etag, location, replayed, PrivateAsIs, ByToken))
@@ -138,8 +138,8 @@ impl<S: TaskService> TaskRouter<S> {
         /// The task's id.
         id: Path<TaskId>,
         /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
-        /// succeeds.
+        /// whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+        /// shows already succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
         body: Body<TaskUpdate>,
@@ -164,12 +164,12 @@ impl<S: TaskService> TaskRouter<S> {
         /// The task's id.
         id: Path<TaskId>,
         /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
-        /// succeeds.
+        /// whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+        /// shows already succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
         body: Body<TaskPatch>,
-    ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+    ) -> Result<TaskAnswer, Refusal<OnTaskPatch>> {
         let condition = self.condition(if_match)?;
         let owner = caller.owner_of(&user_id)?;
         Ok(self.service.patch(&owner, *id, body.0, condition).await?.into())
@@ -194,12 +194,12 @@ impl<S: TaskService> TaskRouter<S> {
         /// The task's id.
         id: Path<TaskId>,
         /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
-        /// succeeds.
+        /// whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+        /// shows already succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
         body: Body<TaskCompletion>,
-    ) -> Result<TaskAnswer, Refusal<OnTaskWrite>> {
+    ) -> Result<TaskAnswer, Refusal<OnTaskPatch>> {
         let condition = self.condition(if_match)?;
         let owner = caller.owner_of(&user_id)?;
         let is_completed = body.0.is_completed.unwrap_or(true);
@@ -219,8 +219,8 @@ impl<S: TaskService> TaskRouter<S> {
         /// The task's id.
         id: Path<TaskId>,
         /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-        /// whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
-        /// succeeds.
+        /// whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+        /// shows already succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
     ) -> Result<DeletedAnswer, Refusal<OnDelete>> {
@@ -374,7 +374,7 @@ enum CreatedAnswer {
 }
 
 #[derive(ApiResponse)]
-pub(super) enum DeletedAnswer {
+enum DeletedAnswer {
     /// Deleted; there is nothing more to say.
     #[oai(status = 204)]
     Deleted(
@@ -396,9 +396,14 @@ statuses! {
     ];
     /// What a look at a task can refuse with.
     OnTask = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, RATE_LIMITED, INTERNAL, UNAVAILABLE];
-    /// What a change of a task can refuse with.
+    /// What a replacement of a task can refuse with.
     OnTaskWrite = [
         BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, VERSION, BODY_TIMED_OUT, TOO_LARGE, MEDIA_TYPE, CONDITION, RATE_LIMITED, INTERNAL, UNAVAILABLE
+    ];
+    /// What a change of a task can refuse with.
+    OnTaskPatch = [
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, BODY_TIMED_OUT, VERSION, TOO_LARGE, PATCH_MEDIA_TYPE, CONDITION,
+        RATE_LIMITED, INTERNAL, UNAVAILABLE
     ];
     /// What a deletion can refuse with.
     OnDelete = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, VERSION, CONDITION, RATE_LIMITED, INTERNAL, UNAVAILABLE];

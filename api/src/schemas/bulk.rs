@@ -1,11 +1,13 @@
 //! Many tasks in one request: 1 to 100, and all or none of them.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use poem_openapi::Object;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::http::body::{AsObject, List, RequestObject};
+use crate::http::body::{List, RequestObject, entries};
 use crate::http::error::{Error, Fault};
 use crate::schemas::task::{NewTask, READ_ONLY, Task, TaskId};
 
@@ -24,7 +26,7 @@ const MAX_VERSION: i64 = 9_000_000_000_000_000;
 pub(crate) struct NewTasks {
     /// 1 to 100 tasks, in the order in which they are created.
     #[oai(validator(min_items = 1, max_items = 100))]
-    #[serde(deserialize_with = "tasks")]
+    #[serde(deserialize_with = "entries::<_, _, MAX_TASKS>")]
     pub tasks: Vec<NewTask>,
 }
 
@@ -34,7 +36,7 @@ pub(crate) struct NewTasks {
 pub(crate) struct TaskSelection {
     /// 1 to 100 tasks, each named once.
     #[oai(validator(min_items = 1, max_items = 100, unique_items))]
-    #[serde(deserialize_with = "tasks")]
+    #[serde(deserialize_with = "entries::<_, _, MAX_TASKS>")]
     pub tasks: Vec<SelectedTask>,
 }
 
@@ -90,21 +92,38 @@ pub(crate) fn version_required(places: impl Iterator<Item = usize>) -> Error {
     Error::ConditionRequired(places.map(|place| Fault::body(format!("/tasks/{place}/version"), detail)).collect())
 }
 
-fn tasks<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    let tasks: Vec<AsObject<T>> = Vec::deserialize(from)?;
-    match tasks.len() {
-        1..=MAX_TASKS => Ok(tasks.into_iter().map(|AsObject(task)| task).collect()),
-        count => Err(de::Error::custom(format_args!("must have 1 to {MAX_TASKS} entries, not {count}"))),
+fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    from.deserialize_any(Version).map(Some)
+}
+
+struct Version;
+
+impl Version {
+    fn check<E: de::Error>(number: Option<i64>) -> Result<i64, E> {
+        let number = number.filter(|number| (1..=MAX_VERSION).contains(number));
+        number.ok_or_else(|| E::custom(format_args!("must be a whole number from 1 to {MAX_VERSION}")))
     }
 }
 
-fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
-    let value = serde_json::Value::deserialize(from)?;
-    // To JSON Schema, 1.0 is an integer.
-    #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
-    let whole = || value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9.1e15).map(|n| n as i64);
-    match value.as_i64().or_else(whole) {
-        Some(version @ 1..=MAX_VERSION) => Ok(Some(version)),
-        _ => Err(de::Error::custom(format_args!("must be a whole number from 1 to {MAX_VERSION}"))),
+impl Visitor<'_> for Version {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from 1 to {MAX_VERSION}")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<i64, E> {
+        Self::check(Some(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<i64, E> {
+        Self::check(number.try_into().ok())
+    }
+
+    /// To JSON Schema, 1.0 is an integer.
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<i64, E> {
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^53")]
+        let whole = (number.fract() == 0.0 && number.abs() < 9.1e15).then_some(number as i64);
+        Self::check(whole)
     }
 }

@@ -14,9 +14,13 @@ use crate::http::newtype::Invalid;
 pub enum IfMatch {
     /// `*`: there is such a task.
     Any,
-    /// The task has one of these versions. Tags that are no version's match nothing and are left out, and so are weak
-    /// ones (§8.8.3.2).
-    Versions(Vec<i64>),
+    /// The task has one of some versions. Tags that are no version's match nothing and are left out.
+    Versions {
+        /// Those that allow the write.
+        strong: Vec<i64>,
+        /// Those of weak tags, which match nothing (§8.8.3.2): they tell who sends what a proxy made of a tag.
+        weak: Vec<i64>,
+    },
 }
 
 /// What a reader has already: `If-None-Match` (RFC 9110 §13.1.2).
@@ -40,8 +44,15 @@ impl IfMatch {
     pub fn allows(&self, version: i64) -> bool {
         match self {
             Self::Any => true,
-            Self::Versions(versions) => versions.contains(&version),
+            Self::Versions { strong, .. } => strong.contains(&version),
         }
+    }
+
+    /// The refusal of a write to a task of this version.
+    #[must_use]
+    pub fn mismatch(&self, current: i64) -> Error {
+        let is_weakened = matches!(self, Self::Versions { weak, .. } if weak.contains(&current));
+        Error::VersionMismatch { current, is_weakened }
     }
 }
 
@@ -62,8 +73,9 @@ impl RequestField for IfMatch {
 
     fn parse(value: &[u8]) -> Result<Self, Invalid> {
         let Some(tags) = tags(value)? else { return Ok(Self::Any) };
-        let versions = tags.into_iter().filter(|tag| !tag.is_weak).filter_map(|tag| version(tag.opaque));
-        Ok(Self::Versions(versions.collect()))
+        let (weak, strong): (Vec<_>, Vec<_>) = tags.into_iter().partition(|tag| tag.is_weak);
+        let versions = |tags: Vec<Tag<'_>>| tags.iter().filter_map(|tag| version(tag.opaque)).collect();
+        Ok(Self::Versions { strong: versions(strong), weak: versions(weak) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Creations that are safe to send again: the header `Idempotency-Key`
+//! Requests that are safe to send again: the header `Idempotency-Key`
 //! (draft-ietf-httpapi-idempotency-key-header).
 
 use poem_openapi::registry::MetaSchema;
@@ -6,7 +6,7 @@ use poem_openapi::registry::MetaSchema;
 use crate::http::field::RequestField;
 use crate::http::newtype::Invalid;
 
-/// The name that a client gives to a creation: 1 to 255 visible ASCII characters. A key in quotes, as the draft writes
+/// The name that a client gives to a creation, or to a write in bulk: 1 to 255 visible ASCII characters. A key in quotes, as the draft writes
 /// it, and one without are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
@@ -37,11 +37,11 @@ impl RequestField for IdempotencyKey {
     }
 }
 
-/// What a request created, this one or an earlier one with the same key: a task, or several.
+/// What a request did, this one or an earlier one with the same key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Created<T> {
-    /// It as it was when it was created.
+pub struct Done<T> {
+    /// What it answers.
     pub data: T,
-    /// Whether an earlier request created it.
+    /// Whether an earlier request did it.
     pub is_replay: bool,
 }

@@ -1,6 +1,6 @@
 //! What every operation checks before its own extractors, in the order that the contract promises: first the token
-//! (401), then that the query has only parameters that the operation knows, each once, and that no condition of a write
-//! would be overlooked (400).
+//! (401), then that the query has only parameters that the operation knows, each once, and that neither the condition of
+//! a write nor the key of its repeats would be overlooked (400).
 //!
 //! Which operations want a token and which parameters they know is read from the metadata that the document is made of,
 //! so the two cannot differ.
@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
-use poem::http::{Method, header};
+use poem::http::{HeaderMap, HeaderName, Method, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::error::ParsePathError;
@@ -18,6 +18,8 @@ use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
 use crate::http::error::{Error, Fault, Location};
 use crate::security::meter::Metered;
 use crate::security::owner::{Authenticate, Caller, bearer_token};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// An API whose operations are guarded.
 pub(crate) struct Guarded<T, A> {
@@ -31,8 +33,8 @@ struct Guard<A> {
     authenticator: Option<Arc<A>>,
     path: Vec<String>,
     query: Vec<String>,
-    /// Whether `If-Match` would be overlooked.
-    refuses_if_match: bool,
+    /// The headers that would be overlooked, each with what to do.
+    refused: Vec<(HeaderName, &'static str, &'static str)>,
 }
 
 impl<T: OpenApi, A: Authenticate> OpenApi for Guarded<T, A> {
@@ -135,14 +137,34 @@ impl<A: Authenticate> Guard<A> {
             let params = meta.params.iter().filter(move |param| param.in_type == place);
             params.map(|param| param.name.clone()).collect()
         };
-        let takes_if_match = names(MetaParamIn::Header).iter().any(|name| name.eq_ignore_ascii_case("If-Match"));
+        let taken = names(MetaParamIn::Header);
+        let is_overlooked = |name: &str| !taken.iter().any(|taken| taken.eq_ignore_ascii_case(name));
+        let mut refused = Vec::new();
+        if meta.method != Method::GET && is_overlooked("If-Match") {
+            let detail = "is not read by this operation, and would be overlooked; leave it out";
+            refused.push((header::IF_MATCH, "If-Match", detail));
+        }
+        if is_overlooked("Idempotency-Key") {
+            let detail = "is not read by this operation, which can be repeated without it; leave it out";
+            refused.push((IDEMPOTENCY_KEY, "Idempotency-Key", detail));
+        }
         Self {
             operation,
             authenticator: (!meta.security.is_empty()).then(|| Arc::clone(authenticator)),
             path: names(MetaParamIn::Path),
             query: names(MetaParamIn::Query),
-            refuses_if_match: !takes_if_match && meta.method != Method::GET,
+            refused,
         }
+    }
+
+    fn check_headers(&self, sent: &HeaderMap) -> Result<(), Error> {
+        let mut faults = Vec::new();
+        for (header, name, detail) in &self.refused {
+            if sent.contains_key(header) {
+                faults.push(Fault::parameter(Location::Header, *name, *detail));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
     }
 
     /// A refusal names path parameters by poem-openapi's numbers; the client knows them by name.
@@ -178,10 +200,7 @@ impl<A: Authenticate> Endpoint for Guard<A> {
             }
             request.set_data(caller);
         }
-        if self.refuses_if_match && request.headers().contains_key(header::IF_MATCH) {
-            let detail = "is not read by this operation, and would be overlooked; leave it out";
-            return Err(Error::invalid(Fault::parameter(Location::Header, "If-Match", detail)).into());
-        }
+        self.check_headers(request.headers())?;
         check_query(request.uri().query().unwrap_or_default(), &self.query)?;
         self.operation.call(request).await.map_err(|error| self.name_path_parameter(error))
     }
