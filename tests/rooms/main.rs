@@ -142,7 +142,14 @@ fn judge_tests(document: &str, root: &Path) -> Vec<String> {
     for folder in ["tests", "src", "api/src"] {
         files(&root.join(folder), &mut paths);
     }
-    let is_listed = |text: &str, name: &str| text.split([',', ' ', '\n', '{', '}']).any(|word| word == name);
+    // A name in a list, which a macro takes for tests, and no call.
+    let is_listed = |text: &str, name: &str| {
+        let found = text.match_indices(name).map(|(at, _)| (text.get(..at), text.get(at + name.len()..)));
+        found.into_iter().any(|(before, after)| {
+            before.is_some_and(|before| before.ends_with([' ', '(', '{', '\n']))
+                && after.is_some_and(|after| after.starts_with([' ', ',', ')', '}', '\n']))
+        })
+    };
     let is_test = |module: &str, name: &str| {
         paths.iter().filter(|path| path.file_stem().is_some_and(|stem| stem == module)).any(|path| {
             let text = fs::read_to_string(path).unwrap();
@@ -173,16 +180,19 @@ fn the_judge_of_names_sees_what_is_no_test() {
     for room in ["tests/http", "src", "api/src"] {
         fs::create_dir_all(folder.path().join(room)).unwrap();
     }
-    fs::write(tests.join("main.rs"), "trials!(listed::{ far, other });\n").unwrap();
+    fs::write(tests.join("main.rs"), "trials!(listed::{ far, other });\neach!(alone);\n").unwrap();
     fs::write(
         tests.join("marked.rs"),
         "#[test]\nfn plain() {}\n#[tokio::test(x)]\nasync fn awaited() {}\nfn helper() { helper_of(1) }\n",
     )
     .unwrap();
-    fs::write(tests.join("listed.rs"), "each!(\n    near,\n);\nasync fn near(s: S) {}\npub(crate) async fn far() {}\n")
-        .unwrap();
+    fs::write(
+        tests.join("listed.rs"),
+        "each!(\n    near,\n);\nasync fn near(s: S) {}\npub(crate) async fn far() {}\nfn alone() {}\n",
+    )
+    .unwrap();
     let judged = |document: &str| judge_tests(document, folder.path());
-    let good = "`marked::plain` `marked::awaited` is `code` `listed::near`, `listed::far`";
+    let good = "`marked::plain` `marked::awaited` is `code` `listed::near`, `listed::far`, `listed::alone`";
     assert_eq!(judged(good), [""; 0]);
     for wrong in ["marked::helper", "marked::gone", "listed::plain", "nowhere::plain", "marked::plai", "listed::fa"] {
         assert_eq!(judged(&format!("{good} `{wrong}`")), [wrong]);
