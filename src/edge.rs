@@ -13,15 +13,18 @@
 //! | `activity` | which connections only hold a place |
 //! | `framing` | what a request must say of itself |
 //! | `limits` | how many requests a user and an address may send |
+//! | `compression` | which answers are compressed, and how |
 //! | `cors` | what pages of other origins are told |
 //! | `security_headers` | what every answer tells browsers not to do |
 //! | `healthcheck` | asks a running server how it is |
 //! | `metrics` | what happens, in numbers |
+//! | `trace` | the trace that a request belongs to |
 //! | `log` | the form of the log, and its writer |
 //! | `systemd` | what systemd is told |
 
 mod activity;
 pub mod bind;
+mod compression;
 mod connection;
 pub mod cors;
 mod framing;
@@ -34,3 +37,4 @@ mod receiving;
 pub mod request;
 mod security_headers;
 pub mod systemd;
+mod trace;

@@ -31,7 +31,7 @@ use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
 use crate::edge::limits::Limits;
 use crate::edge::listener;
 use crate::edge::metrics::{self, Figures, Metrics};
-use crate::edge::request::Edge;
+use crate::edge::request::{Edge, Rules};
 use crate::identity::secret::{DevelopmentKeyError, development_key};
 use crate::identity::token::Verifier;
 use crate::storage::database::Database;
@@ -115,14 +115,13 @@ impl Server {
         let limits = Arc::new(Limits::new(&settings.limits));
         let kept = Arc::new(Metrics::new(metrics.is_some()));
         let most = listener::places(settings.max_connections, settings.database.max_connections as usize);
-        let edge = Edge::new(
-            routes,
-            settings.request_timeout,
-            settings.cors,
-            settings.public_url,
-            Arc::clone(&limits),
-            Arc::clone(&kept),
-        );
+        let rules = Rules {
+            timeout: settings.request_timeout,
+            cors: settings.cors,
+            public_url: settings.public_url,
+            tells_time: settings.server_timing,
+        };
+        let edge = Edge::new(routes, rules, Arc::clone(&limits), Arc::clone(&kept));
         let places = Arc::new(Semaphore::new(most));
         let metrics = metrics.map(|listener| {
             let (database, bodies, places) = (database.clone(), Arc::clone(edge.bodies()), Arc::clone(&places));

@@ -3,7 +3,7 @@
 //! [`database`] is the whole: where it is, its schema, what runs statements. Below it, `postgres` lends sessions with
 //! PostgreSQL (`session`, `reader`; `address` and `tls` say where and how), `sqlite` connections to SQLite's file.
 //! [`role`] makes the role that a server has on PostgreSQL, [`backup`] copies SQLite's file.
-//! `statement` has what both take and give, `failure` what can go wrong and what that means.
+//! `timing` counts how long requests wait for it. `statement` has what both take and give, `failure` what can go wrong and what that means.
 
 pub(crate) mod address;
 pub mod backup;
@@ -21,5 +21,6 @@ mod session;
 pub mod settings;
 mod sqlite;
 pub(crate) mod statement;
+pub(crate) mod timing;
 mod tls;
 pub(crate) mod transaction;

@@ -10,7 +10,7 @@ use crate::config::table::{
     BETTER_AUTH_SECRET, COPY, CORS, DATABASE_MAX_CONNECTIONS, DATABASE_SCHEMA, DATABASE_TLS, DATABASE_URL,
     DATABASE_URL_UNPOOLED, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_LEEWAY, JWT_SECRET, LISTEN, LOG_FORMAT,
     MAX_CONNECTIONS, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS,
-    REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
+    REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SERVER_TIMING, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
 };
 use crate::config::values::{line, role};
 use crate::edge::bind::{Addresses, Listen};
@@ -74,6 +74,7 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
                 per_minute_of_an_address: self.required(&RATE_LIMIT_ADDRESS)?,
                 trusted_proxies: self.optional(&TRUSTED_PROXIES)?.unwrap_or_default(),
             },
+            server_timing: self.required(&SERVER_TIMING)?,
             metrics: self.optional(&METRICS_ADDR)?,
         })
     }

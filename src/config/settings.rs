@@ -83,6 +83,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// How many requests a user and an address may send.
     pub limits: LimitSettings,
+    /// Whether answers say how long they took, and how much of it was the database's.
+    pub server_timing: bool,
     /// Where figures are read; with `None`, nowhere.
     pub metrics: Option<SocketAddr>,
     /// Whether a write of a task must say, by `If-Match`, on which version it depends.

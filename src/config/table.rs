@@ -124,6 +124,9 @@ settings! {
     METRICS_ADDR: SocketAddr = "metrics-addr" Some("METRICS_ADDR"), "IP:PORT" "", |text| text.parse().ok(),
         "be an IP address and a port, such as 127.0.0.1:9464",
         "Where Prometheus reads /metrics: an address that the world does not reach. Left out, there is none";
+    SERVER_TIMING: bool = "server-timing" Some("SERVER_TIMING"), "BOOL" "false", boolean,
+        "be true or false",
+        "Whether answers tell everybody how long they took and how much of it was the database's (Server-Timing)";
     CORS: Cors = "cors-allowed-origins" Some("CORS_ALLOWED_ORIGINS"), "LIST" "", cors,
         "be origins as browsers send them, separated by commas: scheme://host or scheme://host:port in lower case, \
          without path, trailing slash or default port; or * alone. One * may stand in the first label of a name that \
@@ -208,6 +211,7 @@ pub(super) const EDGE: Group = (
         RATE_LIMIT_ADDRESS.facts,
         TRUSTED_PROXIES.facts,
         METRICS_ADDR.facts,
+        SERVER_TIMING.facts,
     ],
 );
 pub(super) const DATABASE: Group = (

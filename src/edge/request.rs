@@ -15,39 +15,44 @@ use poem::{Endpoint, Request, Response};
 use tasks_api::{Error, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
 use uuid::Uuid;
 
+use crate::edge::compression::{Coding, compress};
 use crate::edge::cors::{Cors, is_preflight};
 use crate::edge::framing;
 use crate::edge::limits::{Limits, Quotum};
 use crate::edge::metrics::Metrics;
 use crate::edge::receiving::{Bodies, Receiving};
 use crate::edge::security_headers;
+use crate::edge::trace::Parent;
+use crate::storage::timing::watch;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives each request an id, limits, an answer whatever happens, and one line in the log.
 pub struct Edge<E> {
     inner: E,
-    timeout: Duration,
-    cors: Option<Cors>,
-    public_url: PublicUrl,
+    rules: Rules,
     limits: Arc<Limits>,
     bodies: Arc<Bodies>,
     metrics: Arc<Metrics>,
     outages: Outages,
 }
 
+/// What is set.
+pub(crate) struct Rules {
+    /// How long an answer may take.
+    pub(crate) timeout: Duration,
+    /// Without it, pages of other origins cannot call.
+    pub(crate) cors: Option<Cors>,
+    /// Where the world finds the server.
+    pub(crate) public_url: PublicUrl,
+    /// Whether answers say how long they took (Server Timing, W3C).
+    pub(crate) tells_time: bool,
+}
+
 impl<E: Endpoint<Output = Response>> Edge<E> {
-    /// Around `inner`, whose answers may take `timeout`; without `cors`, pages of other origins cannot call.
-    pub(crate) fn new(
-        inner: E,
-        timeout: Duration,
-        cors: Option<Cors>,
-        public_url: PublicUrl,
-        limits: Arc<Limits>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let (bodies, outages) = (Arc::default(), Outages::default());
-        Self { inner, timeout, cors, public_url, limits, bodies, metrics, outages }
+    /// Around `inner`.
+    pub(crate) fn new(inner: E, rules: Rules, limits: Arc<Limits>, metrics: Arc<Metrics>) -> Self {
+        Self { inner, rules, limits, bodies: Arc::default(), metrics, outages: Outages::default() }
     }
 
     /// What unfinished bodies hold.
@@ -68,9 +73,11 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let text = id.to_str().unwrap_or_default();
         let (method, version) = (request.method().clone(), request.version());
         let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
+        let wanted = Coding::of(request.headers());
+        let trace = Parent::of(request.headers()).map(|parent| parent.trace.to_owned());
         let expects = request.headers().contains_key(header::EXPECT);
         let forwarded = request.headers().get("x-forwarded-for").map(|_| request.headers().clone());
-        let cors = self.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
+        let cors = self.rules.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
         let is_preflight = is_preflight(&request);
 
         let framed = framing::check(version, request.headers());
@@ -87,12 +94,20 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             Cors::preflight(request.headers())
         } else {
             request.set_data(Metered(Arc::clone(&visit) as Arc<dyn Meter>));
-            let response = self.answer(request, text, receiving.as_deref()).await;
+            let answer = self.answer(request, text, receiving.as_deref());
+            let response = if self.rules.tells_time {
+                let (mut response, spent) = watch(answer).await;
+                tell_time(response.headers_mut(), spent, started.elapsed());
+                response
+            } else {
+                answer.await
+            };
             self.count_address(response, text, peer, &forwarded.unwrap_or_default(), &visit)
         };
         if let Some(quotum) = visit.quotum.get() {
             quotum.tell(response.headers_mut());
         }
+        compress(&mut response, wanted).await;
         if let Some((cors, origin)) = cors {
             cors.complete(response.headers_mut(), origin, is_preflight);
         }
@@ -112,16 +127,16 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let route = matched.map_or("", |route| &route.path);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let (status, code) = (status.as_u16(), response.data::<ProblemCode>().map(|code| code.as_str()));
-        tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text);
+        tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text, trace_id = trace);
         response.headers_mut().insert(X_REQUEST_ID.clone(), id);
-        security_headers::add(response.headers_mut(), self.public_url.is_https());
+        security_headers::add(response.headers_mut(), self.rules.public_url.is_https());
         (response, is_last)
     }
 
     /// The answer of what is inside, whatever happens there.
     async fn answer(&self, request: Request, id: &str, receiving: Option<&Receiving>) -> Response {
         let work = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        let outcome = match tokio::time::timeout(self.timeout, work).await {
+        let outcome = match tokio::time::timeout(self.rules.timeout, work).await {
             Ok(Ok(outcome)) => outcome,
             // The panic hook has logged where.
             Ok(Err(_panic)) => Err(Error::internal("a panic").into()),
@@ -178,7 +193,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             _ => {}
         }
         let code = error.code();
-        let mut response = error.into_response(id, &self.public_url);
+        let mut response = error.into_response(id, &self.rules.public_url);
         response.set_data(code);
         if let Some(route) = route {
             response.set_data(route);
@@ -263,6 +278,14 @@ impl Outages {
     }
 }
 
+/// `Server-Timing`: the database's part and the whole, in milliseconds.
+fn tell_time(headers: &mut HeaderMap, database: Duration, whole: Duration) {
+    let [database, whole] = [database, whole].map(|time| time.as_secs_f64() * 1000.0);
+    if let Ok(value) = format!("db;dur={database:.3}, total;dur={whole:.3}").try_into() {
+        headers.insert("server-timing", value);
+    }
+}
+
 /// The request's own id when it is 1 to 128 visible ASCII characters, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let own = headers.get(&X_REQUEST_ID).filter(|value| {
@@ -291,8 +314,9 @@ mod tests {
         F: Future<Output = poem::Result<Response>> + Send + 'static,
     {
         let limits = Arc::new(Limits::new(&LimitSettings::default()));
-        let (public_url, metrics) = (PublicUrl::default(), Arc::new(Metrics::new(false)));
-        let edge = Edge::new(make(inner), Duration::from_millis(50), None, public_url, limits, metrics);
+        let timeout = Duration::from_millis(50);
+        let rules = Rules { timeout, cors: None, public_url: PublicUrl::default(), tells_time: false };
+        let edge = Edge::new(make(inner), rules, limits, Arc::new(Metrics::new(false)));
         let request = Request::builder().header("host", "a").header("x-request-id", "seven").finish();
         let (mut response, _) = edge.handle(request, None).await;
         let body = response.take_body().into_vec().await.unwrap();

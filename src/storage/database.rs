@@ -20,6 +20,7 @@ use crate::storage::role::{self, Role, RoleError};
 use crate::storage::schema::{self, Direction, PrepareError};
 use crate::storage::settings::{DatabaseSettings, Figures, OpenError};
 use crate::storage::statement::{Reply, Statement, Value};
+use crate::storage::timing::spend;
 use crate::storage::transaction::Transaction;
 
 /// The database. Cloning it is cheap, and all clones are one.
@@ -135,7 +136,7 @@ impl Database {
     /// for a bug. This holds for all that runs statements here.
     pub(crate) async fn read(&self, statement: &Arc<Statement>, values: &[Value<'_>]) -> Result<Reply, Error> {
         self.current().await?;
-        Ok(self.0.engine.read(statement, values).await?)
+        Ok(spend(self.0.engine.read(statement, values)).await?)
     }
 
     /// Runs for a user what may take long, and may run twice: counts, long lists, the end of expired keys.
@@ -146,7 +147,7 @@ impl Database {
         values: &[Value<'_>],
     ) -> Result<Reply, Error> {
         self.current().await?;
-        Ok(self.0.engine.run_slowly(user, statement, values).await?)
+        Ok(spend(self.0.engine.run_slowly(user, statement, values)).await?)
     }
 
     /// Writes for a user. `twice`: whether the statement has the same effect when it had run already, and then fails as
@@ -159,7 +160,7 @@ impl Database {
         twice: bool,
     ) -> Result<Result<Reply, Failure>, Error> {
         self.current().await?;
-        Ok(self.0.engine.write(user, statement, values, twice).await)
+        Ok(spend(self.0.engine.write(user, statement, values, twice)).await)
     }
 
     /// Runs statements for a user that happen all or not at all, and not beside those of another transaction that writes
@@ -170,7 +171,7 @@ impl Database {
         work: impl for<'t> Fn(&'t Transaction<'_>) -> BoxFuture<'t, Result<T, E>>,
     ) -> Result<T, E> {
         self.current().await?;
-        self.0.engine.transaction(user, work).await
+        spend(self.0.engine.transaction(user, work)).await
     }
 
     /// Whether requests can be served: as the last statement found it, and asked anew only when there was none yet or

@@ -125,6 +125,11 @@ impl Call {
         self
     }
 
+    /// The request by itself, for an answer that is not looked at.
+    pub(crate) fn bare(self) -> reqwest::RequestBuilder {
+        self.builder
+    }
+
     pub(crate) async fn send(self) -> Answer {
         let response = self.builder.send().await.unwrap_or_else(|e| panic!("{} {}: {e:?}", self.method, self.path));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

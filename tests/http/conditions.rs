@@ -152,7 +152,9 @@ async fn who_has_the_page_gets_no_body(server: Server) {
         assert!(!tags[..number].contains(tag), "{number}: {tags:?}");
     }
     let tag = tag_of("").await;
-    for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+    // Servers of 0.1.0 sent it as a strong one.
+    let strong = tag.strip_prefix("W/").unwrap().to_owned();
+    for known in [tag.clone(), strong, format!("\"x\", {tag}"), "*".to_owned()] {
         let answer = list("", &known).await;
         assert_eq!((answer.status, answer.body.len(), answer.header("etag")), (304, 0, tag.as_str()), "{known}");
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::server::Server;
 
 on_each_engine!(
+    answers_tell_their_time_where_that_is_set,
     unknown_paths_are_404_before_any_token,
     unknown_methods_are_405_with_what_is_allowed,
     checks_come_in_the_promised_order,
@@ -118,4 +119,19 @@ async fn probes_answer_without_a_token(server: Server) {
             assert_eq!(server.nobody().to(method, probe).send().await.status, 200);
         }
     }
+}
+
+async fn answers_tell_their_time_where_that_is_set(server: Server) {
+    assert!(!server.user("alice").list("").await.headers.contains_key("server-timing"));
+    let telling = Server::given(&[("SERVER_TIMING", "true")]).await;
+    let answer = telling.user("alice").list("").await;
+    let parts: Vec<f64> = answer
+        .header("server-timing")
+        .split(", ")
+        .zip(["db;dur=", "total;dur="])
+        .map(|(part, name)| part.strip_prefix(name).unwrap().parse().unwrap())
+        .collect();
+    assert!(parts[0] > 0.0 && parts[0] < parts[1], "{parts:?}");
+    let page = telling.nobody().to(Method::GET, "/livez").send().await;
+    assert!(page.header("server-timing").starts_with("db;dur=0.000, total;dur="));
 }

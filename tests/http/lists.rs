@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Client, id};
 use crate::server::Server;
 
 on_each_engine!(
+    pages_are_compressed_for_those_who_ask,
     an_empty_list_has_all_of_its_meta,
     a_list_is_newest_first,
     a_page_that_holds_exactly_all_has_no_next,
@@ -147,4 +149,31 @@ async fn a_thousand_tasks_are_walked_while_others_are_created(server: Server) {
     meanwhile.await.unwrap();
     assert_eq!(before.len(), 1000);
     assert!(before.is_subset(&seen), "{} were missed", before.difference(&seen).count());
+}
+
+async fn pages_are_compressed_for_those_who_ask(server: Server) {
+    let alice = server.user("alice");
+    for n in 0..20 {
+        alice.create(&format!("a task like all others, number {n}")).await;
+    }
+    let plain = alice.list("").await;
+    let list = |coding: &str| alice.on(Method::GET, "").header("accept-encoding", coding);
+    for (wanted, coding) in [("zstd, br, gzip", "zstd"), ("br;q=1, gzip;q=0.5", "br"), ("gzip", "gzip")] {
+        let answer = list(wanted).bare().send().await.unwrap();
+        assert_eq!(answer.headers()["content-encoding"], coding);
+        assert_eq!(answer.headers()["etag"], plain.header("etag"), "a weak tag is of all codings");
+        let vary: Vec<_> = answer.headers().get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!(vary, ["Authorization", "Accept-Encoding", "Origin"]);
+        let body = answer.bytes().await.unwrap();
+        assert!(body.len() < plain.body.len() / 3, "{coding}: {} of {}", body.len(), plain.body.len());
+        let known = list(wanted).header("if-none-match", plain.header("etag")).send().await;
+        assert_eq!((known.status, known.headers.get_all("vary").iter().count()), (304, 3));
+    }
+    for unwanted in ["identity", "gzip;q=0", "deflate"] {
+        assert_eq!(list(unwanted).send().await.body, plain.body, "{unwanted}");
+    }
+    // One task has a strong tag, which is of these bytes alone.
+    let task = alice.create(&"x".repeat(200)).await;
+    let answer = alice.on(Method::GET, &format!("/{}", id(&task))).header("accept-encoding", "gzip").send().await;
+    assert!(!answer.headers.contains_key("content-encoding"));
 }

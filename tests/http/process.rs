@@ -269,6 +269,7 @@ fn a_bad_setting_stops_the_start_and_is_named_without_its_value() {
         ("RATE_LIMIT_PER_MINUTE_ADDRESS", "hunter2"),
         ("TRUSTED_PROXIES", "hunter2"),
         ("METRICS_ADDR", "hunter2"),
+        ("SERVER_TIMING", "hunter2"),
         ("SHUTDOWN_GRACE_SECONDS", "hunter2"),
         ("RUST_LOG", "hunter2=hunter2"),
         ("LOG_FORMAT", "hunter2"),

@@ -35,7 +35,7 @@ impl ToHeader for ETag {
     }
 }
 
-/// `ETag` of a page: a hash over what makes it another one.
+/// `ETag` of a page: a hash over what makes it another one. It is weak, so that the page may be compressed (RFC 9110 §8.8.1).
 pub(crate) struct PageTag(u64);
 
 impl PageTag {
@@ -48,8 +48,8 @@ impl PageTag {
 
     fn schema() -> MetaSchema {
         MetaSchema {
-            pattern: Some(r#"^"[0-9a-f]{16}"$"#.to_owned()),
-            example: Some(json!("\"4f6c1d0e9b27a835\"")),
+            pattern: Some(r#"^W/"[0-9a-f]{16}"$"#.to_owned()),
+            example: Some(json!("W/\"4f6c1d0e9b27a835\"")),
             ..MetaSchema::new("string")
         }
     }
@@ -57,7 +57,7 @@ impl PageTag {
 
 impl fmt::Display for PageTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{:016x}\"", self.0)
+        write!(f, "W/\"{:016x}\"", self.0)
     }
 }
 
@@ -124,8 +124,11 @@ pub(crate) struct ByToken;
 
 impl ByToken {
     fn schema() -> MetaSchema {
-        // A server that answers pages of other origins adds that it does.
-        MetaSchema { pattern: Some("^Authorization(, Origin)?$".to_owned()), ..MetaSchema::new("string") }
+        // A server that answers pages of other origins adds that it does, and one that compresses the answer too.
+        MetaSchema {
+            pattern: Some("^Authorization(, Accept-Encoding)?(, Origin)?$".to_owned()),
+            ..MetaSchema::new("string")
+        }
     }
 }
 

@@ -268,7 +268,7 @@ enum PageAnswer {
     #[oai(status = 200)]
     Page(
         Json<TaskPage>,
-        /// Changes whenever the answer does: a strong entity tag.
+        /// Changes whenever the answer does: a weak entity tag, as the answer may be compressed.
         #[oai(header = "ETag")]
         PageTag,
         /// The answer is one user's, and must be asked for again.
@@ -281,7 +281,7 @@ enum PageAnswer {
     /// The reader has the answer already.
     #[oai(status = 304)]
     NotModified(
-        /// Changes whenever the answer does: a strong entity tag.
+        /// Changes whenever the answer does: a weak entity tag, as the answer may be compressed.
         #[oai(header = "ETag")]
         PageTag,
         /// The answer is one user's, and must be asked for again.

@@ -136,7 +136,7 @@ fn version(opaque: &[u8]) -> Option<i64> {
 
 /// What stands between the quotes.
 fn opaque(etag: &[u8]) -> Option<&[u8]> {
-    etag.strip_prefix(b"\"")?.strip_suffix(b"\"")
+    etag.strip_prefix(b"W/").unwrap_or(etag).strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
 /// Without an example: Swagger UI would send it with every request.
