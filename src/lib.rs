@@ -124,11 +124,10 @@ impl Server {
         let edge = Edge::new(routes, rules, Arc::clone(&limits), Arc::clone(&kept));
         let places = Arc::new(Semaphore::new(most));
         let metrics = metrics.map(|listener| {
-            let (database, bodies, places) = (database.clone(), Arc::clone(edge.bodies()), Arc::clone(&places));
+            let (database, bodies) = (database.clone(), Arc::clone(edge.bodies()));
             let figures = move || {
                 let sessions = database.figures();
                 Figures {
-                    connections: most - places.available_permits(),
                     connections_max: most,
                     bodies: bodies.held(),
                     limited: limits.refused(),

@@ -71,6 +71,7 @@ pub(super) async fn serve<E: Endpoint<Output = Response> + 'static>(
     is_full: impl Fn() -> bool,
     _place: OwnedSemaphorePermit,
 ) {
+    let _connected = edge.metrics().connected();
     // Answers are whole when they are written: nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
     let activity = Arc::new(Activity::new());

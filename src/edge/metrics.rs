@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     requests: Family<Answered, Counter>,
     durations: Family<Asked, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
+    connections: Gauge,
     closed: Family<Closed, Counter>,
     not_accepted: Counter,
     errors: Counter,
@@ -79,6 +80,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             in_flight: Gauge::default(),
+            connections: Gauge::default(),
             closed: Family::default(),
             not_accepted: Counter::default(),
             errors: Counter::default(),
@@ -86,9 +88,15 @@ impl Metrics {
     }
 
     /// A request begins; it ends when what is returned is dropped.
-    pub(super) fn begin(&self) -> InFlight<'_> {
+    pub(super) fn begin(&self) -> Counted<'_> {
         self.in_flight.inc();
-        InFlight(&self.in_flight)
+        Counted(&self.in_flight)
+    }
+
+    /// A connection is open; it ends when what is returned is dropped.
+    pub(super) fn connected(&self) -> Counted<'_> {
+        self.connections.inc();
+        Counted(&self.connections)
     }
 
     /// A request was answered.
@@ -102,12 +110,7 @@ impl Metrics {
 
     /// A connection was closed before its client did so.
     pub(super) fn closed(&self, verdict: Verdict) {
-        let reason = match verdict {
-            Verdict::Head => "head_timeout",
-            Verdict::Idle => "idle",
-            Verdict::Stalled => "stalled",
-        };
-        self.closed.get_or_create(&Closed { reason }).inc();
+        self.closed.get_or_create(&Closed { reason: reason(verdict) }).inc();
     }
 
     /// A connection could not be accepted.
@@ -126,6 +129,11 @@ impl Metrics {
         let durations = "From the head of a request to its answer, before that is sent";
         registry.register_with_unit("http_request_duration", durations, Unit::Seconds, self.durations.clone());
         registry.register("http_requests_in_flight", "Requests that are worked on", self.in_flight.clone());
+        registry.register("connections", "Open connections of clients", self.connections.clone());
+        for verdict in [Verdict::Head, Verdict::Idle, Verdict::Stalled] {
+            // A series that is there from the start has a rate from the first time on.
+            drop(self.closed.get_or_create(&Closed { reason: reason(verdict) }));
+        }
         registry.register("connections_closed", "Connections that the server closed, by reason", self.closed.clone());
         registry.register("accept_errors", "Connections that could not be accepted", self.not_accepted.clone());
         let errors = "Requests that failed for want of the database or of keys, or by a bug";
@@ -135,10 +143,18 @@ impl Metrics {
     }
 }
 
-/// A request that is worked on.
-pub(super) struct InFlight<'a>(&'a Gauge);
+const fn reason(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Head => "head_timeout",
+        Verdict::Idle => "idle",
+        Verdict::Stalled => "stalled",
+    }
+}
 
-impl Drop for InFlight<'_> {
+/// A request that is worked on, or a connection that is open.
+pub(super) struct Counted<'a>(&'a Gauge);
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -147,8 +163,7 @@ impl Drop for InFlight<'_> {
 /// What is looked up when somebody asks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
-    /// Open connections, and how many there may be.
-    pub(crate) connections: usize,
+    /// How many connections there may be.
     pub(crate) connections_max: usize,
     /// Bytes of unfinished bodies.
     pub(crate) bodies: usize,
@@ -180,7 +195,6 @@ fn figures(registry: &mut Registry, figures: &Figures) {
         }
         registry.register(name, help, counters);
     }
-    gauge(registry, "connections", "Open connections of clients", figures.connections);
     gauge(registry, "connections_max", "How many there may be", figures.connections_max);
     gauge(registry, "body_bytes_held", "What unfinished bodies hold, in bytes", figures.bodies);
     gauge(registry, "body_bytes_held_max", "What they may hold, in bytes", MOST);

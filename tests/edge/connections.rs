@@ -5,7 +5,7 @@ use std::time::Instant;
 use h2::client;
 use poem::http::Request;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::raw::{Raw, each, head};
 use crate::scene::{Scene, millis, scaled, seconds};
@@ -24,7 +24,7 @@ pub(crate) async fn a_server_without_descriptors_waits_and_says_so() {
     let since = Instant::now();
     let strangers = each(server.address(), scaled(400, 1_000), |_, address| async move {
         // The system may keep some of them waiting.
-        tokio::time::timeout(seconds(3), TcpStream::connect(address)).await
+        timeout(seconds(3), TcpStream::connect(address)).await
     });
     let strangers = strangers.await;
     sleep(millis(500)).await;
@@ -71,7 +71,8 @@ pub(crate) async fn connections_are_counted() {
     // Whoever waits is let in, and whoever comes then too; one that was refused was told when to come back.
     drop(inside);
     for raw in &mut outside {
-        if let Ok(answer) = raw.answer().await {
+        let outcome = timeout(seconds(10), raw.answer()).await.expect("neither let in nor refused");
+        if let Ok(answer) = outcome {
             assert!(answer.status == 200 || answer.status == 503 && !answer.header("retry-after").is_empty());
         }
     }
@@ -102,7 +103,7 @@ pub(crate) async fn connections_at_rest_are_kept_and_then_closed() {
     assert!(first.closes(seconds(80)).await, "a connection at rest is still open after 90 s");
     assert!(last.closes(seconds(90).saturating_sub(began.elapsed())).await, "a connection at rest is still open");
     let rest = seconds(95).saturating_sub(began.elapsed());
-    let closed = tokio::time::timeout(rest, connection).await;
+    let closed = timeout(rest, connection).await;
     assert!(closed.is_ok(), "a connection of HTTP/2 at rest is still open");
 }
 

@@ -435,3 +435,74 @@ fn help_documents_every_setting() {
     }
     assert!(!help.contains("hunter2"));
 }
+
+#[tokio::test]
+async fn figures_are_served_on_an_address_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let variables = [("METRICS_ADDR", metrics.as_str()), ("RATE_LIMIT_PER_MINUTE", "4")];
+    let server = Running::start(folder.path(), &variables);
+    let alice = server.client("me", server.token.clone());
+    alice.create("x").await;
+    for _ in 0..2 {
+        alice.list("").await.data(200);
+    }
+    alice.get("019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70").await.problem(404, "task-not-found");
+    alice.list("").await.problem(429, "rate-limited");
+    alice.to(Method::GET, "/docs").send().await;
+    alice.to(Method::GET, "/nothing").send().await.problem(404, "path-not-found");
+    alice.to(Method::GET, "/metrics").send().await.problem(404, "path-not-found");
+
+    let http = reqwest::Client::new();
+    let ask = async |method: Method, path: &str| {
+        http.request(method, format!("http://{metrics}{path}")).send().await.unwrap()
+    };
+    let answer = ask(Method::GET, "/metrics").await;
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("application/openmetrics-text"));
+    let text = answer.text().await.unwrap();
+    for line in [
+        "tasks_http_requests_total{operation=\"createTask\",status=\"201\"} 1",
+        "tasks_http_requests_total{operation=\"listTasks\",status=\"200\"} 2",
+        "tasks_http_requests_total{operation=\"listTasks\",status=\"429\"} 1",
+        "tasks_http_requests_total{operation=\"getTask\",status=\"404\"} 1",
+        "tasks_http_requests_total{operation=\"page\",status=\"200\"} 1",
+        "tasks_http_requests_total{operation=\"none\",status=\"404\"} 2",
+        "tasks_http_request_duration_seconds_count{operation=\"listTasks\"} 3",
+        "tasks_http_requests_in_flight 0",
+        "tasks_connections 1",
+        "tasks_connections_closed_total{reason=\"idle\"} 0",
+        "tasks_rate_limited_total{scope=\"user\"} 1",
+        "tasks_rate_limited_total{scope=\"address\"} 0",
+        "tasks_body_bytes_held 0",
+        "tasks_log_lines_lost_total 0",
+    ] {
+        assert!(text.lines().any(|known| known == line), "no {line} in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+    assert!(!text.contains("developer"), "no figure names a user");
+    assert_eq!(ask(Method::POST, "/metrics").await.status(), 405);
+    assert_eq!(ask(Method::GET, "/api/me/tasks").await.status(), 404);
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_line_of_the_log_names_the_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), &[]);
+    let live =
+        |value: &'static str| server.client("me", None).to(Method::GET, "/livez").header("traceparent", value).send();
+    live("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").await;
+    live("00-4bf92f3577b34da6a3ce929d0e0e4737-0000000000000000-01").await;
+    let log = server.stop();
+    assert_eq!(log.matches("\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\"").count(), 1, "{log}");
+    assert!(!log.contains("0e4737"), "{log}");
+}
+
+#[test]
+fn a_listener_of_figures_that_is_taken_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = text(&run(folder.path(), &[], &[("METRICS_ADDR", &address)]));
+    assert!(said.contains("METRICS_ADDR") && !said.contains(&address), "{said}");
+}
