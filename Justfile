@@ -111,6 +111,22 @@ costs: release
 bench-token:
     cargo bench --bench token
 
+# Make a Debian package in target/debian (cargo-deb)
+package: release
+    cargo run --quiet --example manual target/manual && cargo deb --no-build --no-strip
+
+# Make it, install it here, use it, upgrade and purge it (root, cargo-deb, lintian, strace, systemd)
+debian: release
+    tests/deploy/package
+
+# Lint Dockerfiles, compose.yaml, settings and what Prometheus is told (Python, Prometheus)
+deploy-lint: release
+    tests/deploy/lint target/release/tasks-server
+
+# Let a real Prometheus scrape the release binary, and see that dashboard and alerts have data (Prometheus, PostgreSQL)
+prometheus: release
+    tests/deploy/prometheus target/release/tasks-server
+
 # Build the release binary
 release:
     cargo build --release

@@ -31,7 +31,9 @@ use clap::ArgMatches;
 use crate::config::given::{Given, copy, migration};
 pub use crate::config::settings::{Command, DEVELOPMENT_KEY, Identity, Invocation, Keys, Migration, Settings};
 pub use crate::config::stop::Stop;
-use crate::config::table::{ALL, SUB, TTL, command};
+pub use crate::config::table::command;
+use crate::config::table::{ALL, READY, SUB, TTL};
+use crate::edge::healthcheck::Probe;
 
 /// Reads the process's arguments, its environment and the file `.env` in its working directory.
 ///
@@ -67,6 +69,10 @@ fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Resu
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
         "purge" => Command::Purge(given.database()?),
         "backup" => Command::Backup(copy(matches)?, given.database()?),
+        "healthcheck" => Command::Healthcheck(
+            given.listen()?.addresses,
+            if matches.get_flag(READY) { Probe::Ready } else { Probe::Live },
+        ),
         "token" => Command::Token {
             sub: given.required(&SUB)?,
             ttl: given.required(&TTL)?,
@@ -613,7 +619,7 @@ mod tests {
         assert!(stop("--port 1 --port 2", &[]).contains("--port <NUMBER> is given more than once"));
         assert!(stop("token", &[]).contains("--sub <ID> is missing"));
         assert!(stop("migrate", &[]).contains("up|down|status|role"));
-        assert!(stop("start", &[]).contains("serve, migrate, purge, backup or token"));
+        assert!(stop("start", &[]).contains("serve, migrate, purge, backup, healthcheck or token"));
     }
 
     #[test]
@@ -663,6 +669,24 @@ mod tests {
         }
         assert!(stop("backup", &[]).contains("<FILE> is missing"));
         assert!(parse(["tasks-server", "backup", ""], |_| None).unwrap_err().to_string().contains("FILE of backup"));
+    }
+
+    #[test]
+    fn healthcheck_takes_only_where_the_server_listens() {
+        let asked = |arguments: &str, variables: &[(&str, &str)]| match run(arguments, variables).unwrap().command {
+            Command::Healthcheck(listen, probe) => (listen.to_string(), probe),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(asked("healthcheck", &[]), ("127.0.0.1:8080".to_owned(), Probe::Live));
+        // What a public listener must have beside its address is the server's to ask for.
+        assert_eq!(
+            asked("healthcheck --ready", &[("LISTEN", "0.0.0.0:80"), ("PORT", "3000"), ("JWT_SECRET", "short")]),
+            ("0.0.0.0:3000".to_owned(), Probe::Ready)
+        );
+        assert_eq!(asked("healthcheck --port 9", &[("PORT", "3000")]).0, "127.0.0.1:9");
+        assert!(stop("healthcheck --jwt-secret x", &[]).contains("no flag --jwt-secret"));
+        assert!(stop("healthcheck --ready=true", &[]).contains("not understood"));
+        assert!(stop("--ready", &[]).contains("no flag --ready"));
     }
 
     #[test]

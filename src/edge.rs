@@ -16,6 +16,7 @@
 //! | `compression` | which answers are compressed, and how |
 //! | `cors` | what pages of other origins are told |
 //! | `security_headers` | what every answer tells browsers not to do |
+//! | `healthcheck` | asks a running server how it is |
 //! | `metrics` | what happens, in numbers |
 //! | `trace` | the trace that a request belongs to |
 //! | `log` | the form of the log, and its writer |
@@ -27,6 +28,7 @@ mod compression;
 mod connection;
 pub mod cors;
 mod framing;
+pub mod healthcheck;
 pub mod limits;
 pub(crate) mod listener;
 pub mod log;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tasks_api::UserId;
 use tasks_server::Server;
 use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Keys, Migration, Settings};
+use tasks_server::edge::healthcheck::healthcheck;
 use tasks_server::edge::{log, systemd};
 use tasks_server::identity::claims::Expected;
 use tasks_server::identity::secret::{MintError, Secret, development_key, mint};
@@ -56,6 +57,10 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Backup(file, database) => {
             backup(&database, &file).await?;
             Ok(writeln!(std::io::stdout(), "copied     {}", file.display())?)
+        }
+        Command::Healthcheck(listen, probe) => {
+            healthcheck(listen, probe).await?;
+            Ok(writeln!(std::io::stdout(), "ok")?)
         }
         Command::Token { sub, ttl, identity } => {
             let token = match &identity.keys {

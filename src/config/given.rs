@@ -79,7 +79,7 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
         })
     }
 
-    fn listen(&self) -> Result<Listen, Stop> {
+    pub(super) fn listen(&self) -> Result<Listen, Stop> {
         if self.has_sockets() {
             let reason = "systemd hands over the sockets, which go before LISTEN and PORT";
             return Ok(Listen { addresses: Addresses::FromSystemd, reason });

@@ -7,8 +7,9 @@ use std::time::Duration;
 use reqwest::Url;
 use tasks_api::{PublicUrl, UserId};
 
-use crate::edge::bind::Listen;
+use crate::edge::bind::{Addresses, Listen};
 use crate::edge::cors::Cors;
+use crate::edge::healthcheck::Probe;
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
 use crate::identity::claims::Expected;
@@ -39,6 +40,8 @@ pub enum Command {
     Purge(DatabaseSettings),
     /// `tasks-server backup FILE`: copy the embedded database.
     Backup(PathBuf, DatabaseSettings),
+    /// `tasks-server healthcheck [--ready]`: ask the server that listens there how it is.
+    Healthcheck(Addresses, Probe),
     /// `tasks-server token --sub ID [--ttl 1h]`: print a token.
     Token {
         /// Whom it stands for; never `me`.

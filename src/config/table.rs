@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Arg;
+use clap::{Arg, ArgAction};
 use ipnet::IpNet;
 use reqwest::Url;
 use tasks_api::{PublicUrl, UserId};
@@ -122,7 +122,7 @@ settings! {
         "be networks or addresses, separated by commas, such as 10.0.0.0/8,::1",
         "The proxies whose X-Forwarded-For is believed: their networks, separated by commas";
     METRICS_ADDR: SocketAddr = "metrics-addr" Some("METRICS_ADDR"), "IP:PORT" "", |text| text.parse().ok(),
-        "be an IP address and a port, such as 127.0.0.1:9100",
+        "be an IP address and a port, such as 127.0.0.1:9464",
         "Where Prometheus reads /metrics: an address that the world does not reach. Left out, there is none";
     SERVER_TIMING: bool = "server-timing" Some("SERVER_TIMING"), "BOOL" "false", boolean,
         "be true or false",
@@ -245,13 +245,18 @@ pub(super) const ALL: [Group; 4] = [EDGE, DATABASE, IDENTITY, LOG];
 /// What of it the embedded database needs.
 const FILE: Group = ("Database", &[DATABASE_URL.facts]);
 
-/// The names of arguments: those of `migrate`, and that of `backup`.
+/// What of the listener a health check needs.
+const ADDRESS: Group = ("Listener", &[LISTEN.facts, PORT.facts]);
+
+/// The names of arguments: those of `migrate`, and those of `backup` and `healthcheck`.
 pub(super) const MIGRATION: &str = "up|down|status|role";
 pub(super) const ROLE: &str = "NAME";
 pub(super) const COPY: &str = "FILE";
+pub(super) const READY: &str = "ready";
 
-/// The command line.
-pub(super) fn command() -> clap::Command {
+/// The command line, from which manual pages and completions are made too.
+#[must_use]
+pub fn command() -> clap::Command {
     fn with(command: clap::Command, groups: &[Group]) -> clap::Command {
         groups.iter().fold(command, |command, (heading, settings)| {
             command.args(settings.iter().map(|setting| setting.arg().help_heading(*heading)))
@@ -280,6 +285,14 @@ pub(super) fn command() -> clap::Command {
     let backup = clap::Command::new("backup")
         .about("Copy the embedded database (SQLite), also while a server runs")
         .arg(Arg::new(COPY).required(true).help("The file that the copy becomes; there must be none of that name"));
+    let healthcheck = clap::Command::new("healthcheck")
+        .about("Ask the server of these settings whether it serves, for images that have no shell: 0 is yes, 1 is no")
+        .arg(
+            Arg::new(READY)
+                .long(READY)
+                .action(ArgAction::SetTrue)
+                .help("Whether it can use its database, too: /readyz in place of /livez"),
+        );
     let token = clap::Command::new("token")
         .about("Print a token that is signed with the server's secret or development key")
         .args([SUB.facts.arg().required(true), TTL.facts.arg()]);
@@ -288,5 +301,6 @@ pub(super) fn command() -> clap::Command {
         .subcommand(with(migrate, &[SCHEMA, LOG]))
         .subcommand(with(purge, &[SCHEMA, LOG]))
         .subcommand(with(backup, &[FILE, LOG]))
+        .subcommand(with(healthcheck, &[ADDRESS, LOG]))
         .subcommand(with(token, &[IDENTITY, LOG]))
 }

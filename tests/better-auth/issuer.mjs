@@ -1,5 +1,5 @@
 // A real Better Auth server for the proof: e-mail and password accounts and the jwt plugin.
-// It listens on loopback only, keeps everything in memory and sends no telemetry.
+// It listens on loopback unless told otherwise, keeps everything in memory and sends no telemetry.
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -19,14 +19,14 @@ const emptyDatabase = () => ({ user: [], session: [], account: [], verification:
 
 /**
  * Starts an issuer. Given the port and the database of a stopped one, it takes that one's
- * place: same address, same accounts, same keys.
+ * place: same address, same accounts, same keys. `host` is where it listens, `name` how others call it.
  */
-export async function startIssuer({ port = 0, database = emptyDatabase() } = {}) {
+export async function startIssuer({ port = 0, database = emptyDatabase(), host = "127.0.0.1", name = host } = {}) {
   // The port has to be known before Better Auth is set up: its base URL is also the issuer
   // and the audience of the tokens.
-  const server = createServer().listen(port, "127.0.0.1");
+  const server = createServer().listen(port, host);
   await once(server, "listening");
-  const url = `http://127.0.0.1:${server.address().port}`;
+  const url = `http://${name}:${server.address().port}`;
 
   const auth = betterAuth({
     baseURL: url,

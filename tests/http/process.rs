@@ -168,6 +168,31 @@ async fn a_database_that_is_away_is_503_and_never_500() {
 }
 
 #[tokio::test]
+async fn a_health_check_asks_the_server_of_its_settings_and_says_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = format!("postgresql://someone:hunter2@127.0.0.1:{}/tasks", free_port());
+    for (url, ready) in [("sqlite://tasks.db", 0), (away.as_str(), 1)] {
+        let server = Running::start(folder.path(), &[("DATABASE_URL", url)]);
+        let address = server.address.clone();
+        let port = address.rsplit(':').next().unwrap().to_owned();
+        // No setting but the address matters, as a watcher may have no other, and no proxy.
+        let variables = [("LISTEN", "0.0.0.0:1"), ("PORT", port.as_str()), ("HTTP_PROXY", "http://127.0.0.1:9")];
+        let asked = |arguments: &[&str]| run(folder.path(), arguments, &variables);
+        let live = asked(&["healthcheck"]);
+        assert_eq!((live.status.code(), text(&live).as_str()), (Some(0), "ok\n"));
+        let probe = asked(&["healthcheck", "--ready"]);
+        assert_eq!((probe.status.code(), text(&probe).lines().count()), (Some(ready), 1), "{}", text(&probe));
+        if ready == 1 {
+            assert_eq!(text(&probe), format!("tasks-server: {address} answers /readyz with 503\n"));
+        }
+        server.stop();
+        let gone = asked(&["healthcheck"]);
+        let said = format!("tasks-server: nobody at {address} answers /livez in 2 s\n");
+        assert_eq!((gone.status.code(), text(&gone)), (Some(1), said));
+    }
+}
+
+#[tokio::test]
 async fn a_database_whose_schema_is_behind_names_the_command() {
     let Some(url) = postgres::empty_database().await else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Holds the code to the maps in the READMEs: each room on a line, its files from top to bottom, and whoever stands above or to
-//! the left may use what is below or to the right, never the other way round. So there is no circle.
+//! the left may use what is below or to the right, never the other way round. So there is no circle. And the document about
+//! security to the tests that it names.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,6 +132,70 @@ fn no_import_runs_up_or_in_a_circle() {
     for (folder, readme) in crates {
         let wrong = judge(&root.join(folder), &root.join(readme));
         assert!(wrong.is_empty(), "{folder}, by the map in {readme}:\n{}", wrong.join("\n"));
+    }
+}
+
+/// What is wrong with the tests that a document names in backticks, `module::test`: each is a function of a file of that name,
+/// marked as a test or named in a list of tests.
+fn judge_tests(document: &str, root: &Path) -> Vec<String> {
+    let mut paths = Vec::new();
+    for folder in ["tests", "src", "api/src"] {
+        files(&root.join(folder), &mut paths);
+    }
+    // A name in a list, which a macro takes for tests, and no call.
+    let is_listed = |text: &str, name: &str| {
+        let found = text.match_indices(name).map(|(at, _)| (text.get(..at), text.get(at + name.len()..)));
+        found.into_iter().any(|(before, after)| {
+            before.is_some_and(|before| before.ends_with([' ', '(', '{', '\n']))
+                && after.is_some_and(|after| after.starts_with([' ', ',', ')', '}', '\n']))
+        })
+    };
+    let is_test = |module: &str, name: &str| {
+        paths.iter().filter(|path| path.file_stem().is_some_and(|stem| stem == module)).any(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };
+            let above = before.rsplit('\n').nth(1).unwrap_or_default();
+            let lists = fs::read_to_string(path.with_file_name("main.rs")).unwrap_or_default();
+            (above.contains("#[") && above.contains("test")) || is_listed(&text, name) || is_listed(&lists, name)
+        })
+    };
+    let named = document.split('`').skip(1).step_by(2).filter_map(|text| text.split_once("::"));
+    named.filter(|(module, name)| !is_test(module, name)).map(|(module, name)| format!("{module}::{name}")).collect()
+}
+
+#[test]
+fn the_tests_that_the_security_document_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("src/security.md")).unwrap();
+    assert_eq!(judge_tests(&document, root), [""; 0]);
+    let risks = document.lines().filter(|line| line.starts_with("| API"));
+    let proved = risks.filter(|line| line.rsplit('|').nth(1).is_some_and(|tests| tests.contains("::")));
+    assert_eq!(proved.count(), 10, "each of the ten risks has a test");
+}
+
+#[test]
+fn the_judge_of_names_sees_what_is_no_test() {
+    let folder = tempfile::tempdir().unwrap();
+    let tests = folder.path().join("tests/http");
+    for room in ["tests/http", "src", "api/src"] {
+        fs::create_dir_all(folder.path().join(room)).unwrap();
+    }
+    fs::write(tests.join("main.rs"), "trials!(listed::{ far, other });\neach!(alone);\n").unwrap();
+    fs::write(
+        tests.join("marked.rs"),
+        "#[test]\nfn plain() {}\n#[tokio::test(x)]\nasync fn awaited() {}\nfn helper() { helper_of(1) }\n",
+    )
+    .unwrap();
+    fs::write(
+        tests.join("listed.rs"),
+        "each!(\n    near,\n);\nasync fn near(s: S) {}\npub(crate) async fn far() {}\nfn alone() {}\n",
+    )
+    .unwrap();
+    let judged = |document: &str| judge_tests(document, folder.path());
+    let good = "`marked::plain` `marked::awaited` is `code` `listed::near`, `listed::far`, `listed::alone`";
+    assert_eq!(judged(good), [""; 0]);
+    for wrong in ["marked::helper", "marked::gone", "listed::plain", "nowhere::plain", "marked::plai", "listed::fa"] {
+        assert_eq!(judged(&format!("{good} `{wrong}`")), [wrong]);
     }
 }
 
