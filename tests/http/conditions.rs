@@ -40,10 +40,12 @@ async fn a_write_happens_only_to_the_version_that_it_names(server: Server) {
         let task = alice.create("first").await;
         let task = alice.patch(id(&task), json!({ "title": "second" })).await.data(200);
         assert_eq!(task["version"], 2);
-        for stale in ["\"1\"", "\"3\"", "\"1\", \"3\"", "W/\"2\"", "\"two\""] {
+        for stale in ["\"1\"", "\"3\"", "\"1\", \"3\"", "W/\"2\"", "\"1\", W/\"2\"", "W/\"1\"", "W/\"02\"", "\"two\""] {
             let (name, call) = writes(&alice, id(&task), "third").into_iter().nth(number).unwrap();
             let answer = call.header("if-match", stale).send().await;
             let problem = answer.problem(412, "version-mismatch");
+            let is_told = problem["detail"].as_str().unwrap().contains("a proxy has weakened it");
+            assert_eq!(is_told, stale.contains("W/\"2\""), "{stale}: {problem}");
             assert_eq!((&problem["current_version"], answer.header("etag")), (&json!(2), "\"2\""), "{name} {stale}");
             assert_eq!(alice.get(id(&task)).await.data(200), task, "{name} {stale} left it alone");
         }

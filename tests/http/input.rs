@@ -1,7 +1,12 @@
 //! Awkward input: each is refused with a problem that names what to change, or taken exactly as it is.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::client::id;
 use crate::server::Server;
@@ -16,10 +21,13 @@ on_each_engine!(
     bodies_that_are_no_json_object_are_refused,
     null_is_no_completion,
     bodies_of_other_types_are_415,
+    what_is_read_is_said_with_each_415,
     bodies_over_64_kib_are_413,
+    what_the_headers_refuse_is_not_asked_for,
     parameters_out_of_their_limits_are_named,
     unknown_and_repeated_parameters_are_refused,
     thousands_of_faults_are_told_in_few_words,
+    bodies_that_are_made_to_be_refused_are_refused_as_any,
     ids_in_other_spellings_are_refused,
     users_in_odd_spellings_are_refused_or_other_people,
     cursors_that_the_server_did_not_make_are_refused,
@@ -178,12 +186,98 @@ async fn bodies_of_other_types_are_415(server: Server) {
         answer.problem(415, "unsupported-media-type");
     }
     alice.on(Method::POST, "").body(body).send().await.problem(415, "unsupported-media-type");
-    let labelled = alice.on(Method::POST, "").text(body).header("content-encoding", "gzip");
-    labelled.send().await.problem(415, "unsupported-media-type");
+    for coding in ["gzip", "identity, gzip", "br", ""] {
+        let labelled = alice.on(Method::POST, "").text(body).header("content-encoding", coding);
+        labelled.send().await.problem(415, "unsupported-media-type");
+    }
+    alice.on(Method::POST, "").text(body).header("content-encoding", "Identity").send().await.data(201);
     for media in ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json;x=y"] {
         alice.on(Method::POST, "").header("content-type", media).body(body).send().await.data(201);
     }
-    assert_eq!(alice.all().await.len(), 3);
+    assert_eq!(alice.all().await.len(), 4);
+    // Only an empty body has no type.
+    let task = alice.create("y").await;
+    let complete = || alice.on(Method::PATCH, &format!("/{}/complete", id(&task)));
+    let pieces = |pieces: &'static [&'static str]| {
+        reqwest::Body::wrap_stream(futures_util::stream::iter(
+            pieces.iter().map(|piece| Ok::<_, std::io::Error>(*piece)),
+        ))
+    };
+    complete().body("{}").send().await.problem(415, "unsupported-media-type");
+    complete().body(pieces(&["", "{}"])).send().await.problem(415, "unsupported-media-type");
+    complete().body("").header("content-type", "text/plain").send().await.data(200);
+    complete().body(pieces(&[""])).send().await.data(200);
+}
+
+async fn what_is_read_is_said_with_each_415(server: Server) {
+    let alice = server.user("alice");
+    let task = alice.create("x").await;
+    let one = format!("/{}", id(&task));
+    let (json, both) = ("application/json", "application/json, application/merge-patch+json");
+    for (method, below, accept, is_patch) in [
+        (Method::POST, "", json, false),
+        (Method::PUT, &*one, json, false),
+        (Method::PATCH, &one, both, true),
+        (Method::PATCH, &format!("{one}/complete"), json, true),
+        (Method::POST, "/bulk-create", json, false),
+        (Method::POST, "/bulk-complete", json, false),
+        (Method::POST, "/bulk-delete", json, false),
+    ] {
+        let call = || alice.on(method.clone(), below).body("{}");
+        let header = |answer: &crate::client::Answer, name: &str| {
+            answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let typed = call().header("content-type", "text/plain").send().await;
+        let problem = typed.problem(415, "unsupported-media-type");
+        assert!(problem["detail"].as_str().unwrap().contains(json), "{problem}");
+        assert_eq!(header(&typed, "accept").as_deref(), Some(accept), "{method} {below}");
+        assert_eq!(header(&typed, "accept-patch").as_deref(), is_patch.then_some(accept), "{method} {below}");
+        assert_eq!(header(&typed, "accept-encoding"), None);
+        let compressed = call().header("content-type", json).header("content-encoding", "gzip").send().await;
+        let problem = compressed.problem(415, "unsupported-media-type");
+        assert!(problem["detail"].as_str().unwrap().contains("Content-Encoding"), "{problem}");
+        assert_eq!(header(&compressed, "accept-encoding").as_deref(), Some("identity"), "{method} {below}");
+        assert_eq!((header(&compressed, "accept"), header(&compressed, "accept-patch")), (None, None));
+    }
+}
+
+/// A client that waits for `100 Continue` sends no body in vain (RFC 9110 §10.1.1).
+async fn what_the_headers_refuse_is_not_asked_for(server: Server) {
+    let alice = server.user("alice");
+    let complete = format!("PATCH /api/alice/tasks/{}/complete", id(&alice.create("x").await));
+    let token = format!("Authorization: Bearer {}\r\n", server.token("alice"));
+    let json = "Content-Type: application/json\r\n";
+    let ask = async |line: &str, headers: &str, length: u64| {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: tasks\r\nExpect: 100-continue\r\n{headers}Content-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 64];
+        let read = timeout(Duration::from_secs(5), stream.read(&mut answer)).await.expect("an answer").unwrap();
+        String::from_utf8_lossy(&answer[..read]).lines().next().unwrap_or_default().to_owned()
+    };
+    let create = "POST /api/alice/tasks";
+    let bulk = "POST /api/alice/tasks/bulk-delete";
+    let readable = format!("{token}{json}");
+    for (line, headers, length, answer) in [
+        (create, &*readable, 64 * 1024 + 1, "HTTP/1.1 413 "),
+        (create, &readable, 1 << 60, "HTTP/1.1 413 "),
+        (&complete, &readable, 64 * 1024 + 1, "HTTP/1.1 413 "),
+        (bulk, &readable, 512 * 1024 + 1, "HTTP/1.1 413 "),
+        (create, &token, 13, "HTTP/1.1 415 "),
+        (&complete, &token, 13, "HTTP/1.1 415 "),
+        (create, &format!("{readable}Content-Encoding: gzip\r\n"), 13, "HTTP/1.1 415 "),
+        (create, json, 13, "HTTP/1.1 401 "),
+        (create, &format!("{readable}If-Match: *\r\n"), 13, "HTTP/1.1 400 "),
+        ("POST /api/alice/tasks?x=1", &readable, 13, "HTTP/1.1 400 "),
+        ("POST /api/alice/tasks/nothing/here", &readable, 13, "HTTP/1.1 404 "),
+        (create, &readable, 64 * 1024, "HTTP/1.1 100 "),
+        (bulk, &readable, 512 * 1024, "HTTP/1.1 100 "),
+    ] {
+        let said = ask(line, headers, length).await;
+        assert!(said.starts_with(answer), "{line} with {headers:?} and {length} bytes: {said}");
+    }
 }
 
 async fn bodies_over_64_kib_are_413(server: Server) {
@@ -245,6 +339,58 @@ async fn thousands_of_faults_are_told_in_few_words(server: Server) {
         assert_eq!(problem["errors"].as_array().unwrap().len(), 20);
         assert!(answer.body.len() < 4096);
     }
+}
+
+/// `tests/cost` bounds what they cost.
+async fn bodies_that_are_made_to_be_refused_are_refused_as_any(server: Server) {
+    let alice = server.user("alice");
+    let many = |part: &str| vec![part; 500_000 / (part.len() + 1)].join(",");
+    let send = async |below: &str, body: String| {
+        let answer = alice.on(Method::POST, below).text(body).send().await;
+        assert!(answer.body.len() < 8192, "{}", answer.body.len());
+        answer
+    };
+    for part in ["1", "{}", r#"{"":0}"#, r#"{"id":1}"#, r#"{"title":"x"}"#, "[[]]", "null"] {
+        for verb in ["create", "complete", "delete"] {
+            let answer = send(&format!("/bulk-{verb}"), format!(r#"{{"tasks":[{}]}}"#, many(part))).await;
+            assert_eq!(answer.pointers(), ["/tasks"], "{verb} {part}");
+            let problem = answer.json();
+            assert_eq!(problem["detail"], "/tasks must have 1 to 100 entries, not more.");
+        }
+    }
+    // Members by the thousand: unknown ones, one unknown, one known.
+    let thousands = (0..25_000).map(|n| format!(r#""m{n}":[{n}]"#)).collect::<Vec<_>>().join(",");
+    let answer = send("/bulk-create", format!("{{{thousands}}}")).await;
+    assert_eq!((answer.pointers().len(), &*answer.pointers()[1]), (20, "/m0"));
+    assert_eq!(send("/bulk-create", format!("{{{}}}", many(r#""x":{}"#))).await.pointers(), ["/tasks", "/x"]);
+    assert_eq!(send("/bulk-create", format!("{{{}}}", many(r#""tasks":1"#))).await.pointers(), ["/tasks"]);
+    let entry = format!(r#"{{"tasks":[{{"title":"x","title":0,{}}}]}}"#, many(r#""title":"x""#));
+    assert_eq!(send("/bulk-create", entry).await.pointers(), ["/tasks/0/title"]);
+    // Texts and names as long as the body; lists where a value is meant.
+    let long = "n".repeat(500_000);
+    let name = send("/bulk-create", format!(r#"{{"tasks":[{{"{long}":0}}]}}"#)).await.pointers();
+    assert_eq!(name, ["/tasks/0/title".to_owned(), format!("/tasks/0/{}…", &long[..100])]);
+    let title = send("/bulk-create", format!(r#"{{"tasks":[{{"title":"{long}"}}]}}"#)).await;
+    assert_eq!(title.pointers(), ["/tasks/0/title"]);
+    let version = format!(r#"{{"tasks":[{{"id":"{long}","version":[{}]}}]}}"#, many("1").split_at(9).0);
+    assert_eq!(send("/bulk-delete", version).await.pointers(), ["/tasks/0/id", "/tasks/0/version"]);
+    let version = format!(r#"{{"tasks":[{{"id":[],"version":[{}]}}]}}"#, many("1"));
+    assert_eq!(send("/bulk-delete", version).await.pointers(), ["/tasks/0/id", "/tasks/0/version"]);
+    // What is passed over must be JSON all the same.
+    let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
+    for broken in [&*deep, "1e999", r#""\ud800""#, "01", "[1,]", "{\"a\":}", "'x'"] {
+        for body in [
+            format!(r#"{{"other":{broken}}}"#),
+            format!(r#"{{"tasks":[{{"title":{broken}}}]}}"#),
+            format!(r#"{{"tasks":[{}{{"title":"x","other":{broken}}}]}}"#, "1,".repeat(99)),
+        ] {
+            send("/bulk-create", body).await.problem(400, "malformed-json");
+        }
+    }
+    // What was sent does not pass for what was expected.
+    let text = send("/bulk-delete", r#"{"tasks":[{"id":5,"version":", expected x at line 1"}]}"#.to_owned()).await;
+    assert_eq!(text.json()["errors"][1]["detail"], "must be a whole number from 1 to 9000000000000000");
+    assert!(alice.all().await.is_empty());
 }
 
 async fn ids_in_other_spellings_are_refused(server: Server) {

@@ -34,9 +34,11 @@ enum Step {
 /// One request about many tasks.
 #[derive(Debug, Clone)]
 enum Bulk {
+    /// The last one that was done under a key.
+    Again,
     Create(Vec<String>, Option<u8>),
-    Complete(Vec<Selected>),
-    Delete(Vec<Selected>),
+    Complete(Vec<Selected>, Option<u8>),
+    Delete(Vec<Selected>, Option<u8>),
 }
 
 /// A task that was created at some time, or one that never was.
@@ -102,8 +104,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (which(), any::<Option<bool>>(), condition()).prop_map(|(w, c, i)| Step::Complete(w, c, i)),
         1 => (which(), condition()).prop_map(|(w, i)| Step::Delete(w, i)),
         2 => (prop::collection::vec(title(), 1..5), key()).prop_map(|(t, k)| Step::Bulk(Bulk::Create(t, k))),
-        3 => selection().prop_map(|s| Step::Bulk(Bulk::Complete(s))),
-        1 => selection().prop_map(|s| Step::Bulk(Bulk::Delete(s))),
+        3 => (selection(), key()).prop_map(|(s, k)| Step::Bulk(Bulk::Complete(s, k))),
+        1 => (selection(), key()).prop_map(|(s, k)| Step::Bulk(Bulk::Delete(s, k))),
+        1 => Just(Step::Bulk(Bulk::Again)),
         2 => (1..5_u8, any::<Option<bool>>()).prop_map(|(limit, filter)| Step::List(limit, filter)),
     ]
 }
@@ -115,6 +118,9 @@ struct Model {
     tasks: Vec<Option<Value>>,
     /// What was created under each key, by one request for a task and by one in bulk.
     keys: HashMap<(bool, u8), Vec<Value>>,
+    /// The tasks that were completed or deleted (by verb) in bulk under each key, as the requests named them.
+    selections: HashMap<(&'static str, u8), Vec<Value>>,
+    last: Option<(&'static str, u8)>,
 }
 
 impl Model {
@@ -194,6 +200,39 @@ impl Model {
             [(400, "invalid-request", repeated), (404, "task-not-found", missing), (412, "version-mismatch", stale)];
         selected.refusal = refusals.into_iter().find(|(_, _, pointers)| !pointers.is_empty());
         selected
+    }
+
+    /// Whether the key of a request in bulk was used before, and what is answered then: nothing is written again.
+    fn is_replay(&self, verb: &'static str, selected: &Selection, key: Option<u8>, answer: &Answer) -> bool {
+        if let Some((400, ..)) = selected.refusal {
+            return false;
+        }
+        let Some(first) = key.and_then(|key| self.selections.get(&(verb, key))) else {
+            assert!(!answer.headers.contains_key("idempotency-replayed"));
+            return false;
+        };
+        if *first != selected.tasks {
+            answer.problem(422, "idempotency-key-reused");
+            return true;
+        }
+        assert_eq!(answer.header("idempotency-replayed"), "true");
+        let there: Vec<_> = first
+            .iter()
+            .filter_map(|task| self.tasks.iter().flatten().find(|known| known["id"] == task["id"]).cloned())
+            .collect();
+        if verb == "delete" || there.is_empty() {
+            assert_eq!(answer.status, 204);
+        } else {
+            assert_eq!(answer.data(200), json!(there), "as they are now, without those that were deleted");
+        }
+        true
+    }
+
+    fn remember(&mut self, verb: &'static str, selected: &Selection, key: Option<u8>) {
+        if let Some(key) = key {
+            self.selections.insert((verb, key), selected.tasks.clone());
+            self.last = Some((verb, key));
+        }
     }
 
     /// What a write answers, when it sets these members and names these versions.
@@ -373,8 +412,23 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
     }
 }
 
+async fn select(client: &Client, verb: &str, tasks: &[Value], key: Option<u8>) -> Answer {
+    let mut call = client.on(Method::POST, &format!("/bulk-{verb}")).json(&json!({ "tasks": tasks }));
+    if let Some(key) = key {
+        call = call.header("idempotency-key", &format!("key-{key}"));
+    }
+    call.send().await
+}
+
 async fn take_bulk(client: &Client, model: &mut Model, step: &Bulk) {
     match step {
+        Bulk::Again => {
+            let Some((verb, key)) = model.last else { return };
+            let tasks = model.selections[&(verb, key)].clone();
+            let answer = select(client, verb, &tasks, Some(key)).await;
+            let selected = Selection { tasks, ..Selection::default() };
+            assert!(model.is_replay(verb, &selected, Some(key), &answer));
+        }
         Bulk::Create(titles, key) => {
             let tasks: Vec<_> = titles.iter().map(|title| json!({ "title": title })).collect();
             let mut call = client.on(Method::POST, "/bulk-create").json(&json!({ "tasks": tasks }));
@@ -385,11 +439,11 @@ async fn take_bulk(client: &Client, model: &mut Model, step: &Bulk) {
             let created = answer.json()["data"].as_array().cloned().unwrap_or_default();
             model.check_creation(titles, key.map(|key| (true, key)), &answer, &created);
         }
-        Bulk::Complete(selection) => {
+        Bulk::Complete(selection, key) => {
             let selected = model.select(selection, true);
-            let body = json!({ "tasks": selected.tasks });
-            let answer = client.on(Method::POST, "/bulk-complete").json(&body).send().await;
-            if !selected.is_refused(&answer) {
+            let answer = select(client, "complete", &selected.tasks, *key).await;
+            if !model.is_replay("complete", &selected, *key, &answer) && !selected.is_refused(&answer) {
+                model.remember("complete", &selected, *key);
                 let completed = answer.data(200);
                 assert_eq!(completed.as_array().unwrap().len(), selected.places.len());
                 for (place, after) in selected.places.iter().zip(completed.as_array().unwrap()) {
@@ -397,12 +451,12 @@ async fn take_bulk(client: &Client, model: &mut Model, step: &Bulk) {
                 }
             }
         }
-        Bulk::Delete(selection) => {
+        Bulk::Delete(selection, key) => {
             let selected = model.select(selection, false);
-            let body = json!({ "tasks": selected.tasks });
-            let answer = client.on(Method::POST, "/bulk-delete").json(&body).send().await;
-            if !selected.is_refused(&answer) {
+            let answer = select(client, "delete", &selected.tasks, *key).await;
+            if !model.is_replay("delete", &selected, *key, &answer) && !selected.is_refused(&answer) {
                 assert_eq!(answer.status, 204);
+                model.remember("delete", &selected, *key);
                 for place in &selected.places {
                     model.tasks[*place] = None;
                 }

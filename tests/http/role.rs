@@ -59,12 +59,16 @@ async fn use_it(alice: &Client) {
         alice.list("?is_completed=true").await.data(200);
         assert_eq!(alice.delete(id(&task)).await.status, 204);
         let bulk = async |operation: &str, body| {
-            alice.on(Method::POST, &format!("/bulk-{operation}")).json(&body).send().await
+            let call = alice.on(Method::POST, &format!("/bulk-{operation}")).json(&body);
+            call.header("idempotency-key", &format!("key-{n}")).send().await
         };
         let made = bulk("create", json!({ "tasks": [{ "title": "a" }, { "title": "b" }] })).await.data(201);
         let tasks: Vec<_> = made.as_array().unwrap().iter().map(|task| json!({ "id": task["id"] })).collect();
         bulk("complete", json!({ "tasks": tasks })).await.data(200);
-        assert_eq!(bulk("delete", json!({ "tasks": tasks })).await.status, 204);
+        bulk("complete", json!({ "tasks": tasks })).await.data(200);
+        for _ in 0..2 {
+            assert_eq!(bulk("delete", json!({ "tasks": tasks })).await.status, 204);
+        }
     }
 }
 

@@ -99,6 +99,11 @@ impl Server {
         Self { base, url, _stop: stop, _folder: folder }
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// The address of the server's database, as the server uses it.
     pub(crate) fn url(&self) -> &str {
         &self.url

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::BuildHasher;
 
 use poem_openapi::registry::{MetaSchema, Registry};
 use poem_openapi::types::Type;
@@ -126,8 +127,8 @@ impl Object<'_> {
 
     fn members<'de, A: MapAccess<'de>>(&mut self, mut members: A) -> Result<(), A::Error> {
         let (mut kept, mut seen, mut repeated) = (Map::new(), Vec::new(), Vec::new());
-        let (mut names, mut unknown) = (HashSet::new(), Vec::new());
-        while let Some(name) = members.next_key_seed(Name { object: self, names: &mut names })? {
+        let (mut told, mut unknown) = (HashSet::new(), Vec::new());
+        while let Some(name) = members.next_key_seed(Name { object: self, told: &mut told })? {
             match name {
                 Named::Known(name) if seen.contains(&name) => {
                     if !repeated.contains(&name) {
@@ -312,10 +313,11 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
     }
 }
 
-/// The name of a member of this object, beside these unknown ones.
+/// The name of a member of this object.
 struct Name<'n, 'f> {
     object: &'n Object<'f>,
-    names: &'n mut HashSet<String>,
+    /// The unknown names before it, as hashes: a name may be as long as the body.
+    told: &'n mut HashSet<u64>,
 }
 
 enum Named {
@@ -343,10 +345,10 @@ impl Visitor<'_> for Name<'_, '_> {
         if let Some(known) = self.object.shape.known.iter().find(|known| **known == name) {
             return Ok(Named::Known(known));
         }
-        let is_told = self.names.len() < Error::MAX_FAULTS && !self.names.contains(name);
-        Ok(Named::Unknown(is_told.then(|| {
-            self.names.insert(name.to_owned());
-            self.object.unknown(name)
-        })))
+        if self.told.len() >= Error::MAX_FAULTS {
+            return Ok(Named::Unknown(None));
+        }
+        let hash = self.told.hasher().hash_one(name);
+        Ok(Named::Unknown(self.told.insert(hash).then(|| self.object.unknown(name))))
     }
 }
