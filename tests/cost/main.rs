@@ -185,7 +185,7 @@ fn measure(runtime: &tokio::runtime::Runtime, url: &str) -> Costs {
 struct Served {
     address: SocketAddr,
     stop: tokio::sync::oneshot::Sender<()>,
-    served: tokio::task::JoinHandle<()>,
+    running: tokio::task::JoinHandle<()>,
 }
 
 impl Served {
@@ -198,14 +198,14 @@ impl Served {
             Self {
                 address,
                 stop,
-                served: tokio::spawn(server.serve(vec![listener], None, async { drop(stopped.await) })),
+                running: tokio::spawn(server.serve(vec![listener], None, async { drop(stopped.await) })),
             }
         })
     }
 
     fn stop(self, runtime: &tokio::runtime::Runtime) {
         drop(self.stop);
-        runtime.block_on(self.served).unwrap();
+        runtime.block_on(self.running).unwrap();
     }
 }
 

@@ -202,7 +202,7 @@ async fn a_refused_write_of_many_tasks_uses_no_key(server: Server) {
     let mut stale = task.clone();
     stale["version"] = json!(7);
     for verb in ["complete", "delete"] {
-        bulk(&alice, verb, "k", &[gone.clone()]).await.problem(404, "task-not-found");
+        bulk(&alice, verb, "k", std::slice::from_ref(&gone)).await.problem(404, "task-not-found");
         bulk(&alice, verb, "k", &[stale.clone()]).await.problem(412, "version-mismatch");
     }
     let completed = bulk(&alice, "complete", "k", &[task]).await;

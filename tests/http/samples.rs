@@ -78,6 +78,7 @@ let answer = http
 let answer = http
     .post(format!("{tasks}/api/me/tasks/bulk-complete"))
     .bearer_auth(token)
+    .header("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")
     .json(&json!({"tasks":[{"id":"019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70"},{"id":"019c13be-2c20-7d15-8c02-71f40a9e63b5"}]}))
     .send()
     .await?
@@ -86,6 +87,7 @@ let answer = http
 let answer = http
     .post(format!("{tasks}/api/me/tasks/bulk-delete"))
     .bearer_auth(token)
+    .header("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")
     .json(&json!({"tasks":[{"id":"019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70"},{"id":"019c13be-2c20-7d15-8c02-71f40a9e63b5"}]}))
     .send()
     .await?

@@ -74,7 +74,8 @@ pub(super) fn diagnose(
 
 /// serde's text without its place, which the pointer says: `invalid type: null, expected a string at line 1 …`.
 pub(super) fn in_our_words(text: &str) -> String {
-    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    let is_place = |end: &str| end.split(" column ").all(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let text = text.rsplit_once(" at line ").filter(|(_, end)| is_place(end)).map_or(text, |(text, _)| text);
     // The last one: what was sent stands before it, and may hold the same words.
     match text.rsplit_once(", expected ") {
         Some(("invalid type: null", expected)) => format!("must be {expected}, not null"),
