@@ -129,7 +129,7 @@ prometheus: release
 
 # Build the release binary
 release:
-    cargo build --release
+    cargo build --release -p tasks-server
 
 # All that a change must pass
 ci:

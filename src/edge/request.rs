@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use poem::{Endpoint, Request, Response};
 use tasks_api::{Error, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::edge::compression::{Coding, compress};
@@ -26,6 +27,7 @@ use crate::edge::trace::Parent;
 use crate::storage::timing::watch;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Gives each request an id, limits, an answer whatever happens, and one line in the log.
 pub struct Edge<E> {
@@ -76,7 +78,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let wanted = Coding::of(request.headers());
         let trace = Parent::of(request.headers()).map(|parent| parent.trace.to_owned());
         let expects = request.headers().contains_key(header::EXPECT);
-        let forwarded = request.headers().get("x-forwarded-for").map(|_| request.headers().clone());
+        let forwarded = request.headers().get(&X_FORWARDED_FOR).map(|_| request.headers().clone());
         let cors = self.rules.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
         let is_preflight = is_preflight(&request);
 
@@ -94,16 +96,18 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             Cors::preflight(request.headers())
         } else {
             request.set_data(Metered(Arc::clone(&visit) as Arc<dyn Meter>));
-            let answer = self.answer(request, text, receiving.as_deref());
+            // Named nowhere, so that it is moved nowhere: it is thousands of bytes long.
             let response = if self.rules.tells_time {
-                let (mut response, spent) = watch(answer).await;
+                let (mut response, spent) = Box::pin(watch(self.answer(request, text, receiving.as_deref()))).await;
                 tell_time(response.headers_mut(), spent, started.elapsed());
                 response
             } else {
-                answer.await
+                self.answer(request, text, receiving.as_deref()).await
             };
             self.count_address(response, text, peer, &forwarded.unwrap_or_default(), &visit)
         };
+        // Once, for all that follows: a map that grows is made anew.
+        response.headers_mut().reserve(8);
         if let Some(quotum) = visit.quotum.get() {
             quotum.tell(response.headers_mut());
         }
@@ -135,8 +139,8 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
 
     /// The answer of what is inside, whatever happens there.
     async fn answer(&self, request: Request, id: &str, receiving: Option<&Receiving>) -> Response {
-        let work = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        let outcome = match tokio::time::timeout(self.rules.timeout, work).await {
+        let outcome = match timeout(self.rules.timeout, AssertUnwindSafe(self.inner.call(request)).catch_unwind()).await
+        {
             Ok(Ok(outcome)) => outcome,
             // The panic hook has logged where.
             Ok(Err(_panic)) => Err(Error::internal("a panic").into()),
@@ -221,11 +225,10 @@ impl Visit {
 impl Meter for Visit {
     fn admit(&self, user: &UserId) -> Result<(), Error> {
         self.is_known.store(true, Relaxed);
-        let number = self.limits.number(user.as_str());
         if let Some(receiving) = &self.receiving {
-            receiving.is_of(number);
+            receiving.is_of(self.limits.number(user.as_str()));
         }
-        match self.limits.of_user(number) {
+        match self.limits.of_user(user.as_str()) {
             None => Ok(()),
             Some(Ok(quotum)) => {
                 let _ = self.quotum.set(quotum);

@@ -1,6 +1,8 @@
 //! The trace that a request belongs to (W3C Trace Context, level 1): taken from `traceparent`, told in the log.
 
-use poem::http::HeaderMap;
+use poem::http::{HeaderMap, HeaderName};
+
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The id of the trace, and of the span that asked: 32 and 16 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +14,10 @@ pub(super) struct Parent<'a> {
 impl<'a> Parent<'a> {
     /// What the request says; `None` where it says nothing, or nothing that can be read, which is to be passed over.
     pub(super) fn of(headers: &'a HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all("traceparent").iter();
+        if !headers.contains_key(&TRACEPARENT) {
+            return None;
+        }
+        let mut values = headers.get_all(&TRACEPARENT).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return None };
         let mut parts = value.to_str().ok()?.split('-');
         let [version, trace, span, flags] = [parts.next()?, parts.next()?, parts.next()?, parts.next()?];
