@@ -19,9 +19,11 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Error> 
         }
         _ => {}
     }
+    if !headers.contains_key(header::TRANSFER_ENCODING) {
+        return Ok(());
+    }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
         (Some(coding), None) if coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(Error::TransferCoding),
     }

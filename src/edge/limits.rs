@@ -124,10 +124,14 @@ impl Limits {
         Some(self.users.as_ref()?.check(self.number(user)))
     }
 
+    /// Whether anything is counted.
+    pub(super) fn are_set(&self) -> bool {
+        self.users.is_some() || self.addresses.is_some()
+    }
+
     /// Counts a request without a good token.
-    pub(super) fn of_address(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Result<Quotum, Quotum>> {
-        let limit = self.addresses.as_ref()?;
-        Some(limit.check(self.hash.hash_one(network(self.client(peer, headers)))))
+    pub(super) fn of_address(&self, client: IpAddr) -> Option<Result<Quotum, Quotum>> {
+        Some(self.addresses.as_ref()?.check(self.hash.hash_one(network(client))))
     }
 
     /// How many requests were refused: of users, of addresses.
@@ -137,7 +141,7 @@ impl Limits {
 
     /// Who sent the request: the peer or, where that is a trusted proxy, the last address of `X-Forwarded-For` that is none.
     /// What stands before that one anybody can write.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let is_trusted = |address: IpAddr| self.trusted.iter().any(|network| network.contains(&address.to_canonical()));
         if self.trusted.is_empty() || !is_trusted(peer) {
             return peer;
@@ -202,7 +206,7 @@ mod tests {
     fn nothing_is_counted_where_there_is_no_limit() {
         let limits = limits(0, &[]);
         assert!(limits.of_user("a").is_none());
-        assert!(limits.of_address("192.0.2.1".parse().unwrap(), &HeaderMap::new()).is_none());
+        assert!(limits.of_address("192.0.2.1".parse().unwrap()).is_none());
     }
 
     #[test]

@@ -27,7 +27,6 @@ use crate::edge::trace::Parent;
 use crate::storage::timing::watch;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Gives each request an id, limits, an answer whatever happens, and one line in the log.
 pub struct Edge<E> {
@@ -74,28 +73,23 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let id = request_id(request.headers());
         let text = id.to_str().unwrap_or_default();
         let (method, version) = (request.method().clone(), request.version());
-        let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
         let wanted = Coding::of(request.headers());
         let trace = Parent::of(request.headers()).map(|parent| parent.trace.to_owned());
-        let expects = request.headers().contains_key(header::EXPECT);
-        let forwarded = request.headers().get(&X_FORWARDED_FOR).map(|_| request.headers().clone());
+        let expects = receiving.is_some() && request.headers().contains_key(header::EXPECT);
         let cors = self.rules.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
         let is_preflight = is_preflight(&request);
 
         let framed = framing::check(version, request.headers());
         let is_misframed = framed.is_err();
-        let visit = Arc::new(Visit {
-            limits: Arc::clone(&self.limits),
-            receiving: receiving.clone(),
-            quotum: OnceLock::new(),
-            is_known: AtomicBool::new(false),
-        });
+        let visit = self.visit(&request, receiving.as_ref());
         let mut response = if let Err(error) = framed {
             self.refuse(error.into(), text)
         } else if is_preflight && matches!(cors, Some((_, Some(_)))) {
             Cors::preflight(request.headers())
         } else {
-            request.set_data(Metered(Arc::clone(&visit) as Arc<dyn Meter>));
+            if let Some(visit) = &visit {
+                request.set_data(Metered(Arc::clone(visit) as Arc<dyn Meter>));
+            }
             // Named nowhere, so that it is moved nowhere: it is thousands of bytes long.
             let response = if self.rules.tells_time {
                 let (mut response, spent) = Box::pin(watch(self.answer(request, text, receiving.as_deref()))).await;
@@ -104,11 +98,14 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             } else {
                 self.answer(request, text, receiving.as_deref()).await
             };
-            self.count_address(response, text, peer, &forwarded.unwrap_or_default(), &visit)
+            match &visit {
+                Some(visit) => self.count_address(response, text, visit),
+                None => response,
+            }
         };
         // Once, for all that follows: a map that grows is made anew.
         response.headers_mut().reserve(8);
-        if let Some(quotum) = visit.quotum.get() {
+        if let Some(quotum) = visit.as_ref().and_then(|visit| visit.quotum.get()) {
             quotum.tell(response.headers_mut());
         }
         compress(&mut response, wanted).await;
@@ -150,35 +147,39 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         outcome.unwrap_or_else(|error| self.refuse(error, id))
     }
 
+    /// What is counted of a request; `None` where nothing is.
+    fn visit(&self, request: &Request, receiving: Option<&Arc<Receiving>>) -> Option<Arc<Visit>> {
+        if !self.limits.are_set() && receiving.is_none() {
+            return None;
+        }
+        let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
+        Some(Arc::new(Visit {
+            client: self.limits.client(peer, request.headers()),
+            limits: Arc::clone(&self.limits),
+            receiving: receiving.cloned(),
+            quotum: OnceLock::new(),
+            is_known: AtomicBool::new(false),
+        }))
+    }
+
     /// Counts for the address what needs no user, and what has no good token; the probes are free.
-    fn count_address(
-        &self,
-        response: Response,
-        id: &str,
-        peer: IpAddr,
-        headers: &HeaderMap,
-        visit: &Visit,
-    ) -> Response {
+    fn count_address(&self, response: Response, id: &str, visit: &Visit) -> Response {
         let route = response.data::<Route>();
         let is_probe = route.is_some_and(|route| matches!(&*route.path, "/livez" | "/readyz"));
-        if visit.quotum.get().is_some() || visit.is_known() || is_probe {
+        if visit.is_known.load(Relaxed) || is_probe {
             return response;
         }
-        match self.limits.of_address(peer, headers) {
-            None => response,
-            Some(Ok(quotum)) => {
-                let _ = visit.quotum.set(quotum);
-                response
-            }
-            Some(Err(quotum)) => {
-                let _ = visit.quotum.set(quotum);
-                let mut error = poem::Error::from(Error::RateLimited(quotum.retry_after()));
-                if let Some(route) = route {
-                    error.set_data(route.clone());
-                }
-                self.refuse(error, id)
-            }
+        let Some(counted) = self.limits.of_address(visit.client) else { return response };
+        let (Ok(quotum) | Err(quotum)) = counted;
+        let _ = visit.quotum.set(quotum);
+        if counted.is_ok() {
+            return response;
         }
+        let mut error = poem::Error::from(Error::RateLimited(quotum.retry_after()));
+        if let Some(route) = route {
+            error.set_data(route.clone());
+        }
+        self.refuse(error, id)
     }
 
     /// The problem for an error; what the server is to blame for is logged with its cause.
@@ -208,18 +209,14 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
 
 /// What is counted of a request once its user is known.
 struct Visit {
+    /// Who sent it, as far as its connection tells.
+    client: IpAddr,
     limits: Arc<Limits>,
     receiving: Option<Arc<Receiving>>,
     /// What its sender has left, where there is a limit.
     quotum: OnceLock<Quotum>,
-    is_known: AtomicBool,
-}
-
-impl Visit {
     /// Whether its token was good.
-    fn is_known(&self) -> bool {
-        self.is_known.load(Relaxed)
-    }
+    is_known: AtomicBool,
 }
 
 impl Meter for Visit {

@@ -79,7 +79,7 @@ const HARMLESS = {
   "other words": (d) => (operation(d, "post", LIST).description = "Other words."),
   "an operation added": (d) =>
     (d.paths["/tags"] = { get: { ...structuredClone(operation(d, "get", "/livez")), operationId: "listTags" } }),
-  "a refusal added": (d) => (operation(d, "get", LIST).responses[429] = answer(d, 503, "get", LIST)),
+  "a refusal added": (d) => (operation(d, "get", LIST).responses[418] = answer(d, 503, "get", LIST)),
   "a code of problems added": (d) => schema(d, "ProblemCode").enum.push("too-many-requests"),
   "a member of an answer added": (d) => {
     schema(d, "Task").properties.note = text;
