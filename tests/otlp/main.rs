@@ -229,12 +229,12 @@ async fn the_end_sends_what_waits() {
     assert!(collector.spans().iter().any(|span| hex(&span.trace_id) == TRACE));
 }
 
-/// Asks it to end, which it does soon and well.
+/// Asks it to end, which it does soon and well, also where a batch may still wait for seconds.
 async fn ended(server: &mut Server) {
     server.ask_to_end();
     let asked = Instant::now();
     while server.ended().is_none() {
-        assert!(asked.elapsed() < Duration::from_secs(8), "it does not end");
+        assert!(asked.elapsed() < Duration::from_secs(4), "it does not end");
         sleep(Duration::from_millis(10)).await;
     }
     assert!(server.ended().unwrap().success());
@@ -248,12 +248,12 @@ async fn a_collector_that_is_away_silent_or_unwilling_costs_spans_and_a_line() {
     let unwilling = Collector::new(401).await;
     let (closed, silent_url) = (format!("http://{closed}"), format!("http://{}", silent.local_addr().unwrap()));
     for url in [&closed, &silent_url, &unwilling.url] {
-        let soon = [("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"), ("OTEL_BSP_MAX_QUEUE_SIZE", "64")];
+        let soon = [("OTEL_EXPORTER_OTLP_TIMEOUT", "4000"), ("OTEL_BSP_MAX_QUEUE_SIZE", "64")];
         let mut server = server(url, &soon).await;
         let client = Client::builder().tls_certs_only([]).build().unwrap();
         let (began, mut slowest) = (Instant::now(), Duration::ZERO);
         // Many more than wait, in several batches.
-        while began.elapsed() < Duration::from_secs(4) {
+        while began.elapsed() < Duration::from_secs(5) {
             let asked = Instant::now();
             assert_eq!(client.get(format!("http://{}/livez", server.address())).send().await.unwrap().status(), 200);
             slowest = slowest.max(asked.elapsed());
