@@ -37,13 +37,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LAST: Duration = Duration::from_secs(1);
 
 /// How often it is told that the collector is away.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// The most of the collector's answers that is read, in bytes.
 const ANSWER: usize = 64 * 1024;
 
+/// A variable, what it must be, and whether a value is that.
+type Rule = (&'static str, &'static str, fn(&str) -> bool);
+
 /// What variables must be that the SDK reads, and passes over where it cannot.
-const RULES: [(&str, &str, fn(&str) -> bool); 9] = [
+const RULES: [Rule; 9] = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", ADDRESS, is_address),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ADDRESS, is_address),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", PROTOCOL, is_protocol),

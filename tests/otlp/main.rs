@@ -1,13 +1,7 @@
 //! Traces: what a collector gets of requests, and what requests get of a collector that is away.
 //!
 //! Each test starts the program beside a collector of its own, which is an HTTP server that reads what it is sent.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -42,7 +36,7 @@ const KEY: &str = "a key that no log may hold";
 type Taken = Arc<Mutex<(Vec<(HeaderMap, Vec<u8>)>, u16)>>;
 
 #[handler]
-fn take(headers: &HeaderMap, body: Vec<u8>, taken: Data<&Taken>) -> StatusCode {
+fn take(headers: &HeaderMap, body: Vec<u8>, Data(taken): Data<&Taken>) -> StatusCode {
     let mut taken = taken.lock().unwrap();
     taken.0.push((headers.clone(), body));
     StatusCode::from_u16(taken.1).unwrap()
