@@ -83,6 +83,10 @@ edge *arguments:
 soak:
     EDGE=soak cargo test --release --test edge
 
+# Lint and test what the feature `otlp` adds: traces for a collector
+otlp:
+    cargo clippy --all-targets --features otlp -- -D warnings && cargo test --features otlp --test otlp
+
 # Run the tests over HTTP through a pooler of tests/support/pgbouncer.rs: transaction-1.18, session-1.18, transaction-1.24, transaction-1.24-unfollowed
 pooler name:
     TEST_POOLER={{name}} cargo test --test http -- --skip sqlite:: --skip forgery::

@@ -19,6 +19,7 @@
 //! | `healthcheck` | asks a running server how it is |
 //! | `metrics` | what happens, in numbers |
 //! | `trace` | the trace that a request belongs to |
+//! | `otlp` | spans for a collector, where the program is built with the feature `otlp` |
 //! | `log` | the form of the log, and its writer |
 //! | `systemd` | what systemd is told |
 
@@ -33,6 +34,8 @@ pub mod limits;
 pub(crate) mod listener;
 pub mod log;
 pub(crate) mod metrics;
+#[cfg(feature = "otlp")]
+pub(crate) mod otlp;
 mod receiving;
 pub mod request;
 mod security_headers;

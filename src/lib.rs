@@ -22,6 +22,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "otlp")]
+use futures_util::future::OptionFuture;
 use tasks_api::Options;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -31,6 +33,8 @@ use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
 use crate::edge::limits::Limits;
 use crate::edge::listener;
 use crate::edge::metrics::{self, Figures, Metrics};
+#[cfg(feature = "otlp")]
+use crate::edge::otlp::{Traces, TracesError};
 use crate::edge::request::{Edge, Rules};
 use crate::identity::secret::{DevelopmentKeyError, development_key};
 use crate::identity::token::Verifier;
@@ -50,6 +54,8 @@ pub struct Server {
     verifier: Verifier,
     settings: Settings,
     clock: Clock,
+    #[cfg(feature = "otlp")]
+    traces: Option<Traces>,
 }
 
 /// Why a server cannot start. Texts name settings, never their values.
@@ -67,6 +73,10 @@ pub enum StartError {
     /// Nothing can be fetched.
     #[error("the system's cryptography or certificates cannot be used, so that nothing can be fetched from JWKS_URL")]
     KeySet(#[source] reqwest::Error),
+    /// There can be no traces.
+    #[cfg(feature = "otlp")]
+    #[error(transparent)]
+    Traces(#[from] TracesError),
 }
 
 impl Server {
@@ -87,7 +97,18 @@ impl Server {
             }
             prepared => prepared?,
         }
-        Ok(Self { database, verifier, settings, clock: Clock::system() })
+        #[cfg(not(feature = "otlp"))]
+        if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some_and(|value| !value.is_empty()) {
+            tracing::warn!("OTEL_EXPORTER_OTLP_ENDPOINT is set, but this program was built without the feature otlp");
+        }
+        Ok(Self {
+            database,
+            verifier,
+            settings,
+            clock: Clock::system(),
+            #[cfg(feature = "otlp")]
+            traces: Traces::start()?,
+        })
     }
 
     /// Takes the time of tasks from another clock than the system's.
@@ -103,7 +124,7 @@ impl Server {
         metrics: Option<TcpListener>,
         stop: impl Future<Output = ()>,
     ) {
-        let Self { database, verifier, settings, clock } = self;
+        let Self { database, verifier, settings, clock, .. } = self;
         let verifier = Arc::new(verifier);
         let tasks = Tasks::new(Repository::new(database.clone()), clock);
         let options = Options {
@@ -120,6 +141,8 @@ impl Server {
             cors: settings.cors,
             public_url: settings.public_url,
             tells_time: settings.server_timing,
+            #[cfg(feature = "otlp")]
+            traces: self.traces.clone(),
         };
         let edge = Edge::new(routes, rules, Arc::clone(&limits), Arc::clone(&kept));
         let places = Arc::new(Semaphore::new(most));
@@ -151,7 +174,10 @@ impl Server {
             });
         };
         listener::serve(listeners, edge, places, stop, grace).await;
-        database.close(Duration::from_secs(1)).await;
+        let close = database.close(Duration::from_secs(1));
+        #[cfg(feature = "otlp")]
+        let close = async { tokio::join!(close, OptionFuture::from(self.traces.map(Traces::close))) };
+        close.await;
         if let Some(metrics) = metrics {
             metrics.abort();
         }

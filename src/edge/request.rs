@@ -21,6 +21,8 @@ use crate::edge::cors::{Cors, is_preflight};
 use crate::edge::framing;
 use crate::edge::limits::{Limits, Quotum};
 use crate::edge::metrics::Metrics;
+#[cfg(feature = "otlp")]
+use crate::edge::otlp::Traces;
 use crate::edge::receiving::{Bodies, Receiving};
 use crate::edge::security_headers;
 use crate::edge::trace::Parent;
@@ -48,6 +50,9 @@ pub(crate) struct Rules {
     pub(crate) public_url: PublicUrl,
     /// Whether answers say how long they took (Server Timing, W3C).
     pub(crate) tells_time: bool,
+    /// Where spans go, if anywhere.
+    #[cfg(feature = "otlp")]
+    pub(crate) traces: Option<Traces>,
 }
 
 impl<E: Endpoint<Output = Response>> Edge<E> {
@@ -74,7 +79,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let text = id.to_str().unwrap_or_default();
         let (method, version) = (request.method().clone(), request.version());
         let wanted = Coding::of(request.headers());
-        let trace = Parent::of(request.headers()).map(|parent| parent.trace.to_owned());
+        let parent = Parent::of(request.headers());
         let expects = receiving.is_some() && request.headers().contains_key(header::EXPECT);
         let cors = self.rules.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
         let is_preflight = is_preflight(&request);
@@ -126,9 +131,12 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let matched = response.data::<Route>();
         self.metrics.answered(matched, status, took);
         let route = matched.map_or("", |route| &route.path);
+        let trace = parent.map(|parent| parent.trace);
+        #[cfg(feature = "otlp")]
+        let trace = self.rules.traces.as_ref().and_then(|to| to.record(parent, &method, &response, took)).or(trace);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let (status, code) = (status.as_u16(), response.data::<ProblemCode>().map(|code| code.as_str()));
-        tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text, trace_id = trace);
+        tracing::info!(target: "tasks_server::request", %method, route, status, code, micros, request_id = text, trace_id = trace.map(tracing::field::display));
         response.headers_mut().insert(X_REQUEST_ID.clone(), id);
         security_headers::add(response.headers_mut(), self.rules.public_url.is_https());
         (response, is_last)
@@ -315,7 +323,14 @@ mod tests {
     {
         let limits = Arc::new(Limits::new(&LimitSettings::default()));
         let timeout = Duration::from_millis(50);
-        let rules = Rules { timeout, cors: None, public_url: PublicUrl::default(), tells_time: false };
+        let rules = Rules {
+            timeout,
+            cors: None,
+            public_url: PublicUrl::default(),
+            tells_time: false,
+            #[cfg(feature = "otlp")]
+            traces: None,
+        };
         let edge = Edge::new(make(inner), rules, limits, Arc::new(Metrics::new(false)));
         let request = Request::builder().header("host", "a").header("x-request-id", "seven").finish();
         let (mut response, _) = edge.handle(request, None).await;

@@ -115,6 +115,7 @@ fn main() {
                 a_server_that_cannot_write_its_log_serves_on,
                 a_server_whose_log_nobody_reads_serves_on,
                 lines_that_are_lost_are_counted,
+                a_collector_that_gets_nothing_is_told_of,
             },
             ending::{
                 no_begun_request_is_cut,

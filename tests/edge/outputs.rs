@@ -145,3 +145,15 @@ pub(crate) async fn lines_that_are_lost_are_counted() {
     assert_eq!(after.iter().filter(|line| line.contains("tasks_server::request")).count(), 100);
     ends(&mut server, seconds(5)).await;
 }
+
+pub(crate) async fn a_collector_that_gets_nothing_is_told_of() {
+    const WARNING: &str = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but";
+    let gets_nothing = !cfg!(feature = "otlp");
+    for (endpoint, is_told) in [("http://127.0.0.1:9/told-to-nobody", gets_nothing), ("", false)] {
+        let server = Server::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).await;
+        server.user("alice", &Tally::default()).made(TITLE).await;
+        let log = server.log();
+        assert_eq!(log.matches(WARNING).count(), usize::from(is_told), "{log}");
+        assert!(!log.contains("told-to-nobody"), "{log}");
+    }
+}
