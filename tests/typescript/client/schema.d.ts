@@ -120,6 +120,9 @@ export interface paths {
          * @description 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
          *     one that has another `version` than the request names; but a task that is completed already keeps its version and
          *     times, whatever version is named, so that a repeat succeeds.
+         *
+         *     With an `Idempotency-Key` that was used before, nothing is written: the answer has the tasks of the request as they
+         *     are now, without those that were deleted since; it is 204 when none is left.
          */
         post: operations["bulkCompleteTasks"];
         delete?: never;
@@ -140,7 +143,7 @@ export interface paths {
         /**
          * Delete tasks
          * @description 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
-         *     one that has another `version` than the request names.
+         *     one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
          */
         post: operations["bulkDeleteTasks"];
         delete?: never;
@@ -296,7 +299,7 @@ export interface components {
          * @description The kinds of problems.
          * @enum {string}
          */
-        ProblemCode: "malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-too-large" | "unsupported-media-type" | "condition-required" | "internal-error" | "timed-out" | "unavailable";
+        ProblemCode: "malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable";
         /**
          * SelectedTask
          * @description A task that a request is about.
@@ -492,8 +495,8 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description Changes whenever the answer does: a strong entity tag.
-                     * @example "4f6c1d0e9b27a835"
+                     * @description Changes whenever the answer does: a weak entity tag, as the answer may be compressed.
+                     * @example W/"4f6c1d0e9b27a835"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
@@ -515,8 +518,8 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description Changes whenever the answer does: a strong entity tag.
-                     * @example "4f6c1d0e9b27a835"
+                     * @description Changes whenever the answer does: a weak entity tag, as the answer may be compressed.
+                     * @example W/"4f6c1d0e9b27a835"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
@@ -574,6 +577,37 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -728,6 +762,22 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body did not come in time; nothing was carried out. */
+            408: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
@@ -765,7 +815,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as JSON. */
+            /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
                     /**
@@ -775,6 +825,13 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
+                    Accept?: string;
+                    /** @description That no coding is read, where one was sent. */
+                    "Accept-Encoding"?: "identity";
                     [name: string]: unknown;
                 };
                 content: {
@@ -791,6 +848,37 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -972,6 +1060,37 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
@@ -1017,8 +1136,8 @@ export interface operations {
             header?: {
                 /**
                  * @description The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-                 *     whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
-                 *     succeeds.
+                 *     whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+                 *     shows already succeeds.
                  */
                 "If-Match"?: string;
             };
@@ -1134,6 +1253,22 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body did not come in time; nothing was carried out. */
+            408: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
@@ -1171,7 +1306,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as JSON. */
+            /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
                     /**
@@ -1181,6 +1316,13 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
+                    Accept?: string;
+                    /** @description That no coding is read, where one was sent. */
+                    "Accept-Encoding"?: "identity";
                     [name: string]: unknown;
                 };
                 content: {
@@ -1197,6 +1339,37 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1248,8 +1421,8 @@ export interface operations {
             header?: {
                 /**
                  * @description The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-                 *     whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
-                 *     succeeds.
+                 *     whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+                 *     shows already succeeds.
                  */
                 "If-Match"?: string;
             };
@@ -1391,6 +1564,37 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
@@ -1436,8 +1640,8 @@ export interface operations {
             header?: {
                 /**
                  * @description The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-                 *     whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
-                 *     succeeds.
+                 *     whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+                 *     shows already succeeds.
                  */
                 "If-Match"?: string;
             };
@@ -1554,6 +1758,22 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body did not come in time; nothing was carried out. */
+            408: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
@@ -1591,7 +1811,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as JSON. */
+            /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
                     /**
@@ -1601,6 +1821,18 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
+                    Accept?: string;
+                    /** @description That no coding is read, where one was sent. */
+                    "Accept-Encoding"?: "identity";
+                    /**
+                     * @description The same as `Accept`, for a `PATCH` (RFC 5789).
+                     * @example application/json
+                     */
+                    "Accept-Patch"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1617,6 +1849,37 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1668,8 +1931,8 @@ export interface operations {
             header?: {
                 /**
                  * @description The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-                 *     whenever there is such a task; else it is 412. A weak tag matches nothing. What the task shows already
-                 *     succeeds.
+                 *     whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+                 *     shows already succeeds.
                  */
                 "If-Match"?: string;
             };
@@ -1785,6 +2048,22 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body did not come in time; nothing was carried out. */
+            408: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
@@ -1822,7 +2101,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as JSON. */
+            /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
                     /**
@@ -1832,6 +2111,18 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
+                    Accept?: string;
+                    /** @description That no coding is read, where one was sent. */
+                    "Accept-Encoding"?: "identity";
+                    /**
+                     * @description The same as `Accept`, for a `PATCH` (RFC 5789).
+                     * @example application/json
+                     */
+                    "Accept-Patch"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1848,6 +2139,37 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1992,6 +2314,22 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body did not come in time; nothing was carried out. */
+            408: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
@@ -2029,7 +2367,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as JSON. */
+            /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
                     /**
@@ -2039,6 +2377,13 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
+                    Accept?: string;
+                    /** @description That no coding is read, where one was sent. */
+                    "Accept-Encoding"?: "identity";
                     [name: string]: unknown;
                 };
                 content: {
@@ -2055,6 +2400,37 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2103,7 +2479,13 @@ export interface operations {
     bulkCompleteTasks: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The client's own name for this request: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+                 *     within 24 hours, also after tasks were changed or deleted, it succeeds again and writes nothing.
+                 */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /**
                  * @description Whose tasks: the token's `sub`, or `me`.
@@ -2127,6 +2509,11 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
+                    /**
+                     * @description The tasks were completed by an earlier request with the same `Idempotency-Key`; they are answered as they are
+                     *     now, without those that were deleted since.
+                     */
+                    "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
                     /** @description The answer depends on the token. */
@@ -2137,198 +2524,7 @@ export interface operations {
                     "application/json": components["schemas"]["TaskList"];
                 };
             };
-            /** @description The request breaks the contract; `errors` says where. */
-            400: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description No token, or one that does not verify; `code` says why. */
-            401: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
-                    "WWW-Authenticate": string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The path's user is not the user of the token. */
-            403: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The user has not all of the tasks; `errors` names those that are not there. */
-            404: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Some tasks have another version than the request names; `errors` says which. */
-            412: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body has more than 512 KiB. */
-            413: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The body is not sent as JSON. */
-            415: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The server is set to take no write of a task without its `version`. */
-            428: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A bug of the server; its log has the cause. */
-            500: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
-            503: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
-                    "Retry-After": number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    bulkDeleteTasks: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description Whose tasks: the token's `sub`, or `me`.
-                 * @example me
-                 */
-                user_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["TaskSelection"];
-            };
-        };
-        responses: {
-            /** @description Deleted; there is nothing more to say. */
+            /** @description The tasks were completed by an earlier request with the same `Idempotency-Key`, and all of them were deleted since. */
             204: {
                 headers: {
                     /**
@@ -2336,6 +2532,8 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
+                    /** @description The tasks were completed by an earlier request. */
+                    "Idempotency-Replayed": "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
                     /** @description The answer depends on the token. */
@@ -2413,6 +2611,43 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The body did not come in time; nothing was carried out. */
+            408: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A request with the same `Idempotency-Key` still runs. */
+            409: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Some tasks have another version than the request names; `errors` says which. */
             412: {
                 headers: {
@@ -2445,8 +2680,31 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is not sent as JSON. */
+            /** @description The body is not sent as JSON, or is compressed. */
             415: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
+                    Accept?: string;
+                    /** @description That no coding is read, where one was sent. */
+                    "Accept-Encoding"?: "identity";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The `Idempotency-Key` was used for another request. */
+            422: {
                 headers: {
                     /**
                      * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
@@ -2471,6 +2729,343 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A bug of the server; its log has the cause. */
+            500: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
+            503: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bulkDeleteTasks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The client's own name for this request: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+                 *     within 24 hours, it is answered as the first time and deletes nothing.
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Whose tasks: the token's `sub`, or `me`.
+                 * @example me
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TaskSelection"];
+            };
+        };
+        responses: {
+            /** @description Deleted; there is nothing more to say. */
+            204: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description The tasks were deleted by an earlier request with the same `Idempotency-Key`. */
+                    "Idempotency-Replayed"?: "true";
+                    /** @description The answer is one user's, and must be asked for again. */
+                    "Cache-Control": "private, no-cache";
+                    /** @description The answer depends on the token. */
+                    Vary: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request breaks the contract; `errors` says where. */
+            400: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that does not verify; `code` says why. */
+            401: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description How to authenticate; with the error when a token was sent.
+                     * @example Bearer realm="tasks-api"
+                     */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path's user is not the user of the token. */
+            403: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has not all of the tasks; `errors` names those that are not there. */
+            404: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not come in time; nothing was carried out. */
+            408: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A request with the same `Idempotency-Key` still runs. */
+            409: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some tasks have another version than the request names; `errors` says which. */
+            412: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has more than 512 KiB. */
+            413: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not sent as JSON, or is compressed. */
+            415: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
+                    Accept?: string;
+                    /** @description That no coding is read, where one was sent. */
+                    "Accept-Encoding"?: "identity";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The `Idempotency-Key` was used for another request. */
+            422: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is set to take no write of a task without its `version`. */
+            428: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";q=600;w=60
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
                     [name: string]: unknown;
                 };
                 content: {
