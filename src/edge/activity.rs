@@ -27,6 +27,9 @@ pub(super) const PACE: u64 = 4 * 1024;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const LAST_PIECE: Duration = Duration::from_secs(2);
 
+/// What was consumed, after a body of unknown length.
+const UNKNOWN: u64 = u64::MAX;
+
 /// Why a connection was closed before its client did so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Verdict {
@@ -117,16 +120,19 @@ impl Activity {
             // More than requests were read: the next one's head has begun to come behind the last. Who writes heads in an
             // unusual way is taken for such at times, and has less time to be idle.
             let read = self.read.load(Relaxed);
-            let is_in_head = self.consumed.swap(read, Relaxed) != read && !self.is_multiplexed.load(Relaxed);
+            let consumed = self.consumed.swap(read, Relaxed);
+            let is_in_head = consumed != read && consumed != UNKNOWN && !self.is_multiplexed.load(Relaxed);
             self.is_in_head.store(is_in_head, Relaxed);
         }
     }
 
-    /// A request begins, of which so many bytes were or will be read; of HTTP/2 that does not matter.
-    pub(super) fn begin(&self, is_multiplexed: bool, length: u64) {
+    /// A request begins, of which so many bytes were or will be read, as far as that is known; of HTTP/2 it does not matter.
+    pub(super) fn begin(&self, is_multiplexed: bool, length: Option<u64>) {
         self.handling.fetch_add(1, Relaxed);
         self.is_multiplexed.store(is_multiplexed, Relaxed);
-        self.consumed.fetch_add(length, Relaxed);
+        let consumed = self.consumed.load(Relaxed);
+        let sum = length.filter(|_| consumed != UNKNOWN).map_or(UNKNOWN, |length| consumed + length);
+        self.consumed.store(sum, Relaxed);
     }
 
     /// The request has its answer, of which nothing is written yet.
@@ -217,7 +223,7 @@ mod tests {
         assert_eq!(verdict(&aged(HEAD / 2)), None);
         assert_eq!(verdict(&aged(HEAD * 2)), Some(Verdict::Head));
         let idle = aged(LONG);
-        idle.begin(false, 0);
+        idle.begin(false, Some(0));
         assert_eq!(verdict(&idle), None, "a request may take its time");
         idle.answer();
         idle.end();
@@ -232,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_head_that_came_behind_a_request_is_one() {
-        for (length, is_in_head) in [(100, false), (90, true)] {
+        for (length, is_in_head) in [(Some(100), false), (Some(90), true), (None, false)] {
             let idle = aged(LONG);
             idle.has_read(100);
             idle.begin(false, length);
@@ -245,7 +251,7 @@ mod tests {
     #[test]
     fn what_an_idle_http2_connection_says_is_no_head() {
         let idle = aged(LONG);
-        idle.begin(true, 0);
+        idle.begin(true, Some(0));
         idle.answer();
         idle.end();
         idle.has_read(17);
@@ -257,7 +263,7 @@ mod tests {
     #[test]
     fn idleness_is_short_where_others_wait() {
         let idle = aged(LONG);
-        idle.begin(false, 0);
+        idle.begin(false, Some(0));
         idle.answer();
         idle.end();
         let since = idle.now() - u64::try_from((IDLE_WHEN_FULL * 2).as_millis()).unwrap();
@@ -270,7 +276,7 @@ mod tests {
     fn an_answer_is_read_at_a_pace_or_not_at_all() {
         let read = |pace: u64| {
             let (activity, mut judge) = (aged(LONG), Judge::new());
-            activity.begin(false, 0);
+            activity.begin(false, Some(0));
             activity.answer();
             (0..60).find_map(|_| {
                 activity.has_written(usize::try_from(pace).unwrap());
@@ -285,7 +291,7 @@ mod tests {
     #[test]
     fn a_socket_that_takes_no_more_is_stalled_also_when_the_answer_is_made() {
         let (activity, mut judge) = (aged(LONG), Judge::new());
-        activity.begin(false, 0);
+        activity.begin(false, Some(0));
         activity.answer();
         activity.is_blocked();
         activity.end();
@@ -300,11 +306,11 @@ mod tests {
         };
         let activity = aged(LONG);
         assert!(over(&activity).is_some_and(|looks| looks < 4), "half a head");
-        activity.begin(true, 0);
+        activity.begin(true, Some(0));
         assert_eq!(over(&activity), None, "a request is worked on");
         activity.is_waiting_for_a_body(true);
         assert!(over(&activity).is_some_and(|looks| looks >= 4), "a body may still come, for a while");
-        activity.begin(true, 0);
+        activity.begin(true, Some(0));
         assert_eq!(over(&activity), None, "another is worked on");
         activity.answer();
         assert!(over(&activity).is_some_and(|looks| looks >= 4), "its answer may still be read, for a while");

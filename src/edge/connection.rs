@@ -173,7 +173,7 @@ struct Visit {
 impl Visit {
     fn begin(activity: &Arc<Activity>, request: &http::Request<Incoming>) -> Self {
         let is_multiplexed = request.version() == Version::HTTP_2;
-        activity.begin(is_multiplexed, if is_multiplexed { 0 } else { length(request) });
+        activity.begin(is_multiplexed, if is_multiplexed { None } else { length(request) });
         Self { activity: Arc::clone(activity), is_answered: false }
     }
 
@@ -184,12 +184,12 @@ impl Visit {
     }
 }
 
-/// How many bytes a request of HTTP/1 has, written in the usual way, with a body of a known length.
-fn length(request: &http::Request<Incoming>) -> u64 {
+/// How many bytes a request of HTTP/1 has, written in the usual way; `None` where its body does not say how long it is.
+fn length(request: &http::Request<Incoming>) -> Option<u64> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     let line = request.method().as_str().len() + target + "  HTTP/1.1\r\n\r\n".len();
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    (line + headers.sum::<usize>()) as u64 + request.body().size_hint().lower()
+    Some((line + headers.sum::<usize>()) as u64 + request.body().size_hint().exact()?)
 }
 
 impl Drop for Visit {
