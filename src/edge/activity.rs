@@ -10,7 +10,7 @@ pub(super) const HEAD: Duration = Duration::from_secs(10);
 /// How long a connection may be idle between requests.
 pub(super) const IDLE: Duration = Duration::from_secs(75);
 
-/// The same where all connections are taken and others wait.
+/// The same, and the time of a head, where all connections are taken and others wait.
 pub(super) const IDLE_WHEN_FULL: Duration = Duration::from_secs(5);
 
 /// How long an answer may go without progress. Progress is [`PACE`] bytes in each of its four parts.
@@ -27,7 +27,7 @@ pub(super) const PACE: u64 = 4 * 1024;
 const LAST_WORDS: Duration = Duration::from_millis(500);
 const LAST_PIECE: Duration = Duration::from_secs(2);
 
-/// What was consumed, after a body of unknown length.
+/// What a body of unknown length may have: all that was read.
 const UNKNOWN: u64 = u64::MAX;
 
 /// Why a connection was closed before its client did so.
@@ -89,6 +89,11 @@ impl Activity {
         self.handling.load(Relaxed) == 0 && self.answering.load(Relaxed) == 0
     }
 
+    /// Whether a request is worked on that has all of its body.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.handling.load(Relaxed) > self.receiving.load(Relaxed)
+    }
+
     pub(super) fn has_read(&self, count: usize) {
         self.read.fetch_add(count as u64, Relaxed);
         if self.is_quiet() && !self.is_in_head.load(Relaxed) && !self.is_multiplexed.load(Relaxed) {
@@ -120,8 +125,10 @@ impl Activity {
             // More than requests were read: the next one's head has begun to come behind the last. Who writes heads in an
             // unusual way is taken for such at times, and has less time to be idle.
             let read = self.read.load(Relaxed);
-            let consumed = self.consumed.swap(read, Relaxed);
-            let is_in_head = consumed != read && consumed != UNKNOWN && !self.is_multiplexed.load(Relaxed);
+            let is_in_head = self.consumed.load(Relaxed) < read && !self.is_multiplexed.load(Relaxed);
+            if !is_in_head {
+                self.consumed.store(read, Relaxed);
+            }
             self.is_in_head.store(is_in_head, Relaxed);
         }
     }
@@ -131,8 +138,7 @@ impl Activity {
         self.handling.fetch_add(1, Relaxed);
         self.is_multiplexed.store(is_multiplexed, Relaxed);
         let consumed = self.consumed.load(Relaxed);
-        let sum = length.filter(|_| consumed != UNKNOWN).map_or(UNKNOWN, |length| consumed + length);
-        self.consumed.store(sum, Relaxed);
+        self.consumed.store(consumed.saturating_add(length.unwrap_or(UNKNOWN)), Relaxed);
     }
 
     /// The request has its answer, of which nothing is written yet.
@@ -180,10 +186,9 @@ impl Judge {
             return None;
         }
         let quiet = Duration::from_millis(activity.now().saturating_sub(activity.since.load(Relaxed)));
-        if activity.is_in_head.load(Relaxed) {
-            return (quiet > HEAD).then_some(Verdict::Head);
-        }
-        (quiet > if is_full { IDLE_WHEN_FULL } else { IDLE }).then_some(Verdict::Idle)
+        let (limit, verdict) =
+            if activity.is_in_head.load(Relaxed) { (HEAD, Verdict::Head) } else { (IDLE, Verdict::Idle) };
+        (quiet > if is_full { IDLE_WHEN_FULL } else { limit }).then_some(verdict)
     }
 
     /// How often it is asked whether a connection that ends has nothing more to do.
@@ -195,10 +200,8 @@ impl Judge {
         let (written, read) = (activity.written.load(Relaxed), activity.read.load(Relaxed));
         let is_silent = (written, read) == (self.written, self.read);
         (self.written, self.read) = (written, read);
-        let handling = activity.handling.load(Relaxed);
-        let is_at_work = handling > activity.receiving.load(Relaxed);
-        self.slow = if is_silent && !is_at_work { self.slow + 1 } else { 0 };
-        let is_quiet = handling == 0 && activity.answering.load(Relaxed) == 0;
+        self.slow = if is_silent && !activity.is_at_work() { self.slow + 1 } else { 0 };
+        let is_quiet = activity.is_quiet() && !activity.is_blocked.load(Relaxed);
         Self::LAST_TICK * self.slow >= if is_quiet { LAST_WORDS } else { LAST_PIECE }
     }
 }

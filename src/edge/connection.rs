@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Buf;
 use futures_util::future::BoxFuture;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
@@ -40,7 +41,7 @@ const SENT_AHEAD: usize = 64 * 1024;
 
 /// What a client may send of bodies before they are read, in bytes a stream and a connection.
 const RECEIVED_AHEAD: u32 = 64 * 1024;
-const RECEIVED_AHEAD_IN_ALL: u32 = 256 * 1024;
+const RECEIVED_AHEAD_IN_ALL: u32 = 64 * 1024;
 
 /// How long and how much is still read of a client that is answered but has not stopped sending: a connection that is
 /// closed under it takes the answer along.
@@ -88,7 +89,7 @@ pub(super) async fn serve<E: Endpoint<Output = Response> + 'static>(
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), visitor));
     let mut judge = Judge::new();
     let mut tick = every(TICK);
-    let mut is_stopping = false;
+    let (mut is_stopping, mut is_cut) = (false, false);
     loop {
         let verdict = tokio::select! {
             biased;
@@ -96,7 +97,7 @@ pub(super) async fn serve<E: Endpoint<Output = Response> + 'static>(
             _ended = connection.as_mut() => return,
             _ = tick.tick() => {
                 if is_stopping {
-                    if judge.is_over(&activity) {
+                    if judge.is_over(&activity) || (is_cut && !activity.is_at_work()) {
                         return;
                     }
                     None
@@ -110,19 +111,20 @@ pub(super) async fn serve<E: Endpoint<Output = Response> + 'static>(
                     return;
                 }
                 connection.as_mut().graceful_shutdown();
-                (is_stopping, tick) = (true, every(Judge::LAST_TICK));
+                (is_stopping, tick, judge) = (true, every(Judge::LAST_TICK), Judge::new());
                 None
             }
         };
         if let Some(verdict) = verdict {
             edge.metrics().closed(verdict);
-            if verdict != Verdict::Idle {
-                // Nothing of it is worth a wait: what stands in buffers goes too.
-                is_aborted.store(true, Relaxed);
+            // What stands in buffers for a reader that does not read goes too; but not beside a request that is worked on.
+            is_cut = verdict == Verdict::Stalled;
+            is_aborted.store(is_cut, Relaxed);
+            if verdict == Verdict::Head || (is_cut && !activity.is_at_work()) {
                 return;
             }
             connection.as_mut().graceful_shutdown();
-            (is_stopping, tick) = (true, every(Judge::LAST_TICK));
+            (is_stopping, tick, judge) = (true, every(Judge::LAST_TICK), Judge::new());
         }
     }
 }
@@ -159,7 +161,7 @@ impl<E: Endpoint<Output = Response> + 'static> Service<http::Request<Incoming>> 
             let (response, is_last) = edge.handle(request, receiving).await;
             lingers.fetch_or(is_last, Relaxed);
             let response = http::Response::<BoxBody<Bytes, io::Error>>::from(response);
-            Ok(response.map(|body| Answer { body, _visit: visit.answered() }))
+            Ok(response.map(|body| Answer { body, visit: Arc::new(visit.answered()) }))
         })
     }
 }
@@ -198,18 +200,40 @@ impl Drop for Visit {
     }
 }
 
-/// The body of an answer, which knows when it is written.
+/// The body of an answer.
 struct Answer {
     body: BoxBody<Bytes, io::Error>,
-    _visit: Visit,
+    visit: Arc<Visit>,
+}
+
+/// A piece of it, which is held until it is written: a body is asked for its last piece long before that.
+struct Piece {
+    bytes: Bytes,
+    _visit: Arc<Visit>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
 }
 
 impl Body for Answer {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Piece>>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let piece = |bytes| Piece { bytes, _visit: Arc::clone(&self.visit) };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -300,6 +324,7 @@ impl AsyncWrite for Socket {
                 break;
             }
             *count += buffer.filled().len();
+            socket.activity.has_read(buffer.filled().len());
         }
         Poll::Ready(Ok(()))
     }

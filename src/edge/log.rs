@@ -139,7 +139,7 @@ impl Lines {
 
     /// Writes lines until the end.
     fn write(&self, mut to: impl Write) {
-        let (mut bytes, mut told) = (Vec::new(), 0);
+        let mut bytes = Vec::new();
         loop {
             let mut waiting = self.waiting();
             while waiting.bytes.is_empty() && !waiting.is_ending {
@@ -155,19 +155,18 @@ impl Lines {
             bytes = replace(&mut waiting.bytes, bytes);
             let lost = take(&mut waiting.lost);
             drop(waiting);
-            // There is room for it now, and it comes before what is logged next.
-            if lost > 0 {
-                tracing::warn!(
-                    lost,
-                    "lines of the log were lost: standard output was not read, or could not be written"
-                );
-            }
-            let was_told = replace(&mut told, lost);
-            if to.write_all(&bytes).and_then(|()| to.flush()).is_err() {
-                let lost = bytes.split(|byte| *byte == b'\n').skip(1).count() as u64;
-                self.lost.fetch_add(lost, Relaxed);
-                // What was told in them is to be told again.
-                self.waiting().lost += lost + was_told;
+            // Told when lines can be written, and not before: a line about what was lost, lost itself, would be followed by another.
+            if to.write_all(&bytes).and_then(|()| to.flush()).is_ok() {
+                if lost > 0 {
+                    tracing::warn!(
+                        lost,
+                        "lines of the log were lost: standard output was not read, or could not be written"
+                    );
+                }
+            } else {
+                let unwritten = bytes.split(|byte| *byte == b'\n').skip(1).count() as u64;
+                self.lost.fetch_add(unwritten, Relaxed);
+                self.waiting().lost += lost + unwritten;
             }
             if is_ending && self.waiting().bytes.is_empty() {
                 self.waiting().has_ended = true;

@@ -126,8 +126,10 @@ pub(crate) async fn whoever_sends_half_of_something_holds_no_end_up() {
 }
 
 pub(crate) async fn a_hangup_ends_it_in_order() {
+    // Also where whoever runs the tests ignores a hangup.
+    let heeding = (UNDER, r#"exec env --default-signal=HUP "$0" "$@""#);
     for signal in ["-TERM", "-INT", "-HUP"] {
-        let mut server = Server::with(&[]).await;
+        let mut server = Server::with(&[heeding]).await;
         let body = format!(r#"{{"title":"{TITLE}"}}"#);
         let more = format!("{}Content-Length: {}\r\n", json(&server.token("alice")), body.len());
         let mut raw = Raw::to(&server.address()).await;

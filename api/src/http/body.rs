@@ -174,10 +174,13 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
     }
 }
 
+/// What is set aside for a body before any of it is here, in bytes.
+const FIRST: usize = 16 * 1024;
+
 /// The whole body, when it has at most `limit` bytes. Of a longer one the rest is left to the connection.
 async fn read(body: poem::Body, length: Option<usize>, limit: usize) -> Result<Vec<u8>, Error> {
     let mut pieces = std::pin::pin!(body.into_bytes_stream());
-    let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(limit));
+    let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(limit).min(FIRST));
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(broken)?;
         if bytes.len() + piece.len() > limit {
