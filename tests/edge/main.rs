@@ -80,7 +80,7 @@ fn main() {
                 a_connection_has_a_hundred_streams_at_most,
                 scripts_that_nobody_reads_are_bounded,
                 pages_that_nobody_reads_are_bounded,
-                windows_that_are_never_opened_are_bounded,
+                windows_that_are_never_opened_are_bounded, windows_of_a_byte_are_bounded,
                 big_heads_are_refused,
             },
             readers::{

@@ -39,6 +39,12 @@ pub(crate) async fn windows_that_are_never_opened_are_bounded() {
     unread(&scene, "/docs/swagger-ui.js", WIDE, 0, &[]).await;
 }
 
+/// A whole answer is handed over for the first byte of it: it is not read all the same.
+pub(crate) async fn windows_of_a_byte_are_bounded() {
+    let scene = Scene::new().await;
+    unread(&scene, "/docs/swagger-ui.js", 1, 0, &[]).await;
+}
+
 /// Five hundred requests on a connection, and two connections of that kind.
 async fn unread(scene: &Scene, path: &str, window: u32, more: u32, headers: &[(&str, &str)]) {
     let address = scene.server.address();
