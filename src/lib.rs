@@ -26,7 +26,6 @@ use std::time::Duration;
 use futures_util::future::OptionFuture;
 use tasks_api::Options;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
@@ -145,7 +144,6 @@ impl Server {
             traces: self.traces.clone(),
         };
         let edge = Edge::new(routes, rules, Arc::clone(&limits), Arc::clone(&kept));
-        let places = Arc::new(Semaphore::new(most));
         let metrics = metrics.map(|listener| {
             let (database, bodies) = (database.clone(), Arc::clone(edge.bodies()));
             let figures = move || {
@@ -173,7 +171,7 @@ impl Server {
                 database.stop();
             });
         };
-        listener::serve(listeners, edge, places, stop, grace).await;
+        listener::serve(listeners, edge, most, stop, grace).await;
         let close = database.close(Duration::from_secs(1));
         #[cfg(feature = "otlp")]
         let close = async { tokio::join!(close, OptionFuture::from(self.traces.map(Traces::close))) };

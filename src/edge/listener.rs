@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -49,15 +50,23 @@ fn descriptors() -> Option<usize> {
     None
 }
 
+/// The places of connections.
+struct Places {
+    free: Arc<Semaphore>,
+    /// How many wait for one.
+    wanted: AtomicUsize,
+}
+
 /// Serves at most so many connections at a time, until `stop` is done; then requests that run have `grace` to end.
 pub(crate) async fn serve<E: Endpoint<Output = Response> + 'static>(
     listeners: Vec<TcpListener>,
     edge: Edge<E>,
-    places: Arc<Semaphore>,
+    most: usize,
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) {
     let (edge, (stopping, stops)) = (Arc::new(edge), watch::channel(false));
+    let places = Arc::new(Places { free: Arc::new(Semaphore::new(most)), wanted: AtomicUsize::new(0) });
     let accepting = join_all(listeners.into_iter().map(|listener| accept(listener, &edge, &places, &stops)));
     tokio::select! {
         _ = accepting => {}
@@ -81,19 +90,13 @@ pub(crate) async fn serve<E: Endpoint<Output = Response> + 'static>(
 async fn accept<E: Endpoint<Output = Response> + 'static>(
     listener: TcpListener,
     edge: &Arc<Edge<E>>,
-    places: &Arc<Semaphore>,
+    places: &Arc<Places>,
     stops: &watch::Receiver<bool>,
 ) {
     let builder = Arc::new(connection::builder());
     let local = listener.local_addr().ok();
     let (mut refused, mut full) = (Notice::default(), Notice::default());
     loop {
-        if places.available_permits() == 0 && full.is_due() {
-            tracing::warn!(
-                "every connection is taken (MAX_CONNECTIONS, or the descriptors of the process): others wait"
-            );
-        }
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -108,11 +111,26 @@ async fn accept<E: Endpoint<Output = Response> + 'static>(
                 continue;
             }
         };
+        // One that is accepted waits for a place, and those behind it in the system's queue.
+        let place = if let Ok(place) = Arc::clone(&places.free).try_acquire_owned() {
+            place
+        } else {
+            if full.is_due() {
+                tracing::warn!(
+                    "every connection is taken (MAX_CONNECTIONS, or the descriptors of the process): others wait"
+                );
+            }
+            places.wanted.fetch_add(1, Relaxed);
+            let place = Arc::clone(&places.free).acquire_owned().await;
+            places.wanted.fetch_sub(1, Relaxed);
+            let Ok(place) = place else { return };
+            place
+        };
         let (builder, edge, stops, places) =
             (Arc::clone(&builder), Arc::clone(edge), stops.clone(), Arc::clone(places));
         let addresses = [local.unwrap_or(remote), remote];
         tokio::spawn(async move {
-            let is_full = || places.available_permits() == 0;
+            let is_full = || places.wanted.load(Relaxed) > 0;
             connection::serve(&builder, (stream, addresses), edge, stops, is_full, place).await;
         });
     }

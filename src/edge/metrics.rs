@@ -100,11 +100,11 @@ impl Metrics {
     }
 
     /// A request was answered.
-    pub(super) fn answered(&self, route: Option<&Route>, status: StatusCode, took: Duration) {
+    pub(super) fn answered(&self, route: Option<&Route>, status: u16, took: Duration) {
         if self.is_read {
             let operation = Operation(route.map_or_else(|| "none".into(), |route| Arc::clone(&route.operation)));
             self.durations.get_or_create(&Asked { operation: operation.clone() }).observe(took.as_secs_f64());
-            self.requests.get_or_create(&Answered { operation, status: status.as_u16() }).inc();
+            self.requests.get_or_create(&Answered { operation, status }).inc();
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use poem::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use poem::{Endpoint, Request, Response};
 use tasks_api::{Error, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
 use tokio::time::timeout;
@@ -84,6 +84,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let cors = self.rules.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
         let is_preflight = is_preflight(&request);
 
+        let mut unanswered = Unanswered { metrics: &self.metrics, started, method: &method, id: text, is_over: false };
         let framed = framing::check(version, request.headers());
         let is_misframed = framed.is_err();
         let visit = self.visit(&request, receiving.as_ref());
@@ -127,17 +128,18 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
 
+        unanswered.is_over = true;
+        drop(unanswered);
         let (status, took) = (response.status(), started.elapsed());
         let matched = response.data::<Route>();
-        self.metrics.answered(matched, status, took);
+        self.metrics.answered(matched, status.as_u16(), took);
         let route = matched.map_or("", |route| &route.path);
         let trace = parent.map(|parent| parent.trace);
         #[cfg(feature = "otlp")]
         let trace = self.rules.traces.as_ref().and_then(|to| to.record(parent, &method, &response, took)).or(trace);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let (status, code) = (status.as_u16(), response.data::<ProblemCode>().map(|code| code.as_str()));
-        // Whoever invents a method does not fill the log with it.
-        let method = method.as_str().get(..16).unwrap_or(method.as_str());
+        let method = short(&method);
         tracing::info!(target: "tasks_server::request", method, route, status, code, micros, request_id = text, trace_id = trace.map(tracing::field::display));
         response.headers_mut().insert(X_REQUEST_ID.clone(), id);
         security_headers::add(response.headers_mut(), self.rules.public_url.is_https());
@@ -215,6 +217,35 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         }
         response
     }
+}
+
+/// A request that has no answer yet. Where its client goes before there is one, that is told and counted, with the status
+/// that nginx has for it.
+struct Unanswered<'a> {
+    metrics: &'a Metrics,
+    started: Instant,
+    method: &'a Method,
+    id: &'a str,
+    is_over: bool,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let (took, method) = (self.started.elapsed(), short(self.method));
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.metrics.answered(None, CLIENT_GONE, took);
+            tracing::info!(target: "tasks_server::request", method, route = "", status = CLIENT_GONE, code = "client-gone", micros, request_id = self.id);
+        }
+    }
+}
+
+/// The status, in the log and the figures alone, of a request whose client did not wait for its answer.
+const CLIENT_GONE: u16 = 499;
+
+/// A method for the log, which whoever invents one does not fill with it.
+fn short(method: &Method) -> &str {
+    method.as_str().get(..16).unwrap_or(method.as_str())
 }
 
 /// What is counted of a request once its user is known.
@@ -318,8 +349,7 @@ mod tests {
     use super::*;
     use crate::edge::limits::LimitSettings;
 
-    /// The problem that the edge makes of what `inner` does.
-    async fn problem_of<F>(inner: fn(Request) -> F) -> (Response, Value)
+    fn edge<F>(inner: fn(Request) -> F) -> Edge<impl Endpoint<Output = Response>>
     where
         F: Future<Output = poem::Result<Response>> + Send + 'static,
     {
@@ -333,11 +363,51 @@ mod tests {
             #[cfg(feature = "otlp")]
             traces: None,
         };
-        let edge = Edge::new(make(inner), rules, limits, Arc::new(Metrics::new(false)));
-        let request = Request::builder().header("host", "a").header("x-request-id", "seven").finish();
-        let (mut response, _) = edge.handle(request, None).await;
+        Edge::new(make(inner), rules, limits, Arc::new(Metrics::new(false)))
+    }
+
+    fn request() -> Request {
+        Request::builder().header("host", "a").header("x-request-id", "seven").finish()
+    }
+
+    /// The problem that the edge makes of what `inner` does.
+    async fn problem_of<F>(inner: fn(Request) -> F) -> (Response, Value)
+    where
+        F: Future<Output = poem::Result<Response>> + Send + 'static,
+    {
+        let (mut response, _) = edge(inner).handle(request(), None).await;
         let body = response.take_body().into_vec().await.unwrap();
         (response, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_client_does_not_wait_has_its_line_too() {
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let _here = tracing::subscriber::set_default(lines);
+        let pending = |_| std::future::pending::<poem::Result<Response>>();
+        assert!(timeout(Duration::from_millis(5), edge(pending).handle(request(), None)).await.is_err());
+        drop(edge(|_| async { Ok(Response::default()) }).handle(request(), None).await);
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let (gone, answered) = text.trim().split_once('\n').unwrap();
+        assert!(gone.contains("status=499 code=\"client-gone\"") && gone.contains("request_id=\"seven\""), "{text}");
+        assert!(answered.contains("status=200") && !answered.contains("499"), "{text}");
     }
 
     #[tokio::test]
