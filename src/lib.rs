@@ -146,18 +146,12 @@ impl Server {
         let edge = Edge::new(routes, rules, Arc::clone(&limits), Arc::clone(&kept));
         let metrics = metrics.map(|listener| {
             let (database, bodies) = (database.clone(), Arc::clone(edge.bodies()));
-            let figures = move || {
-                let sessions = database.figures();
-                Figures {
-                    connections_max: most,
-                    bodies: bodies.held(),
-                    limited: limits.refused(),
-                    busy: sessions.busy,
-                    idle: sessions.idle,
-                    sessions_max: sessions.max,
-                    waiting: sessions.waiting,
-                    keys: verifier.figures(),
-                }
+            let figures = move || Figures {
+                connections_max: most,
+                bodies: bodies.held(),
+                limited: limits.refused(),
+                sessions: database.sessions(),
+                keys: verifier.figures(),
             };
             tokio::spawn(metrics::serve(listener, kept, figures))
         });

@@ -12,6 +12,7 @@ pub mod database;
 mod driver;
 mod engine;
 pub(crate) mod failure;
+pub mod figures;
 mod postgres;
 mod race;
 mod reader;

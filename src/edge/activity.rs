@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// How long the head of a request may take, and a connection until its first request (408 in nginx's words, without an
-/// answer, as nobody has asked for anything yet).
+/// How long the head of a request may take, and a connection until its first request. It is closed without an answer: nobody
+/// has asked for anything yet.
 pub(super) const HEAD: Duration = Duration::from_secs(10);
 
 /// How long a connection may be idle between requests.
@@ -62,6 +62,10 @@ pub(super) struct Activity {
     is_in_head: AtomicBool,
     /// Since when it is so, or else idle: milliseconds after birth.
     since: AtomicU64,
+    /// Whether the client may still be sending when its connection is closed.
+    lingers: AtomicBool,
+    /// Whether the connection ends at once, with what stands in buffers.
+    is_cut: AtomicBool,
 }
 
 impl Activity {
@@ -78,7 +82,27 @@ impl Activity {
             is_multiplexed: AtomicBool::new(false),
             is_in_head: AtomicBool::new(true),
             since: AtomicU64::new(0),
+            lingers: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
         }
+    }
+
+    /// The client may still be sending when its connection is closed.
+    pub(super) fn linger(&self) {
+        self.lingers.store(true, Relaxed);
+    }
+
+    pub(super) fn lingers(&self) -> bool {
+        self.lingers.load(Relaxed)
+    }
+
+    /// The connection ends as soon as nobody works on a request, with what stands in buffers.
+    pub(super) fn cut(&self) {
+        self.is_cut.store(true, Relaxed);
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Relaxed)
     }
 
     fn now(&self) -> u64 {
@@ -179,7 +203,7 @@ impl Judge {
         let progress = written - std::mem::replace(&mut self.written, written);
         if activity.answering.load(Relaxed) > 0 || activity.is_blocked.load(Relaxed) {
             self.slow = if progress < PACE { self.slow + 1 } else { 0 };
-            return (TICK * self.slow > STALLED).then_some(Verdict::Stalled);
+            return (TICK * self.slow >= STALLED).then_some(Verdict::Stalled);
         }
         self.slow = 0;
         if activity.handling.load(Relaxed) > 0 {
@@ -202,7 +226,8 @@ impl Judge {
         (self.written, self.read) = (written, read);
         self.slow = if is_silent && !activity.is_at_work() { self.slow + 1 } else { 0 };
         let is_quiet = activity.is_quiet() && !activity.is_blocked.load(Relaxed);
-        Self::LAST_TICK * self.slow >= if is_quiet { LAST_WORDS } else { LAST_PIECE }
+        let is_silent_for_long = Self::LAST_TICK * self.slow >= if is_quiet { LAST_WORDS } else { LAST_PIECE };
+        is_silent_for_long || (activity.is_cut() && !activity.is_at_work())
     }
 }
 

@@ -7,7 +7,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,7 +35,8 @@ pub(super) const HEAD_BYTES: usize = 24 * 1024;
 /// How many requests one HTTP/2 connection has at a time.
 pub(super) const STREAMS: u32 = 100;
 
-/// What of the answers of an HTTP/2 connection is held for a reader that does not read, in bytes a stream.
+/// Up to how many bytes in its buffer an HTTP/2 stream asks for more. An answer in one piece is there whole: what bounds those is
+/// that they end when they are written, or not read.
 const SENT_AHEAD: usize = 64 * 1024;
 
 /// What a client may send of bodies before they are read, in bytes a stream and a connection.
@@ -63,12 +63,13 @@ pub(super) fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves one connection to its end. `stop` turns true when the server ends; `is_full`: whether others wait for a place.
+/// Serves one connection to its end. `stop` changes when the server ends, and is gone when the time
+/// for that is over; `is_full`: whether others wait for a place.
 pub(super) async fn serve<E: Endpoint<Output = Response> + 'static>(
     builder: &auto::Builder<TokioExecutor>,
     (stream, addresses): (TcpStream, [SocketAddr; 2]),
     edge: Arc<Edge<E>>,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<()>,
     is_full: impl Fn() -> bool,
     _place: OwnedSemaphorePermit,
 ) {
@@ -76,20 +77,12 @@ pub(super) async fn serve<E: Endpoint<Output = Response> + 'static>(
     // Answers are whole when they are written: nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
     let activity = Arc::new(Activity::new());
-    let lingers = Arc::new(AtomicBool::new(false));
-    let is_aborted = Arc::new(AtomicBool::new(false));
-    let socket = Socket {
-        stream,
-        activity: Arc::clone(&activity),
-        lingers: Arc::clone(&lingers),
-        is_aborted: Arc::clone(&is_aborted),
-        lingering: None,
-    };
-    let visitor = Visitor { edge: Arc::clone(&edge), activity: Arc::clone(&activity), lingers, addresses };
+    let socket = Socket { stream, activity: Arc::clone(&activity), lingering: None };
+    let visitor = Visitor { edge: Arc::clone(&edge), activity: Arc::clone(&activity), addresses };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), visitor));
     let mut judge = Judge::new();
     let mut tick = every(TICK);
-    let (mut is_stopping, mut is_cut) = (false, false);
+    let mut is_stopping = false;
     loop {
         let verdict = tokio::select! {
             biased;
@@ -97,7 +90,7 @@ pub(super) async fn serve<E: Endpoint<Output = Response> + 'static>(
             _ended = connection.as_mut() => return,
             _ = tick.tick() => {
                 if is_stopping {
-                    if judge.is_over(&activity) || (is_cut && !activity.is_at_work()) {
+                    if judge.is_over(&activity) {
                         return;
                     }
                     None
@@ -118,9 +111,10 @@ pub(super) async fn serve<E: Endpoint<Output = Response> + 'static>(
         if let Some(verdict) = verdict {
             edge.metrics().closed(verdict);
             // What stands in buffers for a reader that does not read goes too; but not beside a request that is worked on.
-            is_cut = verdict == Verdict::Stalled;
-            is_aborted.store(is_cut, Relaxed);
-            if verdict == Verdict::Head || (is_cut && !activity.is_at_work()) {
+            if verdict == Verdict::Stalled {
+                activity.cut();
+            }
+            if verdict != Verdict::Idle && !activity.is_at_work() {
                 return;
             }
             connection.as_mut().graceful_shutdown();
@@ -139,7 +133,6 @@ fn every(period: Duration) -> Interval {
 struct Visitor<E> {
     edge: Arc<Edge<E>>,
     activity: Arc<Activity>,
-    lingers: Arc<AtomicBool>,
     addresses: [SocketAddr; 2],
 }
 
@@ -150,7 +143,7 @@ impl<E: Endpoint<Output = Response> + 'static> Service<http::Request<Incoming>> 
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let visit = Visit::begin(&self.activity, &request);
-        let (edge, lingers) = (Arc::clone(&self.edge), Arc::clone(&self.lingers));
+        let edge = Arc::clone(&self.edge);
         let (parts, incoming) = request.into_parts();
         let receiving = Receiving::new(incoming, edge.bodies(), &self.activity);
         let [local, remote] = self.addresses.map(Addr::SocketAddr);
@@ -159,7 +152,9 @@ impl<E: Endpoint<Output = Response> + 'static> Service<http::Request<Incoming>> 
         let request = Request::from_parts(parts, body.unwrap_or_default());
         Box::pin(async move {
             let (response, is_last) = edge.handle(request, receiving).await;
-            lingers.fetch_or(is_last, Relaxed);
+            if is_last {
+                visit.activity.linger();
+            }
             let response = http::Response::<BoxBody<Bytes, io::Error>>::from(response);
             Ok(response.map(|body| Answer { body, visit: Arc::new(visit.answered()) }))
         })
@@ -249,16 +244,12 @@ impl Body for Answer {
 struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
-    /// Whether the client may still be sending when its connection is closed.
-    lingers: Arc<AtomicBool>,
-    /// Whether the connection ends at once, with what stands in buffers.
-    is_aborted: Arc<AtomicBool>,
     lingering: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.is_aborted.load(Relaxed) {
+        if self.activity.is_cut() {
             let _ = self.stream.set_zero_linger();
         }
     }
@@ -309,7 +300,7 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = &mut *self;
-        if !socket.lingers.load(Relaxed) {
+        if !socket.activity.lingers() {
             return Pin::new(&mut socket.stream).poll_shutdown(cx);
         }
         if socket.lingering.is_none() {

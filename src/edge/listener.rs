@@ -65,7 +65,7 @@ pub(crate) async fn serve<E: Endpoint<Output = Response> + 'static>(
     stop: impl Future<Output = ()>,
     grace: Duration,
 ) {
-    let (edge, (stopping, stops)) = (Arc::new(edge), watch::channel(false));
+    let (edge, (stopping, stops)) = (Arc::new(edge), watch::channel(()));
     let places = Arc::new(Places { free: Arc::new(Semaphore::new(most)), wanted: AtomicUsize::new(0) });
     let accepting = join_all(listeners.into_iter().map(|listener| accept(listener, &edge, &places, &stops)));
     tokio::select! {
@@ -74,7 +74,7 @@ pub(crate) async fn serve<E: Endpoint<Output = Response> + 'static>(
     }
     // The listeners are closed: who comes now goes to another server.
     drop(stops);
-    stopping.send_replace(true);
+    stopping.send_replace(());
     let open = stopping.receiver_count();
     if open > 0 {
         tracing::info!(connections = open, "ends: what runs goes on, and nothing new begins");
@@ -91,7 +91,7 @@ async fn accept<E: Endpoint<Output = Response> + 'static>(
     listener: TcpListener,
     edge: &Arc<Edge<E>>,
     places: &Arc<Places>,
-    stops: &watch::Receiver<bool>,
+    stops: &watch::Receiver<()>,
 ) {
     let builder = Arc::new(connection::builder());
     let local = listener.local_addr().ok();

@@ -27,6 +27,8 @@ use tokio::time::{sleep, timeout};
 use crate::edge::activity::Verdict;
 use crate::edge::log;
 use crate::edge::receiving::MOST;
+use crate::identity::key_set::KeySetFigures;
+use crate::storage::figures::Sessions;
 
 /// The upper ends of the histogram's buckets, in seconds.
 const BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
@@ -161,21 +163,17 @@ impl Drop for Counted<'_> {
 }
 
 /// What is looked up when somebody asks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
-    /// How many connections there may be.
+    /// How many connections of clients there may be.
     pub(crate) connections_max: usize,
     /// Bytes of unfinished bodies.
     pub(crate) bodies: usize,
     /// Requests of users and of addresses that were one too many.
     pub(crate) limited: [u64; 2],
-    /// Connections to the database: at work, at rest, and how many there may be; who waits for one.
-    pub(crate) busy: usize,
-    pub(crate) idle: usize,
-    pub(crate) sessions_max: usize,
-    pub(crate) waiting: usize,
-    /// Keys of the issuer's set, its age in seconds, and how often it was fetched: well and not.
-    pub(crate) keys: Option<(usize, u64, [u64; 2])>,
+    /// Connections to the database.
+    pub(crate) sessions: Sessions,
+    /// The issuer's keys, where they are published.
+    pub(crate) keys: Option<KeySetFigures>,
 }
 
 /// One label and its value.
@@ -201,19 +199,21 @@ fn figures(registry: &mut Registry, figures: &Figures) {
     let [users, addresses] = figures.limited;
     let help = "Requests that were answered 429, by whose they were";
     counters(registry, "rate_limited", help, "scope", [("user", users), ("address", addresses)]);
+    let Sessions { busy, idle, max, waiting } = figures.sessions;
     let sessions = Family::<By, Gauge<u64, AtomicU64>>::default();
-    for (state, count) in [("busy", figures.busy), ("idle", figures.idle)] {
+    for (state, count) in [("busy", busy), ("idle", idle)] {
         sessions.get_or_create(&[("state", state)]).set(count as u64);
     }
     registry.register("database_sessions", "Connections to the database", sessions);
-    gauge(registry, "database_sessions_max", "How many there may be", figures.sessions_max);
-    gauge(registry, "database_waiting", "Requests that wait for one", figures.waiting);
-    if let Some((keys, age, [well, not])) = figures.keys {
+    gauge(registry, "database_sessions_max", "How many there may be", max);
+    gauge(registry, "database_waiting", "Requests that wait for one", waiting);
+    if let Some(KeySetFigures { keys, age, fetched, failed }) = figures.keys {
         gauge(registry, "key_set_keys", "Keys of the issuer that verify tokens", keys);
         let gauge: Gauge<u64, AtomicU64> = Gauge::default();
-        gauge.set(age);
+        gauge.set(age.as_secs());
         registry.register_with_unit("key_set_age", "Since they were fetched", Unit::Seconds, gauge);
-        counters(registry, "key_set_fetches", "Fetches of the key set", "outcome", [("ok", well), ("failed", not)]);
+        let fetches = [("ok", fetched), ("failed", failed)];
+        counters(registry, "key_set_fetches", "Fetches of the key set", "outcome", fetches);
     }
     let lost: Counter = Counter::default();
     lost.inc_by(log::lost());

@@ -23,7 +23,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use poem::Response as Answer;
-use poem::http::{Method, Request, Response};
+use poem::http::{Request, Response};
 use reqwest::{Certificate, Client, Url, redirect};
 use tasks_api::{ProblemCode, Route};
 use tokio::runtime::Handle;
@@ -149,7 +149,7 @@ impl Traces {
     pub(super) fn record(
         &self,
         parent: Option<Parent>,
-        method: &Method,
+        method: &'static str,
         answer: &Answer,
         took: Duration,
     ) -> Option<TraceId> {
@@ -158,7 +158,7 @@ impl Traces {
             let (trace, span) = (parent.trace.0.into(), parent.span.into());
             Context::new().with_remote_span_context(SpanContext::new(trace, span, flags, true, TraceState::NONE))
         });
-        let (method, status, route) = (known(method), answer.status(), answer.data::<Route>());
+        let (status, route) = (answer.status(), answer.data::<Route>());
         let mut attributes = Vec::with_capacity(5);
         attributes.push(KeyValue::new("http.request.method", method));
         attributes.push(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
@@ -190,22 +190,6 @@ impl Traces {
     /// Sends what waits, for a second at most.
     pub(crate) async fn close(self) {
         let _ = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(LAST)).await;
-    }
-}
-
-/// The method, where it is one that HTTP has: anybody can send others.
-fn known(method: &Method) -> &'static str {
-    match *method {
-        Method::CONNECT => "CONNECT",
-        Method::DELETE => "DELETE",
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::TRACE => "TRACE",
-        _ => "_OTHER",
     }
 }
 

@@ -106,7 +106,10 @@ impl Receiving {
     /// Reads what nobody wanted, if that is little and here soon. Says whether the connection can be used again. `expects`:
     /// whether the client sends it only when it is told to.
     pub(super) async fn drain(&self, expects: bool) -> bool {
-        let drained = timeout(DRAINING, async {
+        if let Some(is_over) = self.is_over(expects) {
+            return is_over;
+        }
+        let rest = async {
             let mut count = 0;
             while let Some(frame) = std::future::poll_fn(|cx| self.poll(cx, false)).await {
                 count += frame.ok()?.data_ref().map_or(0, Bytes::len);
@@ -115,8 +118,8 @@ impl Receiving {
                 }
             }
             Some(())
-        });
-        if let Some(is_over) = self.is_over(expects) { is_over } else { matches!(drained.await, Ok(Some(()))) }
+        };
+        matches!(timeout(DRAINING, rest).await, Ok(Some(())))
     }
 
     /// Whether it has come to its end, as it should or not; `None` where the rest may be worth reading.

@@ -25,7 +25,7 @@ use crate::edge::metrics::Metrics;
 use crate::edge::otlp::Traces;
 use crate::edge::receiving::{Bodies, Receiving};
 use crate::edge::security_headers;
-use crate::edge::trace::Parent;
+use crate::edge::trace::{Parent, TraceId};
 use crate::storage::timing::watch;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -77,38 +77,38 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let _in_flight = self.metrics.begin();
         let id = request_id(request.headers());
         let text = id.to_str().unwrap_or_default();
-        let (method, version) = (request.method().clone(), request.version());
+        let (method, version) = (known(request.method()), request.version());
         let wanted = Coding::of(request.headers());
         let parent = Parent::of(request.headers());
         let expects = receiving.is_some() && request.headers().contains_key(header::EXPECT);
         let cors = self.rules.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
         let is_preflight = is_preflight(&request);
 
-        let mut unanswered = Unanswered { metrics: &self.metrics, started, method: &method, id: text, is_over: false };
+        let mut account = Account { metrics: &self.metrics, started, method, id: text, is_closed: false };
         let framed = framing::check(version, request.headers());
         let is_misframed = framed.is_err();
         let visit = self.visit(&request, receiving.as_ref());
+        let is_allowed = is_preflight && !is_misframed && matches!(cors, Some((_, Some(_))));
         let mut response = if let Err(error) = framed {
             self.refuse(error.into(), text)
-        } else if is_preflight && matches!(cors, Some((_, Some(_)))) {
+        } else if is_allowed {
             Cors::preflight(request.headers())
         } else {
             if let Some(visit) = &visit {
                 request.set_data(Metered(Arc::clone(visit) as Arc<dyn Meter>));
             }
             // Named nowhere, so that it is moved nowhere: it is thousands of bytes long.
-            let response = if self.rules.tells_time {
+            if self.rules.tells_time {
                 let (mut response, spent) = Box::pin(watch(self.answer(request, text, receiving.as_deref()))).await;
                 tell_time(response.headers_mut(), spent, started.elapsed());
                 response
             } else {
                 self.answer(request, text, receiving.as_deref()).await
-            };
-            match &visit {
-                Some(visit) => self.count_address(response, text, visit),
-                None => response,
             }
         };
+        if let Some(visit) = visit.as_ref().filter(|_| !is_allowed) {
+            response = self.count_address(response, text, visit);
+        }
         // Once, for all that follows: a map that grows is made anew.
         response.headers_mut().reserve(8);
         if let Some(quotum) = visit.as_ref().and_then(|visit| visit.quotum.get()) {
@@ -128,19 +128,13 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
 
-        unanswered.is_over = true;
-        drop(unanswered);
-        let (status, took) = (response.status(), started.elapsed());
-        let matched = response.data::<Route>();
-        self.metrics.answered(matched, status.as_u16(), took);
-        let route = matched.map_or("", |route| &route.path);
+        let took = started.elapsed();
         let trace = parent.map(|parent| parent.trace);
         #[cfg(feature = "otlp")]
-        let trace = self.rules.traces.as_ref().and_then(|to| to.record(parent, &method, &response, took)).or(trace);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let (status, code) = (status.as_u16(), response.data::<ProblemCode>().map(|code| code.as_str()));
-        let method = short(&method);
-        tracing::info!(target: "tasks_server::request", method, route, status, code, micros, request_id = text, trace_id = trace.map(tracing::field::display));
+        let trace = self.rules.traces.as_ref().and_then(|to| to.record(parent, method, &response, took)).or(trace);
+        let code = response.data::<ProblemCode>().map(|code| code.as_str());
+        account.close(response.data(), response.status().as_u16(), code, trace, took);
+        drop(account);
         response.headers_mut().insert(X_REQUEST_ID.clone(), id);
         security_headers::add(response.headers_mut(), self.rules.public_url.is_https());
         (response, is_last)
@@ -219,33 +213,58 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 }
 
-/// A request that has no answer yet. Where its client goes before there is one, that is told and counted, with the status
-/// that nginx has for it.
-struct Unanswered<'a> {
+/// The line of a request in the log, and its part in the figures: written once, at its end.
+struct Account<'a> {
     metrics: &'a Metrics,
     started: Instant,
-    method: &'a Method,
+    method: &'static str,
     id: &'a str,
-    is_over: bool,
+    is_closed: bool,
 }
 
-impl Drop for Unanswered<'_> {
+impl Account<'_> {
+    fn close(
+        &mut self,
+        route: Option<&Route>,
+        status: u16,
+        code: Option<&str>,
+        trace: Option<TraceId>,
+        took: Duration,
+    ) {
+        self.is_closed = true;
+        self.metrics.answered(route, status, took);
+        let (method, path, id) = (self.method, route.map_or("", |route| &route.path), self.id);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(target: "tasks_server::request", method, route = path, status, code, micros, request_id = id, trace_id = trace.map(tracing::field::display));
+    }
+}
+
+impl Drop for Account<'_> {
+    /// The client went before there was an answer.
     fn drop(&mut self) {
-        if !self.is_over {
-            let (took, method) = (self.started.elapsed(), short(self.method));
-            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            self.metrics.answered(None, CLIENT_GONE, took);
-            tracing::info!(target: "tasks_server::request", method, route = "", status = CLIENT_GONE, code = "client-gone", micros, request_id = self.id);
+        if !self.is_closed {
+            self.close(None, CLIENT_GONE, Some("client-gone"), None, self.started.elapsed());
         }
     }
 }
 
-/// The status, in the log and the figures alone, of a request whose client did not wait for its answer.
+/// The status, in the log and the figures alone, of a request whose client did not wait for its answer: nginx's.
 const CLIENT_GONE: u16 = 499;
 
-/// A method for the log, which whoever invents one does not fill with it.
-fn short(method: &Method) -> &str {
-    method.as_str().get(..16).unwrap_or(method.as_str())
+/// The method, where it is one that HTTP has: anybody can send others.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::CONNECT => "CONNECT",
+        Method::DELETE => "DELETE",
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::TRACE => "TRACE",
+        _ => "_OTHER",
+    }
 }
 
 /// What is counted of a request once its user is known.

@@ -61,6 +61,19 @@ impl Default for Pace {
     }
 }
 
+/// What there is of a key set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySetFigures {
+    /// How many keys verify tokens.
+    pub keys: usize,
+    /// How long ago they were fetched.
+    pub age: Duration,
+    /// How many fetches went well.
+    pub fetched: u64,
+    /// How many did not.
+    pub failed: u64,
+}
+
 /// An issuer's key set.
 pub(crate) struct KeySet {
     client: Client,
@@ -76,7 +89,8 @@ struct State {
     begun: Option<Instant>,
     has_failed: bool,
     /// How many fetches went well, and how many did not.
-    fetches: [u64; 2],
+    fetched: u64,
+    failed: u64,
     /// The last fetch, done or still under way.
     fetch: Option<(AbortHandle, Flight)>,
 }
@@ -175,11 +189,16 @@ impl KeySet {
         self.kept(self.pace.stale).filter(|kept| !Arc::ptr_eq(kept, known))
     }
 
-    /// How many keys there are, how old they are in seconds, and how many fetches went well and how many did not.
-    pub(crate) fn figures(&self) -> (usize, u64, [u64; 2]) {
+    /// What there is of it.
+    pub(crate) fn figures(&self) -> KeySetFigures {
         let state = self.state();
         let kept = state.kept.as_ref();
-        (kept.map_or(0, |kept| kept.keys.len()), kept.map_or(0, |kept| kept.fetched.elapsed().as_secs()), state.fetches)
+        KeySetFigures {
+            keys: kept.map_or(0, |kept| kept.keys.len()),
+            age: kept.map(|kept| kept.fetched.elapsed()).unwrap_or_default(),
+            fetched: state.fetched,
+            failed: state.failed,
+        }
     }
 
     /// Whether the last fetch failed, not too long ago.
@@ -241,8 +260,7 @@ impl KeySet {
         let read = outcome.and_then(|text| self.read(text));
         let mut state = self.state();
         state.has_failed = read.is_err();
-        let [well, not] = &mut state.fetches;
-        *(if read.is_ok() { well } else { not }) += 1;
+        *(if read.is_ok() { &mut state.fetched } else { &mut state.failed }) += 1;
         drop(state);
         if let Err(error) = read {
             tracing::warn!(%error, "the key set cannot be used (JWKS_URL)");

@@ -39,7 +39,7 @@ use tasks_api::{Authenticate, Error, TokenFault, UserId};
 use crate::identity::claims::{Expected, now};
 use crate::identity::jose::{Member, decode, parse};
 use crate::identity::key::{Key, Keys, NoKey, algorithm};
-use crate::identity::key_set::{KeySet, Pace};
+use crate::identity::key_set::{KeySet, KeySetFigures, Pace};
 use crate::identity::secret::Secret;
 
 /// The longest token that is read, in bytes.
@@ -79,9 +79,9 @@ impl Verifier {
         Ok(Self { keys: KeySource::Published(set), expected })
     }
 
-    /// Of a published key set: its keys, its age in seconds, and how many fetches went well and how many did not.
+    /// What there is of the key set, where one is published.
     #[must_use]
-    pub fn figures(&self) -> Option<(usize, u64, [u64; 2])> {
+    pub fn figures(&self) -> Option<KeySetFigures> {
         match &self.keys {
             KeySource::Shared(_) => None,
             KeySource::Published(set) => Some(set.figures()),

@@ -16,9 +16,10 @@ use tracing::{error, info, warn};
 
 use crate::storage::engine::{self, Direct, Engine};
 use crate::storage::failure::{Failure, StorageError};
+use crate::storage::figures::Sessions;
 use crate::storage::role::{self, Role, RoleError};
 use crate::storage::schema::{self, Direction, PrepareError};
-use crate::storage::settings::{DatabaseSettings, Figures, OpenError};
+use crate::storage::settings::{DatabaseSettings, OpenError};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::timing::spend;
 use crate::storage::transaction::Transaction;
@@ -227,8 +228,8 @@ impl Database {
 
     /// How many connections there are.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        self.0.engine.figures()
+    pub fn sessions(&self) -> Sessions {
+        self.0.engine.sessions()
     }
 
     /// Makes what is under way fail: who waits is told before the server ends.

@@ -10,7 +10,8 @@ use tasks_migration::Place;
 use crate::storage::address::Address;
 use crate::storage::connection::Target;
 use crate::storage::failure::Failure;
-use crate::storage::settings::{DatabaseSettings, DatabaseTls, Figures, OpenError, Scheme, kind};
+use crate::storage::figures::Sessions;
+use crate::storage::settings::{DatabaseSettings, DatabaseTls, OpenError, Scheme, kind};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::Transaction;
 use crate::storage::{postgres, sqlite};
@@ -132,10 +133,10 @@ impl Engine {
     }
 
     /// How many connections there are.
-    pub(crate) fn figures(&self) -> Figures {
+    pub(crate) fn sessions(&self) -> Sessions {
         match self {
-            Self::Postgres(pool) => pool.figures(),
-            Self::Sqlite(pool) => pool.figures(),
+            Self::Postgres(pool) => pool.sessions(),
+            Self::Sqlite(pool) => pool.sessions(),
         }
     }
 

@@ -25,12 +25,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::storage::connection::Target;
 use crate::storage::failure::{Failure, Remedy};
+use crate::storage::figures::Sessions;
 pub(crate) use crate::storage::postgres::state::Pool;
 use crate::storage::postgres::state::{Inner, Lease, Live, Outcome, Share, State, give_up};
 use crate::storage::race::{CONNECT, SLOW_CONNECT};
 use crate::storage::reader::{DOUBTFUL, Reader};
 use crate::storage::session::{CANCEL, OUTCOME};
-use crate::storage::settings::Figures;
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
@@ -108,11 +108,11 @@ impl Pool {
     }
 
     /// How many sessions there are.
-    pub(crate) fn figures(&self) -> Figures {
+    pub(crate) fn sessions(&self) -> Sessions {
         let state = self.0.state();
         let idle = state.resting.len() + state.readers.iter().filter(|(_, reader)| reader.waiting() == 0).count();
         let waiting = state.reads.len() + state.writes.len();
-        Figures { busy: state.open.saturating_sub(idle), idle, max: self.0.max, waiting }
+        Sessions { busy: state.open.saturating_sub(idle), idle, max: self.0.max, waiting }
     }
 
     /// Reads what is quick and waits for nobody.

@@ -121,16 +121,3 @@ pub(crate) fn kind(setting: &'static str, url: &str) -> Result<Scheme, OpenError
 pub(crate) fn is_in_memory(url: &str) -> bool {
     url.contains(":memory:") || url.contains("mode=memory")
 }
-
-/// How many connections to the database there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
-    /// Those at work.
-    pub busy: usize,
-    /// Those at rest.
-    pub idle: usize,
-    /// How many there may be.
-    pub max: usize,
-    /// Who waits for one.
-    pub waiting: usize,
-}

@@ -18,7 +18,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::storage::failure::{Failure, Remedy};
-use crate::storage::settings::{Figures, OpenError, is_in_memory};
+use crate::storage::figures::Sessions;
+use crate::storage::settings::{OpenError, is_in_memory};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
@@ -99,9 +100,9 @@ impl Pool {
     }
 
     /// How many connections there are. Who waits for one is not known.
-    pub(crate) fn figures(&self) -> Figures {
+    pub(crate) fn sessions(&self) -> Sessions {
         let (open, idle) = (self.open.load(Ordering::Relaxed), self.resting().len());
-        Figures { busy: open.saturating_sub(idle), idle, max: self.size as usize, waiting: 0 }
+        Sessions { busy: open.saturating_sub(idle), idle, max: self.size as usize, waiting: 0 }
     }
 
     /// Whether the last statement found the database well, and its file is there.

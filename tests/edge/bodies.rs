@@ -10,9 +10,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::length::{scaled, seconds};
 use crate::load::Tally;
 use crate::raw::{Answer, Raw, each, head, json};
-use crate::scene::{Scene, Seen, scaled, seconds};
+use crate::scene::{Scene, Seen};
 use crate::server::{Server, TITLE};
 
 /// A body that is a good one.

@@ -7,8 +7,9 @@ use poem::http::Request;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::length::{millis, scaled, seconds};
 use crate::raw::{Raw, each, head};
-use crate::scene::{Scene, millis, scaled, seconds};
+use crate::scene::Scene;
 use crate::server::{Server, UNDER};
 
 /// A request without a token, and its answer's status.

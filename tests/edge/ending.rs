@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::frames::Frames;
+use crate::length::{millis, scaled, seconds};
 use crate::load::Tally;
 use crate::raw::{Raw, each, head, json};
-use crate::scene::{millis, scaled, seconds};
 use crate::server::{Server, TITLE, UNDER};
 
 /// Waits for the end, which comes within this time.

@@ -2,8 +2,9 @@
 
 use tokio::time::timeout;
 
+use crate::length::{scaled, seconds};
 use crate::raw::{End, Raw, ask, counted, each, head};
-use crate::scene::{Scene, scaled, seconds};
+use crate::scene::Scene;
 use crate::server::Server;
 
 pub(crate) async fn heads_without_an_end_are_refused() {

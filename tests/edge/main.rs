@@ -19,6 +19,8 @@ use std::io::Write;
 
 use libtest_mimic::{Arguments, Trial, run};
 
+#[path = "../support/length.rs"]
+mod length;
 #[path = "../support/load.rs"]
 #[expect(dead_code, reason = "the faults need more of it")]
 mod load;
@@ -66,7 +68,7 @@ fn main() {
         return;
     }
     // The first of them wait for times to be over, and begin together.
-    arguments.test_threads.get_or_insert(if scene::is_long() { 1 } else { 20 });
+    arguments.test_threads.get_or_insert(if length::is_long() { 1 } else { 20 });
     let trials = if scene::is_soak() {
         trials![soak::{a_million_requests_leave_nothing_behind}]
     } else {

@@ -11,9 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
+use crate::length::{millis, seconds};
 use crate::load::Tally;
 use crate::raw::{Raw, head};
-use crate::scene::{millis, seconds};
 use crate::server::{Server, TITLE, UNDER};
 
 /// A named pipe, open here so that it can be written, and that nobody reads yet.

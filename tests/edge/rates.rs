@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use crate::length::{scaled, seconds};
 use crate::load::{Tally, crowd};
 use crate::raw::{Answer, Raw, head};
-use crate::scene::{Scene, scaled, seconds};
+use crate::scene::Scene;
 use crate::server::{Server, TITLE, run};
 
 const USERS: &str = "RATE_LIMIT_PER_MINUTE";

@@ -11,7 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use crate::scene::seconds;
+use crate::length::seconds;
 use crate::server::Server;
 
 /// A connection, with what was read of the next answer.

@@ -5,8 +5,9 @@ use std::time::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 
+use crate::length::{millis, scaled, seconds};
 use crate::raw::{Raw, each, head};
-use crate::scene::{Scene, millis, scaled, seconds};
+use crate::scene::Scene;
 
 pub(crate) async fn slow_readers_of_the_script_are_closed() {
     let scene = Scene::new().await;

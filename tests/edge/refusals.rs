@@ -4,8 +4,8 @@
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use crate::length::seconds;
 use crate::raw::{Raw, head, json};
-use crate::scene::seconds;
 use crate::server::Server;
 
 /// In whichever order the client writes and reads.

@@ -7,33 +7,16 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
+use crate::length::{millis, scaled, seconds};
 use crate::load::{Tally, User};
 use crate::server::{Server, TITLE};
 
 /// How much memory an attack may make the server use, in KiB.
 const GROWTH: usize = 64 * 1024;
 
-/// Whether the tests may take long, and the machine is quiet and the program optimized.
-pub(crate) fn is_long() -> bool {
-    std::env::var("EDGE").is_ok_and(|value| value == "long")
-}
-
 /// Whether it is about the million requests.
 pub(crate) fn is_soak() -> bool {
     std::env::var("EDGE").is_ok_and(|value| value == "soak")
-}
-
-/// So many, or in short runs so few.
-pub(crate) fn scaled<T>(short: T, long: T) -> T {
-    if is_long() { long } else { short }
-}
-
-pub(crate) const fn seconds(count: u64) -> Duration {
-    Duration::from_secs(count)
-}
-
-pub(crate) const fn millis(count: u64) -> Duration {
-    Duration::from_millis(count)
 }
 
 /// A server with a good user who has a task.

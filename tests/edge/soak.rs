@@ -8,8 +8,8 @@ use std::time::Instant;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use crate::length::millis;
 use crate::raw::{Raw, each, head, json};
-use crate::scene::millis;
 use crate::server::{Server, TITLE};
 
 const CLIENTS: usize = 32;

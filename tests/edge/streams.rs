@@ -5,7 +5,8 @@ use poem::http::Request;
 use tokio::net::TcpStream;
 
 use crate::frames::Frames;
-use crate::scene::{Scene, millis, scaled, seconds};
+use crate::length::{millis, scaled, seconds};
+use crate::scene::Scene;
 use crate::server::{Server, TITLE};
 
 /// The most that a stream or connection may be sent ahead (RFC 9113 §6.9.1).

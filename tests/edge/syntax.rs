@@ -1,7 +1,7 @@
 //! Whom a request is for, and how long it is: what leaves either open is refused (RFC 9112 §3.2 and §6).
 
+use crate::length::seconds;
 use crate::raw::{Raw, ask, json};
-use crate::scene::seconds;
 use crate::server::{Server, TITLE};
 
 pub(crate) async fn hosts_that_are_none_are_refused() {

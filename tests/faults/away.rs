@@ -9,8 +9,9 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::length::{millis, scaled, seconds};
 use crate::load::{Sample, Tally, User, paced};
-use crate::parts::{Base, millis, scaled, seconds, turn};
+use crate::parts::{Base, turn};
 use crate::relay::Relay;
 use crate::server::{Server, run};
 

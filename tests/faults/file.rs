@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::length::millis;
 use crate::load::{Tally, User};
-use crate::parts::{millis, turn};
+use crate::parts::turn;
 use crate::server::Server;
 
 /// Every file of the database.

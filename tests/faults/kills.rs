@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::length::{millis, scaled, seconds};
 use crate::load::{Reply, Tally, User};
-use crate::parts::{Base, millis, scaled, seconds, turn};
+use crate::parts::{Base, turn};
 use crate::people::{Ledger, People};
 use crate::server::{Server, run};
 

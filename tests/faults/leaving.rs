@@ -7,8 +7,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use crate::length::{millis, scaled, seconds};
 use crate::load::{Tally, crowd};
-use crate::parts::{Base, millis, scaled, seconds, turn};
+use crate::parts::{Base, turn};
 use crate::relay::Relay;
 use crate::server::Server;
 

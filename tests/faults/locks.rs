@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
+use crate::length::{is_long, millis, scaled, seconds};
 use crate::load::{Tally, User, paced};
 use crate::look::Look;
-use crate::parts::{Base, is_long, millis, scaled, seconds, turn};
+use crate::parts::{Base, turn};
 use crate::scene::Scene;
 use crate::server::Server;
 

@@ -22,6 +22,8 @@ mod cluster;
 #[expect(dead_code, reason = "the tests over HTTP name poolers")]
 mod pgbouncer;
 
+#[path = "../support/length.rs"]
+mod length;
 #[path = "../support/load.rs"]
 mod load;
 mod look;

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -19,24 +18,6 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// Lets one test at a time put the machine under load, however many threads the tests run on.
 pub(crate) async fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().await
-}
-
-/// Whether the tests may take long, and the machine is quiet and the program optimized.
-pub(crate) fn is_long() -> bool {
-    std::env::var("FAULTS").is_ok_and(|value| value == "long")
-}
-
-/// So many, or in short runs so few.
-pub(crate) fn scaled<T>(short: T, long: T) -> T {
-    if is_long() { long } else { short }
-}
-
-pub(crate) const fn seconds(count: u64) -> Duration {
-    Duration::from_secs(count)
-}
-
-pub(crate) const fn millis(count: u64) -> Duration {
-    Duration::from_millis(count)
 }
 
 /// A database with the current schema.

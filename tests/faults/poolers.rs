@@ -6,9 +6,10 @@ use std::sync::Mutex;
 use futures_util::future::join_all;
 use sqlx::{Connection, PgConnection};
 
+use crate::length::{scaled, seconds};
 use crate::load::{Tally, crowd};
 use crate::look::Look;
-use crate::parts::{Base, scaled, seconds, turn};
+use crate::parts::{Base, turn};
 use crate::people::People;
 use crate::pgbouncer::{BY_SESSION, FOLLOWING, Kind, PgBouncer, UNAWARE, UNFOLLOWED};
 use crate::server::Server;

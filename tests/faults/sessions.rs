@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
+use crate::length::{millis, scaled, seconds};
 use crate::load::{Sample, Tally, crowd};
-use crate::parts::{Base, millis, scaled, seconds, turn};
+use crate::parts::{Base, turn};
 use crate::people::People;
 use crate::server::Server;
 

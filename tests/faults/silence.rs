@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
+use crate::length::{millis, seconds};
 use crate::load::{Reply, crowd};
-use crate::parts::{millis, seconds, turn};
+use crate::parts::turn;
 use crate::scene::Scene;
 
 impl Scene {

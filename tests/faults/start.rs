@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use tokio::net::TcpListener;
 
+use crate::length::{millis, seconds};
 use crate::load::Tally;
-use crate::parts::{Base, seconds, turn};
+use crate::parts::{Base, turn};
 use crate::relay::Relay;
 use crate::server::{Server, UNDER, run};
 
@@ -32,9 +33,7 @@ async fn the_second_host_is_reached_when_the_first_takes_no_connection() {
     let full: TcpListener = socket.listen(0).unwrap();
     let address = full.local_addr().unwrap();
     let mut queue = Vec::new();
-    while let Ok(Ok(queued)) =
-        tokio::time::timeout(crate::parts::millis(200), tokio::net::TcpStream::connect(address)).await
-    {
+    while let Ok(Ok(queued)) = tokio::time::timeout(millis(200), tokio::net::TcpStream::connect(address)).await {
         queue.push(queued);
         assert!(queue.len() < 10_000, "the queue is never full");
     }

@@ -8,7 +8,7 @@ const api = createTasksClient({ baseUrl, token: () => process.env["TASKS_TOKEN"]
 const mine = { user_id: "me" };
 
 /** What an answer carries, or its problem thrown. */
-function must<T extends object>({ data, error }: { data?: T | undefined; error?: Problem | undefined }): T {
+function must<T>({ data, error }: { data?: T; error?: Problem }): T {
   if (error) throw new Error(`${error.code}: ${error.detail}`);
   assert(data !== undefined);
   return data;

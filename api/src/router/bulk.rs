@@ -71,7 +71,7 @@ impl<S: TaskService> BulkRouter<S> {
     /// times, whatever version is named, so that a repeat succeeds.
     ///
     /// With an `Idempotency-Key` that was used before, nothing is written: the answer has the tasks of the request as they
-    /// are now, without those that were deleted since; it is 204 when none is left.
+    /// are now, without those that were deleted since.
     #[oai(
         path = "/api/:user_id/tasks/bulk-complete",
         method = "post",
@@ -93,9 +93,6 @@ impl<S: TaskService> BulkRouter<S> {
         let tasks = self.selected(body)?;
         let owner = caller.owner_of(&user_id)?;
         let Done { data, is_replay } = self.service.complete_all(&owner, tasks, idempotency_key.0).await?;
-        if data.is_empty() {
-            return Ok(CompletedAnswer::Gone(Replayed, Private, ByToken));
-        }
         Ok(CompletedAnswer::Tasks(Json(TaskList { data }), is_replay.then_some(Replayed), Private, ByToken))
     }
 
@@ -147,19 +144,6 @@ enum CompletedAnswer {
         /// now, without those that were deleted since.
         #[oai(header = "Idempotency-Replayed")]
         Option<Replayed>,
-        /// The answer is one user's, and must be asked for again.
-        #[oai(header = "Cache-Control")]
-        Private,
-        /// The answer depends on the token.
-        #[oai(header = "Vary")]
-        ByToken,
-    ),
-    /// The tasks were completed by an earlier request with the same `Idempotency-Key`, and all of them were deleted since.
-    #[oai(status = 204)]
-    Gone(
-        /// The tasks were completed by an earlier request.
-        #[oai(header = "Idempotency-Replayed")]
-        Replayed,
         /// The answer is one user's, and must be asked for again.
         #[oai(header = "Cache-Control")]
         Private,

@@ -56,8 +56,8 @@ pub struct SelectedTask {
 /// Several tasks, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
 pub(crate) struct TaskList {
-    /// The tasks, in the order of the request.
-    #[oai(validator(min_items = 1, max_items = 100))]
+    /// The tasks, in the order of the request; none where a completion is repeated and all of them were deleted since.
+    #[oai(validator(max_items = 100))]
     pub data: Vec<Task>,
 }
 

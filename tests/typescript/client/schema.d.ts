@@ -122,7 +122,7 @@ export interface paths {
          *     times, whatever version is named, so that a repeat succeeds.
          *
          *     With an `Idempotency-Key` that was used before, nothing is written: the answer has the tasks of the request as they
-         *     are now, without those that were deleted since; it is 204 when none is left.
+         *     are now, without those that were deleted since.
          */
         post: operations["bulkCompleteTasks"];
         delete?: never;
@@ -385,7 +385,7 @@ export interface components {
          * @description Several tasks, in the order of the request.
          */
         TaskList: {
-            /** @description The tasks, in the order of the request. */
+            /** @description The tasks, in the order of the request; none where a completion is repeated and all of them were deleted since. */
             data: components["schemas"]["Task"][];
         };
         /**
@@ -2523,24 +2523,6 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["TaskList"];
                 };
-            };
-            /** @description The tasks were completed by an earlier request with the same `Idempotency-Key`, and all of them were deleted since. */
-            204: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description The tasks were completed by an earlier request. */
-                    "Idempotency-Replayed": "true";
-                    /** @description The answer is one user's, and must be asked for again. */
-                    "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
-                    Vary: string;
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             /** @description The request breaks the contract; `errors` says where. */
             400: {
