@@ -51,13 +51,13 @@ fuzz: release
 released:
     cp api/openapi.json api/released.json
 
-# Write the TypeScript types of the committed document into tests/typescript/client (Node)
+# Write the TypeScript types of the committed document into tests/clients/client (Node)
 types:
-    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs --write
+    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/clients && node tests/clients/run.mjs --write
 
 # Generate three TypeScript clients, compile them strictly and use them on the release binary (Node)
 clients: release
-    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs target/release/tasks-server
+    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/clients && node tests/clients/run.mjs target/release/tasks-server
 
 # Use the pages of the release binary in headless Chromium (Node, Python, curl, Chromium)
 browser: release

@@ -13,14 +13,14 @@ export interface paths {
         };
         /**
          * List tasks
-         * @description Newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until it is null. Tasks
-         *     that are created meanwhile appear on no later page, and none is listed twice or left out.
+         * @description Lists the user's tasks, newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until
+         *     it is null. Tasks that are created meanwhile appear on no later page, and none is listed twice or left out.
          */
         get: operations["listTasks"];
         put?: never;
         /**
          * Create a task
-         * @description The task is open and has version 1.
+         * @description Creates a task of the user. It is open and has version 1.
          */
         post: operations["createTask"];
         delete?: never;
@@ -38,28 +38,27 @@ export interface paths {
         };
         /**
          * Get a task
-         * @description One task, as it is now. Another user's is just as absent as one that never was.
+         * @description Gets one task of the user, as it is now. Another user's is just as absent as one that never was.
          */
         get: operations["getTask"];
         /**
          * Replace a task
-         * @description Sets every writable member; both are required. Never creates a task. A write that changes nothing keeps the
+         * @description Replaces a task: sets every writable member, and both are required. Never creates a task. A write that changes nothing keeps the
          *     task's version and times.
          */
         put: operations["updateTask"];
         post?: never;
         /**
          * Delete a task
-         * @description A second time it is no longer found.
+         * @description Deletes a task for good. A second time it is no longer found.
          */
         delete: operations["deleteTask"];
         options?: never;
         head?: never;
         /**
          * Change a task
-         * @description A JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No member can be
-         *     removed, so `null` is refused. A write that changes nothing keeps the task's
-         *     version and times.
+         * @description Changes a task by a JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No
+         *     member can be removed, so `null` is refused. A write that changes nothing keeps the task's version and times.
          */
         patch: operations["patchTask"];
         trace?: never;
@@ -79,8 +78,8 @@ export interface paths {
         head?: never;
         /**
          * Complete a task
-         * @description Without a body, or with `{}`, the task becomes completed; `{"is_completed": false}` opens it again. Never a
-         *     toggle: a repeat changes nothing and keeps the task's version and times.
+         * @description Completes a task, or opens it again: without a body, with `null` or with `{}` it becomes completed, and
+         *     `{"is_completed": false}` opens it. Never a toggle: a repeat changes nothing and keeps the task's version and times.
          */
         patch: operations["completeTask"];
         trace?: never;
@@ -96,8 +95,8 @@ export interface paths {
         put?: never;
         /**
          * Create tasks
-         * @description 1 to 100, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction). They are
-         *     created in the order of the request, so a list, newest first, has the last of them on top.
+         * @description Creates 1 to 100 tasks, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction), in
+         *     the order of the request, so a list, newest first, has the last of them on top.
          */
         post: operations["bulkCreateTasks"];
         delete?: never;
@@ -117,8 +116,8 @@ export interface paths {
         put?: never;
         /**
          * Complete tasks
-         * @description 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
-         *     one that has another `version` than the request names; but a task that is completed already keeps its version and
+         * @description Completes 1 to 100 tasks, all or none, in one transaction of the database. A task that is not there refuses them all, and
+         *     so does one that has another `version` than the request names; but a task that is completed already keeps its version and
          *     times, whatever version is named, so that a repeat succeeds.
          *
          *     With an `Idempotency-Key` that was used before, nothing is written: the answer has the tasks of the request as they
@@ -142,8 +141,8 @@ export interface paths {
         put?: never;
         /**
          * Delete tasks
-         * @description 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
-         *     one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
+         * @description Deletes 1 to 100 tasks for good, all or none, in one transaction of the database. A task that is not there refuses them
+         *     all, and so does one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
          */
         post: operations["bulkDeleteTasks"];
         delete?: never;
@@ -161,7 +160,7 @@ export interface paths {
         };
         /**
          * Tell whether the server is alive
-         * @description Asks nothing of the database.
+         * @description Tells whether the server is alive. Asks nothing of the database.
          */
         get: operations["getLiveness"];
         put?: never;
@@ -181,7 +180,7 @@ export interface paths {
         };
         /**
          * Tell whether the server can serve tasks
-         * @description Answers from the outcome of the last call of the database; asks it only when there was none or it failed.
+         * @description Tells whether the server can serve tasks. Answers from the outcome of the last call of the database; asks it only when there was none or it failed.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -209,10 +208,7 @@ export interface components {
             name?: string;
             /** @description What to change. */
             detail: string;
-            /**
-             * Format: int64
-             * @description The version that the task has; only where the request was about another. Read the task before you write again.
-             */
+            /** @description The version that the task has; only where the request was about another. Read the task before you write again. */
             current_version?: number;
         };
         /**
@@ -229,25 +225,6 @@ export interface components {
          */
         HealthStatus: "ok";
         /**
-         * NewTask
-         * @description A new task.
-         */
-        NewTask: {
-            /**
-             * @description What is to be done: 1 to 200 characters, none a control character, and not white space alone.
-             * @example Buy milk and bread
-             */
-            title: string;
-        };
-        /**
-         * NewTasks
-         * @description New tasks.
-         */
-        NewTasks: {
-            /** @description 1 to 100 tasks, in the order in which they are created. */
-            tasks: components["schemas"]["NewTask"][];
-        };
-        /**
          * PageMeta
          * @description Where a page stands in its list.
          */
@@ -256,10 +233,7 @@ export interface components {
             limit: number;
             /** @description Send it as `cursor` to get the next page; null on the last page. */
             next_cursor: string | null;
-            /**
-             * Format: int64
-             * @description How many tasks the filter matches over all pages; null unless `include_total=true` was sent.
-             */
+            /** @description How many tasks the filter matches over all pages; null unless `include_total=true` was sent. */
             total: number | null;
         };
         /**
@@ -289,17 +263,11 @@ export interface components {
             request_id: string;
             /** @description Each part of the request that was refused; only where parts of it can be named. */
             errors?: components["schemas"]["Fault"][];
-            /**
-             * Format: int64
-             * @description The version that the task has; only where the request was about another. Read the task before you write again.
-             */
+            /** @description The version that the task has; only where the request was about another. Read the task before you write again. */
             current_version?: number;
         };
-        /**
-         * @description The kinds of problems.
-         * @enum {string}
-         */
-        ProblemCode: "malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable";
+        /** @description The kinds of problems. More may come: decide by those that you know, and by `status` where you do not know it. */
+        ProblemCode: ("malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable") | string;
         /**
          * SelectedTask
          * @description A task that a request is about.
@@ -311,10 +279,7 @@ export interface components {
              * @example 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70
              */
             id: string;
-            /**
-             * Format: int64
-             * @description The version that it must have; left out, any will do.
-             */
+            /** @description The version that it must have; left out, any will do. */
             version?: number;
         };
         /**
@@ -358,19 +323,35 @@ export interface components {
              * @example 2026-01-31T09:30:00.123456Z
              */
             updated_at: string;
-            /**
-             * Format: int64
-             * @description Counts the changes of the task, from 1. The `ETag` header is this number in double quotes.
-             */
+            /** @description Counts the changes of the task, from 1. The `ETag` header is this number in double quotes. */
             version: number;
         };
         /**
          * TaskCompletion
-         * @description Whether to complete the task or to open it again. Nothing sent means completed.
+         * @description Whether to complete the task or to open it again; nothing sent, and `null`, complete it.
          */
         TaskCompletion: {
             /** @description True completes the task, false opens it again. Left out, it means true. */
             is_completed?: boolean;
+        };
+        /**
+         * TaskDraft
+         * @description A task to create.
+         */
+        TaskDraft: {
+            /**
+             * @description What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
+             * @example Buy milk and bread
+             */
+            title: string;
+        };
+        /**
+         * TaskDrafts
+         * @description New tasks.
+         */
+        TaskDrafts: {
+            /** @description 1 to 100 tasks, in the order in which they are created. */
+            tasks: components["schemas"]["TaskDraft"][];
         };
         /**
          * TaskEnvelope
@@ -404,7 +385,7 @@ export interface components {
          */
         TaskPatch: {
             /**
-             * @description What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+             * @description What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
              * @example Buy milk and bread
              */
             title?: string;
@@ -425,7 +406,7 @@ export interface components {
          */
         TaskUpdate: {
             /**
-             * @description What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+             * @description What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
              * @example Buy milk and bread
              */
             title: string;
@@ -442,8 +423,6 @@ export interface components {
 export type Fault = components['schemas']['Fault'];
 export type Health = components['schemas']['Health'];
 export type HealthStatus = components['schemas']['HealthStatus'];
-export type NewTask = components['schemas']['NewTask'];
-export type NewTasks = components['schemas']['NewTasks'];
 export type PageMeta = components['schemas']['PageMeta'];
 export type ParameterLocation = components['schemas']['ParameterLocation'];
 export type Problem = components['schemas']['Problem'];
@@ -451,6 +430,8 @@ export type ProblemCode = components['schemas']['ProblemCode'];
 export type SelectedTask = components['schemas']['SelectedTask'];
 export type Task = components['schemas']['Task'];
 export type TaskCompletion = components['schemas']['TaskCompletion'];
+export type TaskDraft = components['schemas']['TaskDraft'];
+export type TaskDrafts = components['schemas']['TaskDrafts'];
 export type TaskEnvelope = components['schemas']['TaskEnvelope'];
 export type TaskList = components['schemas']['TaskList'];
 export type TaskPage = components['schemas']['TaskPage'];
@@ -501,7 +482,10 @@ export interface operations {
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -524,7 +508,10 @@ export interface operations {
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -533,10 +520,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -549,17 +533,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -570,10 +548,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -586,21 +561,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -617,10 +586,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -633,17 +599,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -675,7 +635,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewTask"];
+                "application/json": components["schemas"]["TaskDraft"];
             };
         };
         responses: {
@@ -687,10 +647,7 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The task's version, as a strong entity tag. */
                     ETag: string;
                     /**
                      * @description The canonical path of the task.
@@ -701,7 +658,10 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -712,10 +672,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -728,17 +685,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -749,10 +700,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -765,10 +713,7 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -781,17 +726,11 @@ export interface operations {
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -802,10 +741,7 @@ export interface operations {
             /** @description The body has more than 64 KiB. */
             413: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -818,17 +754,11 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The media types that are read, where another one was sent.
-                     * @example application/json
-                     */
+                    /** @description The media types that are read, where another one was sent. */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -841,10 +771,7 @@ export interface operations {
             /** @description The `Idempotency-Key` was used for another request. */
             422: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -857,21 +784,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -888,10 +809,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -904,17 +822,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -955,14 +867,14 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The task's version, as a strong entity tag. */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -985,7 +897,10 @@ export interface operations {
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -994,10 +909,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1010,17 +922,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1031,10 +937,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1047,10 +950,7 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1063,21 +963,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -1094,10 +988,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1110,17 +1001,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1169,14 +1054,14 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The task's version, as a strong entity tag. */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -1187,10 +1072,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1203,17 +1085,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1224,10 +1100,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1240,10 +1113,7 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1256,10 +1126,7 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1272,17 +1139,11 @@ export interface operations {
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The version that the task has, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The version that the task has, as a strong entity tag. */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -1293,10 +1154,7 @@ export interface operations {
             /** @description The body has more than 64 KiB. */
             413: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1309,17 +1167,11 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The media types that are read, where another one was sent.
-                     * @example application/json
-                     */
+                    /** @description The media types that are read, where another one was sent. */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -1332,10 +1184,7 @@ export interface operations {
             /** @description The server is set to take no write without `If-Match`. */
             428: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1348,21 +1197,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -1379,10 +1222,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1395,17 +1235,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1452,7 +1286,10 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -1461,10 +1298,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1477,17 +1311,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1498,10 +1326,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1514,10 +1339,7 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1530,17 +1352,11 @@ export interface operations {
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The version that the task has, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The version that the task has, as a strong entity tag. */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -1551,10 +1367,7 @@ export interface operations {
             /** @description The server is set to take no write without `If-Match`. */
             428: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1567,21 +1380,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -1598,10 +1405,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1614,17 +1418,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1674,14 +1472,14 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The task's version, as a strong entity tag. */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -1692,10 +1490,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1708,17 +1503,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1729,10 +1518,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1745,10 +1531,7 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1761,10 +1544,7 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1777,17 +1557,11 @@ export interface operations {
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The version that the task has, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The version that the task has, as a strong entity tag. */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -1798,10 +1572,7 @@ export interface operations {
             /** @description The body has more than 64 KiB. */
             413: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1814,17 +1585,11 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The media types that are read, where another one was sent.
-                     * @example application/json
-                     */
+                    /** @description The media types that are read, where another one was sent. */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -1842,10 +1607,7 @@ export interface operations {
             /** @description The server is set to take no write without `If-Match`. */
             428: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1858,21 +1620,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -1889,10 +1645,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1905,17 +1658,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1952,7 +1699,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["TaskCompletion"];
+                "application/json": components["schemas"]["TaskCompletion"] | null;
             };
         };
         responses: {
@@ -1964,14 +1711,14 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The task's version, as a strong entity tag. */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -1982,10 +1729,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1998,17 +1742,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -2019,10 +1757,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2035,10 +1770,7 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2051,10 +1783,7 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2067,17 +1796,11 @@ export interface operations {
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The version that the task has, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The version that the task has, as a strong entity tag. */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -2088,10 +1811,7 @@ export interface operations {
             /** @description The body has more than 64 KiB. */
             413: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2104,17 +1824,11 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The media types that are read, where another one was sent.
-                     * @example application/json
-                     */
+                    /** @description The media types that are read, where another one was sent. */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -2132,10 +1846,7 @@ export interface operations {
             /** @description The server is set to take no write without `If-Match`. */
             428: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2148,21 +1859,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -2179,10 +1884,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2195,17 +1897,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2237,7 +1933,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewTasks"];
+                "application/json": components["schemas"]["TaskDrafts"];
             };
         };
         responses: {
@@ -2253,7 +1949,10 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -2264,10 +1963,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2280,17 +1976,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -2301,10 +1991,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2317,10 +2004,7 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2333,17 +2017,11 @@ export interface operations {
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2354,10 +2032,7 @@ export interface operations {
             /** @description The body has more than 512 KiB. */
             413: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2370,17 +2045,11 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The media types that are read, where another one was sent.
-                     * @example application/json
-                     */
+                    /** @description The media types that are read, where another one was sent. */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -2393,10 +2062,7 @@ export interface operations {
             /** @description The `Idempotency-Key` was used for another request. */
             422: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2409,21 +2075,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -2440,10 +2100,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2456,17 +2113,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2516,7 +2167,10 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -2527,10 +2181,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2543,17 +2194,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -2564,10 +2209,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2580,10 +2222,7 @@ export interface operations {
             /** @description The user has not all of the tasks; `errors` names those that are not there. */
             404: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2596,10 +2235,7 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2612,17 +2248,11 @@ export interface operations {
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2633,10 +2263,7 @@ export interface operations {
             /** @description Some tasks have another version than the request names; `errors` says which. */
             412: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2649,10 +2276,7 @@ export interface operations {
             /** @description The body has more than 512 KiB. */
             413: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2665,17 +2289,11 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The media types that are read, where another one was sent.
-                     * @example application/json
-                     */
+                    /** @description The media types that are read, where another one was sent. */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -2688,10 +2306,7 @@ export interface operations {
             /** @description The `Idempotency-Key` was used for another request. */
             422: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2704,10 +2319,7 @@ export interface operations {
             /** @description The server is set to take no write of a task without its `version`. */
             428: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2720,21 +2332,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -2751,10 +2357,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2767,17 +2370,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2824,7 +2421,10 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -2833,10 +2433,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2849,17 +2446,11 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -2870,10 +2461,7 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2886,10 +2474,7 @@ export interface operations {
             /** @description The user has not all of the tasks; `errors` names those that are not there. */
             404: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2902,10 +2487,7 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2918,17 +2500,11 @@ export interface operations {
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2939,10 +2515,7 @@ export interface operations {
             /** @description Some tasks have another version than the request names; `errors` says which. */
             412: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2955,10 +2528,7 @@ export interface operations {
             /** @description The body has more than 512 KiB. */
             413: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2971,17 +2541,11 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description The media types that are read, where another one was sent.
-                     * @example application/json
-                     */
+                    /** @description The media types that are read, where another one was sent. */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -2994,10 +2558,7 @@ export interface operations {
             /** @description The `Idempotency-Key` was used for another request. */
             422: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -3010,10 +2571,7 @@ export interface operations {
             /** @description The server is set to take no write of a task without its `version`. */
             428: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -3026,21 +2584,15 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -3057,10 +2609,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -3073,17 +2622,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -3121,10 +2664,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -3137,10 +2677,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -3180,10 +2717,7 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -3196,10 +2730,7 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -3212,17 +2743,11 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
+                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description After how many seconds to try again.
-                     * @example 2
-                     */
+                    /** @description After how many seconds to try again. */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };

@@ -1,0 +1,34 @@
+// swagger-typescript-api.
+
+import { type Answer, type Options, type Problem, headersOf, story, token, url } from "./story.js";
+import { Api, type HttpResponse } from "./swagger-api.js";
+
+const { api } = new Api({ baseUrl: url, securityWorker: () => ({ headers: { Authorization: `Bearer ${token}` } }) });
+
+const params = (options: Options) => ({ headers: headersOf(options) });
+
+/** What is no success is thrown; on 304 without a problem. */
+async function answer<Data, Failure extends Problem | void>(
+  request: Promise<HttpResponse<Data, Failure>>,
+): Promise<Answer<Data>> {
+  try {
+    const { status, headers, data } = await request;
+    return { status, headers, data };
+  } catch (refusal) {
+    const { status, headers, error } = refusal as HttpResponse<Data, Problem>;
+    return { status, headers, problem: status === 304 ? undefined : error };
+  }
+}
+
+await story("swagger-typescript-api", {
+  createTask: (o, body) => answer(api.createTask(o.user, body, params(o))),
+  listTasks: (o, query) => answer(api.listTasks(o.user, query, params(o))),
+  getTask: (o, id) => answer(api.getTask(o.user, id, params(o))),
+  updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, params(o))),
+  patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, params(o))),
+  completeTask: (o, id) => answer(api.completeTask(o.user, id, null, params(o))),
+  deleteTask: (o, id) => answer(api.deleteTask(o.user, id, params(o))),
+  bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, params(o))),
+  bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, params(o))),
+  bulkDeleteTasks: (o, body) => answer(api.bulkDeleteTasks(o.user, body, params(o))),
+});
