@@ -144,7 +144,13 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
         "415" => {
             let known: &[_] = if operation_id == "patchTask" { TaskPatch::MEDIA_TYPES } else { &[JSON] };
             vec![
-                ("notJson", Error::UnsupportedMediaType { known, is_patch: false }),
+                (
+                    "notJson",
+                    Error::UnsupportedMediaType {
+                        known,
+                        is_patch: matches!(operation_id, "patchTask" | "completeTask"),
+                    },
+                ),
                 ("compressed", Error::UnsupportedEncoding),
             ]
         }

@@ -109,6 +109,9 @@ fn document() -> Value {
                 let (body, headers) = answered(error);
                 add_example(response(operation, &status), name, &body, headers);
             }
+            if let Some(headers) = response(operation, &status).and_then(|response| response.get_mut("headers")) {
+                headers.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(simplify_examples);
+            }
             let links = links::of(&id, &status).iter();
             let links: Map<_, _> = links
                 .map(|(name, component)| {
@@ -164,6 +167,20 @@ fn add_example(at: Option<&mut Value>, name: &str, body: &Value, headers: Vec<(S
             // One for each example of the body, in the place of one for all.
             known.shift_remove("example");
             members(known, "examples").insert(name.to_owned(), json!({ "value": value }));
+        }
+    }
+}
+
+/// Where the examples of a header are one, it is the example; one of a header with one value says nothing.
+fn simplify_examples(header: &mut Value) {
+    let Some(header) = header.as_object_mut() else { return };
+    let values = header.get("examples").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let mut values = values.filter_map(|example| example.get("value"));
+    let Some(first) = values.next().cloned() else { return };
+    if values.all(|value| *value == first) {
+        header.shift_remove("examples");
+        if header.get("schema").is_none_or(|schema| schema.get("enum").is_none()) {
+            header.insert("example".to_owned(), first);
         }
     }
 }
