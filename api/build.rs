@@ -1,13 +1,14 @@
 //! Compresses, once for all, what the pages serve as it is: the committed document and Swagger UI's style and script.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::{env, fs};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use poem_openapi::OpenApiService;
+use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
+use zip::ZipArchive;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -19,17 +20,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(fs::write(Path::new(&folder).join(name), gzip.finish()?)?)
     };
     write("openapi.json.gz", &fs::read("openapi.json")?)?;
-    // poem-openapi ships Swagger UI as one page with its style and script inside, of which a strict policy would need
-    // the hashes and a cache would keep nothing.
-    let page = OpenApiService::new((), "", "").swagger_ui_html();
-    write("swagger-ui.css.gz", element(&page, "style", ".swagger-ui")?.as_bytes())?;
-    write("swagger-ui.js.gz", element(&page, "script", "SwaggerUIBundle")?.as_bytes())
+    write("swagger-ui.css.gz", &swagger_ui("swagger-ui.css")?)?;
+    write("swagger-ui.js.gz", &swagger_ui("swagger-ui-bundle.js")?)
 }
 
-/// What stands in the first element of this name that says its character set, as those of the bundle do.
-fn element<'a>(page: &'a str, name: &str, content: &str) -> Result<&'a str, String> {
-    let (start, end) = (format!("<{name} charset=\"UTF-8\">"), format!("</{name}>"));
-    let inside = page.split_once(&start).and_then(|(_, rest)| rest.split_once(&end));
-    let inside = inside.map(|(inside, _)| inside).filter(|inside| inside.contains(content));
-    inside.ok_or(format!("poem-openapi's Swagger UI has no <{name}> with {content}"))
+/// A file of Swagger UI, without its last line where that names a source map, which is not served.
+fn swagger_ui(name: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;
+    let paths = archive.file_names().filter_map(Result::ok);
+    let path = paths.map(String::from).find(|path| path.ends_with(&format!("/dist/{name}")));
+    let mut text = String::new();
+    archive.by_name(&path.ok_or(format!("Swagger UI's archive has no {name}"))?)?.read_to_string(&mut text)?;
+    let maps = ["//# sourceMappingURL=", "/*# sourceMappingURL="];
+    let end =
+        maps.iter().filter_map(|map| text.rfind(map)).max().filter(|start| !text[*start..].trim_end().contains('\n'));
+    text.truncate(end.unwrap_or(text.len()));
+    Ok(text.into_bytes())
 }

@@ -27,7 +27,9 @@ pub use crate::schemas::bulk::SelectedTask;
 pub use crate::schemas::condition::IfMatch;
 pub use crate::schemas::idempotency::{Done, IdempotencyKey};
 pub use crate::schemas::page::{Cursor, Limit, PageMeta, PageRequest, TaskPage};
-pub use crate::schemas::task::{NewTask, Task, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title};
+pub use crate::schemas::task::{
+    StoredTitle, Task, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title,
+};
 pub use crate::schemas::user::UserId;
 pub use crate::security::guard::Route;
 pub use crate::security::meter::{Meter, Metered};

@@ -7,4 +7,5 @@ pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod page;
 pub(crate) mod task;
+pub(crate) mod text;
 pub(crate) mod user;

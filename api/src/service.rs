@@ -7,7 +7,7 @@ use crate::schemas::bulk::SelectedTask;
 use crate::schemas::condition::IfMatch;
 use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
-use crate::schemas::task::{NewTask, Task, TaskId, TaskPatch, TaskUpdate};
+use crate::schemas::task::{Task, TaskDraft, TaskId, TaskPatch, TaskUpdate};
 use crate::security::owner::Owner;
 
 /// What the server must be able to do with one owner's tasks.
@@ -33,7 +33,7 @@ pub trait TaskService: Send + Sync + 'static {
     fn create(
         &self,
         owner: &Owner,
-        new: NewTask,
+        new: TaskDraft,
         key: Option<IdempotencyKey>,
     ) -> impl Future<Output = Result<Done<Task>, Error>> + Send;
 
@@ -44,7 +44,7 @@ pub trait TaskService: Send + Sync + 'static {
     fn create_all(
         &self,
         owner: &Owner,
-        new: Vec<NewTask>,
+        new: Vec<TaskDraft>,
         key: Option<IdempotencyKey>,
     ) -> impl Future<Output = Result<Done<Vec<Task>>, Error>> + Send;
 

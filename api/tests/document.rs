@@ -83,7 +83,7 @@ fn every_operation_has_what_generated_clients_are_named_by() {
 fn request_bodies_are_closed_and_answers_are_whole() {
     let document = document();
     let schemas = &document["components"]["schemas"];
-    for name in ["NewTask", "TaskUpdate", "TaskPatch", "TaskCompletion"] {
+    for name in ["TaskDraft", "TaskUpdate", "TaskPatch", "TaskCompletion"] {
         assert_eq!(schemas[name]["additionalProperties"], json!(false), "{name}");
     }
     for name in ["Task", "TaskEnvelope", "TaskPage", "PageMeta"] {
@@ -91,7 +91,7 @@ fn request_bodies_are_closed_and_answers_are_whole() {
         assert_eq!(schemas[name]["required"], json!(members), "{name}: every member is always present");
     }
     assert_eq!(schemas["Task"]["properties"]["completed_at"]["type"], json!(["string", "null"]));
-    assert_eq!(schemas["NewTask"]["required"], json!(["title"]));
+    assert_eq!(schemas["TaskDraft"]["required"], json!(["title"]));
     assert_eq!(schemas["TaskUpdate"]["required"], json!(["title", "is_completed"]));
     assert!(schemas["TaskPatch"].get("required").is_none());
 }
@@ -139,7 +139,7 @@ fn corpus() -> Vec<String> {
 #[test]
 fn the_check_of_a_title_is_its_schema() {
     let document = document();
-    let schema = validator(&document, &document["components"]["schemas"]["NewTask"]["properties"]["title"]);
+    let schema = validator(&document, &document["components"]["schemas"]["TaskDraft"]["properties"]["title"]);
     for text in corpus() {
         assert_eq!(text.parse::<Title>().is_ok(), schema.is_valid(&json!(text)), "{text:?}");
     }
@@ -152,4 +152,166 @@ fn the_check_of_a_user_is_its_schema() {
     for text in corpus() {
         assert_eq!(text.parse::<UserId>().is_ok(), schema.is_valid(&json!(text)), "{text:?}");
     }
+}
+
+/// Every schema in a value, at whatever depth, with the path to it.
+fn walk<'a>(value: &'a Value, path: &str, see: &mut impl FnMut(&str, &'a Value)) {
+    see(path, value);
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| walk(member, &format!("{path}/{name}"), see))
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(place, item)| walk(item, &format!("{path}/{place}"), see));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_pattern_can_be_written_raw_into_a_literal_and_means_the_same_everywhere() {
+    let document = document();
+    let mut count = 0;
+    walk(&document, "", &mut |path, value| {
+        let Some(pattern) = value.get("pattern").and_then(Value::as_str) else { return };
+        count += 1;
+        assert!(pattern.starts_with('^') || pattern.contains("uuid"), "{path}: {pattern} looks for a part");
+        // A slash ends a literal of JavaScript, and so does a line separator, which some generators write for its escape;
+        // a back quote and an apostrophe end others.
+        let bare = pattern.replace("[/]", "");
+        for raw in
+            ["/", "`", "'", "\n", "\r", "\u{2028}", "\u{2029}", r"\u2028", r"\u2029", r"\x0A", r"\x0D", r"\n", r"\r"]
+        {
+            assert!(!bare.contains(raw), "{path}: {pattern} has {raw:?}");
+        }
+        // `\d` and `\w` are more than ASCII to some, `\p` and lookaround are not everywhere.
+        for local in [r"\d", r"\w", r"\b", r"\p", r"\P", "(?"] {
+            assert!(!pattern.contains(local), "{path}: {pattern} has {local}");
+        }
+    });
+    assert!(count > 50, "{count} patterns");
+}
+
+#[test]
+fn no_name_of_a_schema_is_one_that_a_generator_makes() {
+    let document = document();
+    let schemas: BTreeSet<&str> =
+        document["components"]["schemas"].as_object().expect("schemas").keys().map(String::as_str).collect();
+    let mut made = BTreeSet::new();
+    for name in &schemas {
+        // Go's constructors, and what stands for a null or a default.
+        made.extend(["New", "Nullable", "Default", "Inline", "Model"].map(|word| format!("{word}{name}")));
+    }
+    for operation in operations(&document) {
+        let (first, rest) = operation["operationId"].as_str().expect("operationId").split_at(1);
+        let name = first.to_uppercase() + rest;
+        let words = [
+            "", "Body", "Data", "Error", "Errors", "Header", "Headers", "Mutation", "Params", "Path", "Query",
+            "Request",
+        ];
+        made.extend(words.map(|word| format!("{name}{word}")));
+        made.extend(["Response", "Responses", "Result", "Variables"].map(|word| format!("{name}{word}")));
+    }
+    let taken: Vec<&&str> = schemas.iter().filter(|name| made.contains(**name)).collect();
+    assert_eq!(taken, Vec::<&&str>::new());
+    for name in &schemas {
+        let unclear = ["Default", "Inline", "New"].iter().any(|word| name.starts_with(word));
+        let unclear =
+            unclear || ["Request", "Response", "Body", "Params", "Api"].iter().any(|word| name.ends_with(word));
+        assert!(!unclear, "{name}");
+    }
+}
+
+#[test]
+fn no_number_is_more_than_a_double_holds() {
+    walk(&document(), "", &mut |path, value| {
+        if value.get("type").is_some_and(|kind| *kind == json!("integer") || *kind == json!(["integer", "null"])) {
+            assert_ne!(value["format"], json!("int64"), "{path}");
+        }
+    });
+}
+
+#[test]
+fn what_may_grow_is_open() {
+    let document = document();
+    let code = &document["components"]["schemas"]["ProblemCode"];
+    assert_eq!(code["anyOf"][0]["enum"].as_array().map(Vec::len), Some(tasks_api::ProblemCode::ALL.len()));
+    let schema = validator(&document, code);
+    for code in ["token-missing", "quota-used", ""] {
+        assert!(schema.is_valid(&json!(code)), "{code:?}");
+    }
+    assert!(!schema.is_valid(&json!(404)));
+}
+
+#[test]
+fn every_description_of_an_operation_says_by_itself_what_it_does() {
+    let document = document();
+    for operation in operations(&document) {
+        let text = |member: &str| operation[member].as_str().unwrap_or_else(|| panic!("no {member}: {operation}"));
+        let (verb, _) = text("summary").split_once(' ').expect("a verb and its object");
+        assert!(
+            text("description").starts_with(&format!("{verb}s ")),
+            "{}: {}",
+            text("operationId"),
+            text("description")
+        );
+    }
+}
+
+#[test]
+fn no_link_has_a_body() {
+    for (name, link) in document()["components"]["links"].as_object().expect("links") {
+        assert!(link.get("requestBody").is_none(), "{name}: openapi-generator refuses the document");
+    }
+}
+
+#[test]
+fn headers_have_examples_that_agree_with_the_bodies_beside_them() {
+    let document = document();
+    let mut agreeing = 0;
+    for operation in operations(&document) {
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            let place = format!("{} {status}", operation["operationId"]);
+            let bodies: Vec<(&String, &Value)> = response["content"]
+                .as_object()
+                .into_iter()
+                .flat_map(|content| content.values().filter_map(|media| media["examples"].as_object()))
+                .flatten()
+                .map(|(name, example)| (name, &example["value"]))
+                .collect();
+            for (name, header) in response["headers"].as_object().expect("headers") {
+                let schema = validator(&document, &header["schema"]);
+                let one = header.get("example").or(header["schema"]["enum"].get(0));
+                let of = |example: &str| one.unwrap_or(&header["examples"][example]["value"]);
+                if header["required"] == json!(true) {
+                    let named = bodies.iter().all(|(example, _)| !of(example).is_null());
+                    assert!(named && (one.is_some() || !bodies.is_empty()), "{place}: {name} has no example");
+                }
+                let all =
+                    header["examples"].as_object().into_iter().flat_map(|all| all.values().map(|one| &one["value"]));
+                for example in one.into_iter().chain(all) {
+                    assert!(schema.is_valid(example), "{place}: {name}: {example}");
+                }
+                for (example, body) in &bodies {
+                    let text = |at: &str| body.pointer(at).and_then(Value::as_str);
+                    let version = |at: &str| {
+                        body.pointer(at).filter(|version| version.is_i64()).map(|version| format!("\"{version}\""))
+                    };
+                    let expected = match name.as_str() {
+                        "ETag" => version("/data/version").or(version("/current_version")),
+                        "X-Request-Id" => text("/request_id").map(str::to_owned),
+                        "Location" => text("/data/user_id")
+                            .zip(text("/data/id"))
+                            .map(|(user, id)| format!("/api/{user}/tasks/{id}")),
+                        _ => None,
+                    };
+                    if let Some(expected) = expected {
+                        agreeing += 1;
+                        assert_eq!(of(example), &json!(expected), "{place} {example}: {name}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(agreeing > 100, "{agreeing} headers follow from a body");
 }

@@ -5,13 +5,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tasks_api::Error;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::edge::activity::Activity;
 
@@ -59,7 +59,8 @@ pub(super) struct Receiving {
 struct State {
     incoming: Incoming,
     progress: Progress,
-    still: Option<Pin<Box<Sleep>>>,
+    /// Since when the request waits for more of it.
+    since: Instant,
     /// What it holds of the bound on all, and of that on this user.
     held: usize,
     user: Option<u64>,
@@ -85,7 +86,7 @@ impl Receiving {
         if incoming.is_end_stream() {
             return None;
         }
-        let state = State { incoming, progress: Progress::Unasked, still: None, held: 0, user: None };
+        let state = State { incoming, progress: Progress::Unasked, since: Instant::now(), held: 0, user: None };
         Some(Arc::new(Self { bodies: Arc::clone(bodies), activity: Arc::clone(activity), state: Mutex::new(state) }))
     }
 
@@ -98,9 +99,10 @@ impl Receiving {
         self.state().user = Some(user);
     }
 
-    /// Whether the request waits for it: then it is the client that is late.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.state().progress == Progress::Awaited
+    /// Until when the request waits for the next of it; `None` where it does not wait.
+    pub(super) fn awaited_until(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.progress == Progress::Awaited).then(|| state.since + STANDSTILL)
     }
 
     /// Reads what nobody wanted, if that is little and here soon. Says whether the connection can be used again. `expects`:
@@ -142,16 +144,11 @@ impl Receiving {
         }
         let Poll::Ready(frame) = Pin::new(&mut state.incoming).poll_frame(cx) else {
             if state.progress != Progress::Awaited {
-                state.progress = Progress::Awaited;
+                (state.progress, state.since) = (Progress::Awaited, Instant::now());
                 self.activity.is_waiting_for_a_body(true);
             }
-            let still = state.still.get_or_insert_with(|| Box::pin(sleep(STANDSTILL)));
-            ready!(still.as_mut().poll(cx));
-            return Poll::Ready(Some(Err(io::Error::other(Error::BodyTimedOut))));
+            return Poll::Pending;
         };
-        if let Some(still) = &mut state.still {
-            still.as_mut().reset(Instant::now() + STANDSTILL);
-        }
         if state.progress == Progress::Awaited {
             self.activity.is_waiting_for_a_body(false);
         }

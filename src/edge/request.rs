@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use futures_util::FutureExt;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use poem::{Endpoint, Request, Response};
 use tasks_api::{Error, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
-use tokio::time::timeout;
+use tokio::time::{self, timeout_at};
 use uuid::Uuid;
 
 use crate::edge::compression::{Coding, compress};
@@ -23,7 +24,7 @@ use crate::edge::limits::{Limits, Quotum};
 use crate::edge::metrics::Metrics;
 #[cfg(feature = "otlp")]
 use crate::edge::otlp::Traces;
-use crate::edge::receiving::{Bodies, Receiving};
+use crate::edge::receiving::{Bodies, Receiving, STANDSTILL};
 use crate::edge::security_headers;
 use crate::edge::trace::{Parent, TraceId};
 use crate::storage::timing::watch;
@@ -142,13 +143,23 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
 
     /// The answer of what is inside, whatever happens there.
     async fn answer(&self, request: Request, id: &str, receiving: Option<&Receiving>) -> Response {
-        let outcome = match timeout(self.rules.timeout, AssertUnwindSafe(self.inner.call(request)).catch_unwind()).await
-        {
-            Ok(Ok(outcome)) => outcome,
-            // The panic hook has logged where.
-            Ok(Err(_panic)) => Err(Error::internal("a panic").into()),
-            Err(_elapsed) if receiving.is_some_and(Receiving::is_awaited) => Err(Error::BodyTimedOut.into()),
-            Err(_elapsed) => Err(Error::TimedOut.into()),
+        let now = time::Instant::now;
+        let deadline = now() + self.rules.timeout;
+        let mut until = if receiving.is_some() { deadline.min(now() + STANDSTILL) } else { deadline };
+        let mut call = pin!(AssertUnwindSafe(self.inner.call(request)).catch_unwind());
+        let outcome = loop {
+            match timeout_at(until, call.as_mut()).await {
+                Ok(Ok(outcome)) => break outcome,
+                // The panic hook has logged where.
+                Ok(Err(_panic)) => break Err(Error::internal("a panic").into()),
+                Err(_elapsed) => match receiving.and_then(Receiving::awaited_until) {
+                    // One timer serves both: setting another for its body would cost each request that has one.
+                    Some(awaited) if awaited.min(deadline) <= now() => break Err(Error::BodyTimedOut.into()),
+                    None if deadline <= now() => break Err(Error::TimedOut.into()),
+                    // Without a body that is waited for, one may be later.
+                    awaited => until = deadline.min(awaited.unwrap_or_else(|| now() + STANDSTILL)),
+                },
+            }
         };
         outcome.unwrap_or_else(|error| self.refuse(error, id))
     }
@@ -421,7 +432,7 @@ mod tests {
         let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         let _here = tracing::subscriber::set_default(lines);
         let pending = |_| std::future::pending::<poem::Result<Response>>();
-        assert!(timeout(Duration::from_millis(5), edge(pending).handle(request(), None)).await.is_err());
+        assert!(time::timeout(Duration::from_millis(5), edge(pending).handle(request(), None)).await.is_err());
         drop(edge(|_| async { Ok(Response::default()) }).handle(request(), None).await);
         let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         let (gone, answered) = text.trim().split_once('\n').unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
 
-use tasks_api::{Task, TaskId, Title, UserId};
+use tasks_api::{StoredTitle, Task, TaskId, UserId};
 
 use crate::storage::failure::Failure;
 use crate::storage::statement::Row;
@@ -156,7 +156,7 @@ impl From<tasks::Model> for Task {
         Self {
             id: TaskId(row.id),
             user_id: UserId::from_stored(row.user_id),
-            title: Title::from_stored(row.title),
+            title: StoredTitle::from_stored(row.title),
             is_completed: row.is_completed,
             completed_at: row.completed_at.map(Into::into).into(),
             created_at: row.created_at.into(),

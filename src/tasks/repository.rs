@@ -40,7 +40,7 @@ impl Change {
     /// Whether the task is as the change wants it.
     #[must_use]
     pub fn is_shown_by(&self, task: &Task) -> bool {
-        self.title.as_ref().is_none_or(|title| *title == task.title)
+        self.title.as_ref().is_none_or(|title| title.as_str() == task.title.as_str())
             && self.is_completed.is_none_or(|is_completed| is_completed == task.is_completed)
     }
 }

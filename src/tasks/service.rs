@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use tasks_api::{
-    Cursor, Done, Error, IdempotencyKey, IfMatch, NewTask, Nullable, Owner, PageMeta, PageRequest, SelectedTask, Task,
-    TaskId, TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
+    Cursor, Done, Error, IdempotencyKey, IfMatch, Nullable, Owner, PageMeta, PageRequest, SelectedTask, Task,
+    TaskDraft, TaskId, TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
 };
 use uuid::{ContextV7, Uuid};
 
@@ -32,11 +32,11 @@ impl Tasks {
         &self,
         owner: &Owner,
         operation: &'static str,
-        new: Vec<NewTask>,
+        new: Vec<TaskDraft>,
         key: Option<IdempotencyKey>,
     ) -> Result<Done<Vec<Task>>, Error> {
         let now = self.clock.now();
-        let task = |NewTask { title }| Task::new(self.clock.id(now), owner.id().clone(), title, now);
+        let task = |TaskDraft { title }| Task::new(self.clock.id(now), owner.id().clone(), title, now);
         let tasks: Vec<_> = new.into_iter().map(task).collect();
         let Some(key) = key else {
             self.repository.insert(owner, &tasks, now).await?;
@@ -173,7 +173,7 @@ impl TaskService for Tasks {
         Ok(TaskPage { data, meta })
     }
 
-    async fn create(&self, owner: &Owner, new: NewTask, key: Option<IdempotencyKey>) -> Result<Done<Task>, Error> {
+    async fn create(&self, owner: &Owner, new: TaskDraft, key: Option<IdempotencyKey>) -> Result<Done<Task>, Error> {
         let Done { data, is_replay } = self.insert(owner, "createTask", vec![new], key).await?;
         let task = data.into_iter().next().ok_or_else(|| Error::internal("a creation of nothing"))?;
         Ok(Done { data: task, is_replay })
@@ -182,7 +182,7 @@ impl TaskService for Tasks {
     async fn create_all(
         &self,
         owner: &Owner,
-        new: Vec<NewTask>,
+        new: Vec<TaskDraft>,
         key: Option<IdempotencyKey>,
     ) -> Result<Done<Vec<Task>>, Error> {
         self.insert(owner, "bulkCreateTasks", new, key).await

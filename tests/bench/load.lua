@@ -1,4 +1,4 @@
--- The requests of one load, for wrk: `wrk … -- WORKLOAD PEOPLE TASKS START PLACE STEP PAUSE SEED [QUERY]`.
+-- The requests of one load, for wrk: `wrk … -- WORKLOAD PEOPLE TASKS START PLACE STEP PAUSE SEED ENCODINGS [QUERY]`.
 --
 -- PEOPLE is a file of users and their tokens; each has TASKS tasks, whose ids are those of the seed (parts.py). Of STEP
 -- programs that load the same database, this one is the one at PLACE. PAUSE is the mean think time in milliseconds.
@@ -70,13 +70,14 @@ function init(args)
   work = workloads[args[1]]
   for line in io.lines(args[2]) do
     local name, token = line:match("^(%S+) (%S+)$")
-    local head = " HTTP/1.1\r\nHost: tasks\r\nAuthorization: Bearer " .. token .. "\r\n"
+    local head = " HTTP/1.1\r\nHost: tasks\r\nAccept-Encoding: " .. args[9]
+    head = head .. "\r\nAuthorization: Bearer " .. token .. "\r\n"
     people[#people + 1] = { name = name, number = tonumber(name:match("%d+$")), head = head }
   end
   tasks, start, place, step = tonumber(args[3]), tonumber(args[4]), tonumber(args[5]), tonumber(args[6])
   local pause = tonumber(args[7])
   math.randomseed(tonumber(args[8]) * 1000 + place)
-  query = args[9] or ""
+  query = args[10] or ""
   -- wrk asks whether there is such a function.
   if pause > 0 then
     function delay() return math.random(0, 2 * pause) end

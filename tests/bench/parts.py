@@ -388,7 +388,8 @@ class Client:
 class Load:
     """Requests of one kind from many connections at once, by wrk."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, encodings):
+        self.encodings = encodings
         self.wrk = shutil.which("wrk") or sys.exit("wrk was not found: apt-get install wrk")
         self.folder = folder
         said = subprocess.run([self.wrk, "--version"], stdout=subprocess.PIPE, text=True).stdout
@@ -410,7 +411,7 @@ class Load:
             share = max(1, connections // len(servers))
             command = [self.wrk, "-t", "1", "-c", str(share), "-d", str(seconds), "--timeout", "30"]
             command += ["-s", HERE / "load.lua", f"http://{server.address}", "--", workload, people]
-            command += map(str, [tasks, START, place, len(servers), pause, seed, query])
+            command += map(str, [tasks, START, place, len(servers), pause, seed, self.encodings, query])
             runs.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         said = [run.communicate()[0] for run in runs]
         after = cpu(roots), cpu(store.roots), machine_cpu()

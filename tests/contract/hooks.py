@@ -24,11 +24,7 @@ def before_load_schema(context, raw_schema):
                 if parameter["name"] in ("If-Match", "If-None-Match"):
                     parameter["schema"]["format"] = "entity-tags"
     # Most requests have no `is_completed` to pass on, which would be reported each time; before_call sees to it.
-    links = raw_schema["components"]["links"]
-    links["NextPage"]["parameters"].pop("query.is_completed")
-    for link in links.values():
-        if "requestBody" in link:  # sent as it is, not merged with generated tasks, which are on no server
-            link["x-schemathesis"] = {"merge_body": False}
+    raw_schema["components"]["links"]["NextPage"]["parameters"].pop("query.is_completed")
 
 
 def operation_id(case):

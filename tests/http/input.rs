@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,12 +15,14 @@ use crate::server::Server;
 on_each_engine!(
     titles_that_break_the_rule_are_refused_by_name,
     titles_at_the_edge_of_the_rule_are_taken,
+    titles_of_version_0_1_0_stay_readable,
     every_missing_and_unknown_member_is_named,
     members_that_the_server_sets_are_refused_by_name,
     wrong_types_are_named_by_their_pointer,
     duplicate_members_are_refused,
     bodies_that_are_no_json_object_are_refused,
-    null_is_no_completion,
+    null_is_no_body_where_none_is_needed,
+    a_missing_body_is_asked_for,
     bodies_of_other_types_are_415,
     what_is_read_is_said_with_each_415,
     bodies_over_64_kib_are_413,
@@ -39,7 +42,11 @@ async fn titles_that_break_the_rule_are_refused_by_name(server: Server) {
     let refused = [
         "\"\"".to_owned(),
         "\"   \"".to_owned(),
-        r#""\u00a0\u3000\ufeff\u2028\u1680""#.to_owned(),
+        r#""\u00a0\u3000\u1680""#.to_owned(),
+        r#""a byte order mark \ufeff inside""#.to_owned(),
+        r#""a line separator \u2028 inside""#.to_owned(),
+        r#""x\u2029""#.to_owned(),
+        r#""\ufeffx""#.to_owned(),
         r#""nul \u0000 inside""#.to_owned(),
         r#""\u0000""#.to_owned(),
         r#""tab\tinside""#.to_owned(),
@@ -78,6 +85,25 @@ async fn titles_at_the_edge_of_the_rule_are_taken(server: Server) {
     }
     let answer = alice.on(Method::POST, "").text(r#"{"title":"\ud83d\ude00"}"#).send().await;
     assert_eq!(answer.data(201)["title"], "\u{1F600}");
+}
+
+/// Version 0.1.0 took U+2028, U+2029 and U+FEFF in titles.
+async fn titles_of_version_0_1_0_stay_readable(server: Server) {
+    let alice = server.user("alice");
+    let database = sea_orm::Database::connect(server.direct()).await.unwrap();
+    for title in ["a\u{2028}b", "\u{FEFF}Buy milk", "x\u{2029}", "\u{2028}\u{FEFF}x\u{3000}"] {
+        let task = alice.create("made before").await;
+        let set = format!("UPDATE tasks SET title = '{title}' WHERE title = 'made before'");
+        assert_eq!(database.execute_unprepared(&set).await.unwrap().rows_affected(), 1);
+        // Each answer is judged by the document.
+        assert_eq!(alice.get(id(&task)).await.data(200)["title"], *title);
+        assert_eq!(alice.list("?limit=1").await.data(200)[0]["title"], *title);
+        let done = alice.complete(id(&task), None).await.data(200).clone();
+        assert_eq!((&done["title"], &done["version"]), (&json!(title), &json!(2)));
+        assert_eq!(alice.patch(id(&task), json!({ "title": title })).await.pointers(), ["/title"], "{title:?}");
+        assert_eq!(alice.patch(id(&task), json!({ "title": "new" })).await.data(200)["title"], "new");
+    }
+    database.close().await.unwrap();
 }
 
 async fn every_missing_and_unknown_member_is_named(server: Server) {
@@ -144,23 +170,16 @@ async fn bodies_that_are_no_json_object_are_refused(server: Server) {
             alice.on(Method::POST, "").text(body).send().await,
             alice.on(Method::PUT, &format!("/{}", id(&task))).text(body).send().await,
             alice.on(Method::PATCH, &format!("/{}", id(&task))).text(body).send().await,
-            alice.on(Method::PATCH, &format!("/{}/complete", id(&task))).text(body).send().await,
         ] {
             assert_eq!(answer.pointers(), [""], "{body}");
         }
+        if body != "null" {
+            let complete = alice.on(Method::PATCH, &format!("/{}/complete", id(&task)));
+            assert_eq!(complete.text(body).send().await.pointers(), [""], "{body}");
+        }
     }
-    let malformed = [
-        "",
-        " ",
-        "{",
-        "{]",
-        r#"{"title"}"#,
-        r#"{"title":"x"}}"#,
-        r#"{"title":"x"} x"#,
-        "{'title':'x'}",
-        "\u{FEFF}{}",
-        "NaN",
-    ];
+    let malformed =
+        ["{", "{]", r#"{"title"}"#, r#"{"title":"x"}}"#, r#"{"title":"x"} x"#, "{'title':'x'}", "\u{FEFF}{}", "NaN"];
     for body in malformed {
         alice.on(Method::POST, "").text(body).send().await.problem(400, "malformed-json");
     }
@@ -169,13 +188,57 @@ async fn bodies_that_are_no_json_object_are_refused(server: Server) {
     assert_eq!(alice.all().await, [task]);
 }
 
-async fn null_is_no_completion(server: Server) {
+/// Clients in Go and Rust send `null` for no body.
+async fn null_is_no_body_where_none_is_needed(server: Server) {
     let alice = server.user("alice");
     let task = alice.create("before").await;
-    assert_eq!(alice.complete(id(&task), Some(Value::Null)).await.pointers(), [""]);
+    let complete = || alice.on(Method::PATCH, &format!("/{}/complete", id(&task)));
     let inside = json!({ "is_completed": null });
     assert_eq!(alice.complete(id(&task), Some(inside)).await.pointers(), ["/is_completed"]);
-    assert_eq!(alice.all().await, [task]);
+    for body in ["nul", "NULL", "\"null\"", "[null]", "null null", "null,", "\u{a0}null"] {
+        assert_eq!(complete().text(body).send().await.status, 400, "{body:?}");
+    }
+    // Without a type it is a body of no type, as any other.
+    complete().body("null").send().await.problem(415, "unsupported-media-type");
+    assert_eq!(alice.all().await, std::slice::from_ref(&task));
+    for body in ["null", "null\n", " \t\r\n null \n", "", "\n"] {
+        alice.complete(id(&task), Some(json!({ "is_completed": false }))).await.data(200);
+        assert_eq!(complete().text(body).send().await.data(200)["is_completed"], true, "{body:?}");
+    }
+}
+
+async fn a_missing_body_is_asked_for(server: Server) {
+    let alice = server.user("alice");
+    let one = format!("/{}", id(&alice.create("before").await));
+    let none = || reqwest::Body::wrap_stream(futures_util::stream::iter([Ok::<_, std::io::Error>("")]));
+    for (method, below) in [
+        (Method::POST, ""),
+        (Method::PUT, &*one),
+        (Method::PATCH, &one),
+        (Method::POST, "/bulk-create"),
+        (Method::POST, "/bulk-complete"),
+        (Method::POST, "/bulk-delete"),
+    ] {
+        let call = || alice.on(method.clone(), below);
+        for call in [
+            call(),
+            call().header("content-length", "0"),
+            call().header("content-type", "text/plain"),
+            call().body(none()),
+            call().header("content-encoding", "gzip"),
+            call().text(""),
+            call().text(" "),
+            call().text("\r\n\t "),
+            call().text(none()),
+        ] {
+            let answer = call.send().await;
+            let problem = answer.problem(400, "invalid-request");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.starts_with("The body is required"), "{method} {below}: {detail}");
+            assert!(detail.contains("application/json"), "{method} {below}: {detail}");
+            assert_eq!(answer.pointers(), [""]);
+        }
+    }
 }
 
 async fn bodies_of_other_types_are_415(server: Server) {

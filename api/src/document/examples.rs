@@ -1,5 +1,7 @@
 //! The examples of the document, as values of the types that serve the requests: an example cannot break the contract.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -7,16 +9,15 @@ use uuid::Uuid;
 
 use crate::http::body::{MAX_BYTES, RequestObject};
 use crate::http::error::{Error, Fault, Location, TokenFault};
+use crate::http::header::ETag;
 use crate::http::json::JSON;
 use crate::http::newtype::Nullable;
 use crate::http::public_url::PublicUrl;
-use crate::schemas::bulk::{self, NewTasks, SelectedTask, TaskList, TaskSelection};
+use crate::schemas::bulk::{self, SelectedTask, TaskDrafts, TaskList, TaskSelection};
 use crate::schemas::condition::IfMatch;
 use crate::schemas::health::{Health, HealthStatus};
 use crate::schemas::page::{Cursor, Limit, PageMeta, TaskPage};
-use crate::schemas::task::{
-    NewTask, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title,
-};
+use crate::schemas::task::{Task, TaskCompletion, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp};
 use crate::schemas::user::UserId;
 
 /// Where in an operation an example belongs.
@@ -31,7 +32,7 @@ pub(crate) enum Place {
 /// The examples of one operation's request and success.
 pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> {
     use Place::{Request, Status};
-    let create = || NewTask { title: title("Buy milk and bread") };
+    let create = || TaskDraft { title: title("Buy milk and bread") };
     match operation_id {
         "listTasks" => vec![
             (Status(200), "firstPage", value(page(vec![open(), completed()], true))),
@@ -54,7 +55,11 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
             (Status(200), "completed", one(completed())),
         ],
         "bulkCreateTasks" => vec![
-            (Request, "tasks", value(NewTasks { tasks: vec![create(), NewTask { title: title("Call the plumber") }] })),
+            (
+                Request,
+                "tasks",
+                value(TaskDrafts { tasks: vec![create(), TaskDraft { title: title("Call the plumber") }] }),
+            ),
             (Status(201), "created", value(TaskList { data: vec![open(), second()] })),
         ],
         "bulkCompleteTasks" => vec![
@@ -73,69 +78,90 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
     }
 }
 
+/// The headers of an answer's example that follow from its body.
+pub(crate) fn headers_of(body: &Value) -> Vec<(String, String)> {
+    let version = body.pointer("/data/version").and_then(Value::as_i64);
+    version.into_iter().map(|version| ("etag".to_owned(), ETag(version).to_string())).collect()
+}
+
+/// A problem as an operation answers it: its body and its headers.
+pub(crate) fn answered(error: Error) -> (Value, Vec<(String, String)>) {
+    const REQUEST_ID: &str = "019c13be-7bd1-7e24-8a1f-3c6d9b025a1f";
+    let body = value(error.problem(REQUEST_ID, &PublicUrl::default()));
+    let response = error.into_response(REQUEST_ID, &PublicUrl::default());
+    let headers =
+        response.headers().iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+    (body, headers.chain([("x-request-id".to_owned(), REQUEST_ID.to_owned())]).collect())
+}
+
 /// The examples of an operation's refusal with this status.
-pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<(&'static str, Value)> {
-    let problem = |error: Error| value(error.problem("019ab0d2-80aa-7bd1-8e24-5a1f3c6d9b02", &PublicUrl::default()));
+pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<(&'static str, Error)> {
     let is_bulk = operation_id.starts_with("bulk");
     match status {
         "400" if has_body => vec![
             (
                 "invalidMember",
-                problem(Error::invalid(match operation_id {
+                Error::invalid(match operation_id {
                     "completeTask" => Fault::body("/is_completed", "must be a boolean, not null"),
                     "bulkCreateTasks" => {
                         Fault::body("/tasks/1/title", "must contain a character that is not white space")
                     }
                     _ if is_bulk => Fault::body("/tasks/1/id", "repeats /tasks/0/id; name each task once"),
                     _ => Fault::body("/title", "must contain a character that is not white space"),
-                })),
+                }),
             ),
             (
                 "malformedJson",
-                problem(Error::MalformedJson(
+                Error::MalformedJson(
                     "cannot be read as JSON: EOF while parsing a string at line 1 column 14".to_owned(),
-                )),
+                ),
             ),
         ],
         "400" => vec![(
             "unknownParameter",
-            problem(Error::invalid(Fault::parameter(
+            Error::invalid(Fault::parameter(
                 Location::Query,
                 "is_complete",
                 "is unknown here; send only parameters of the operation",
-            ))),
+            )),
         )],
         "401" => {
-            vec![("noToken", problem(TokenFault::Missing.into())), ("expired", problem(TokenFault::Expired.into()))]
+            vec![("noToken", TokenFault::Missing.into()), ("expired", TokenFault::Expired.into())]
         }
-        "403" => vec![("otherUser", problem(Error::Forbidden))],
-        "404" if is_bulk => vec![("noSuchTask", problem(Error::TasksNotFound(vec![1])))],
-        "404" => vec![("noSuchTask", problem(Error::TaskNotFound))],
-        "408" => vec![("stopped", problem(Error::BodyTimedOut))],
-        "409" => vec![("stillRunning", problem(Error::KeyInUse))],
-        "422" => vec![("otherRequest", problem(Error::KeyReused))],
-        "412" if is_bulk => vec![("changedMeanwhile", problem(Error::VersionMismatches(vec![(0, 8)])))],
+        "403" => vec![("otherUser", Error::Forbidden)],
+        "404" if is_bulk => vec![("noSuchTask", Error::TasksNotFound(vec![1]))],
+        "404" => vec![("noSuchTask", Error::TaskNotFound)],
+        "408" => vec![("stopped", Error::BodyTimedOut)],
+        "409" => vec![("stillRunning", Error::KeyInUse)],
+        "422" => vec![("otherRequest", Error::KeyReused)],
+        "412" if is_bulk => vec![("changedMeanwhile", Error::VersionMismatches(vec![(0, 8)]))],
         "412" => vec![
-            ("changedMeanwhile", problem(Error::VersionMismatch { current: 8, is_weakened: false })),
-            ("weakTag", problem(Error::VersionMismatch { current: 8, is_weakened: true })),
+            ("changedMeanwhile", Error::VersionMismatch { current: 8, is_weakened: false }),
+            ("weakTag", Error::VersionMismatch { current: 8, is_weakened: true }),
         ],
-        "413" if is_bulk => vec![("tooLarge", problem(Error::BodyTooLarge(bulk::MAX_BYTES)))],
-        "413" => vec![("tooLarge", problem(Error::BodyTooLarge(MAX_BYTES)))],
+        "413" if is_bulk => vec![("tooLarge", Error::BodyTooLarge(bulk::MAX_BYTES))],
+        "413" => vec![("tooLarge", Error::BodyTooLarge(MAX_BYTES))],
         "415" => {
             let known: &[_] = if operation_id == "patchTask" { TaskPatch::MEDIA_TYPES } else { &[JSON] };
             vec![
-                ("notJson", problem(Error::UnsupportedMediaType { known, is_patch: false })),
-                ("compressed", problem(Error::UnsupportedEncoding)),
+                (
+                    "notJson",
+                    Error::UnsupportedMediaType {
+                        known,
+                        is_patch: matches!(operation_id, "patchTask" | "completeTask"),
+                    },
+                ),
+                ("compressed", Error::UnsupportedEncoding),
             ]
         }
-        "428" if is_bulk => vec![("noCondition", problem(bulk::version_required(std::iter::once(0))))],
-        "428" => vec![("noCondition", problem(IfMatch::missing()))],
-        "429" => vec![("tooMany", problem(Error::RateLimited(3)))],
-        "500" => vec![("bug", problem(Error::internal("an example")))],
+        "428" if is_bulk => vec![("noCondition", bulk::version_required(std::iter::once(0)))],
+        "428" => vec![("noCondition", IfMatch::missing())],
+        "429" => vec![("tooMany", Error::RateLimited(3))],
+        "500" => vec![("bug", Error::internal("an example"))],
         "503" => vec![
-            ("databaseAway", problem(Error::Unavailable("an example".into()))),
-            ("timedOut", problem(Error::TimedOut)),
-            ("tooManyBodies", problem(Error::Overloaded)),
+            ("databaseAway", Error::Unavailable("an example".into())),
+            ("timedOut", Error::TimedOut),
+            ("tooManyBodies", Error::Overloaded),
         ],
         _ => vec![],
     }
@@ -161,8 +187,8 @@ fn page(data: Vec<Task>, counted: bool) -> TaskPage {
     }
 }
 
-fn title(text: &str) -> Title {
-    Title::from_stored(text.to_owned())
+fn title<T: FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| unreachable!("a title"))
 }
 
 fn at(millis: i64) -> Timestamp {

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
 use serde_json::{Map, Value, json};
 
-use crate::document::examples::{Place, examples, problems};
+use crate::document::examples::{Place, answered, examples, headers_of, problems};
 use crate::document::links;
 use crate::http::error::Error;
 use crate::http::public_url::PublicUrl;
@@ -14,7 +14,7 @@ use crate::schemas::bulk::SelectedTask;
 use crate::schemas::condition::IfMatch;
 use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
-use crate::schemas::task::{NewTask, Task, TaskId, TaskPatch, TaskUpdate};
+use crate::schemas::task::{Task, TaskDraft, TaskId, TaskPatch, TaskUpdate};
 use crate::security::owner::Owner;
 use crate::service::TaskService;
 
@@ -77,6 +77,7 @@ pub(crate) fn service<T>(api: T) -> OpenApiService<T, ()> {
 fn document() -> Value {
     let mut document = poem_openapi_31::document(&service(operations(Arc::<Nobody>::default(), false)));
     order_tags(&mut document);
+    plain_numbers(&mut document);
     let operations = document
         .get_mut("paths")
         .and_then(Value::as_object_mut)
@@ -95,7 +96,8 @@ fn document() -> Value {
                 Place::Request => operation.get_mut("requestBody"),
                 Place::Status(status) => response(operation, &status.to_string()),
             };
-            add_example(at, name, &value);
+            let headers = headers_of(&value);
+            add_example(at, name, &value, headers);
         }
         let statuses: Vec<String> = operation
             .get("responses")
@@ -103,8 +105,12 @@ fn document() -> Value {
             .map(|responses| responses.keys().cloned().collect())
             .unwrap_or_default();
         for status in statuses {
-            for (name, value) in problems(&id, &status, has_body) {
-                add_example(response(operation, &status), name, &value);
+            for (name, error) in problems(&id, &status, has_body) {
+                let (body, headers) = answered(error);
+                add_example(response(operation, &status), name, &body, headers);
+            }
+            if let Some(headers) = response(operation, &status).and_then(|response| response.get_mut("headers")) {
+                headers.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(simplify_examples);
             }
             let links = links::of(&id, &status).iter();
             let links: Map<_, _> = links
@@ -145,16 +151,64 @@ fn response<'a>(operation: &'a mut Map<String, Value>, status: &str) -> Option<&
     operation.get_mut("responses")?.get_mut(status)
 }
 
-/// Adds a named example to each media type of a request body or response.
-fn add_example(at: Option<&mut Value>, name: &str, value: &Value) {
-    let content = at.and_then(|at| at.get_mut("content")).and_then(Value::as_object_mut);
-    for media_type in content.into_iter().flat_map(|content| content.values_mut()) {
-        if let Some(media_type) = media_type.as_object_mut() {
-            let examples = media_type.entry("examples").or_insert_with(|| json!({}));
-            if let Some(examples) = examples.as_object_mut() {
-                examples.insert(name.to_owned(), json!({ "value": value }));
-            }
+/// Adds a named example to each media type of a request body or response, and to the headers that follow from it.
+fn add_example(at: Option<&mut Value>, name: &str, body: &Value, headers: Vec<(String, String)>) {
+    let Some(at) = at.and_then(Value::as_object_mut) else { return };
+    for media_type in members(at, "content").values_mut().filter_map(Value::as_object_mut) {
+        members(media_type, "examples").insert(name.to_owned(), json!({ "value": body }));
+    }
+    for (header, value) in headers {
+        let known = at.get_mut("headers").and_then(Value::as_object_mut).into_iter().flatten();
+        for (_, known) in known.filter(|(name, _)| name.eq_ignore_ascii_case(&header)) {
+            let Some(known) = known.as_object_mut() else { continue };
+            let is_number = known.get("schema").and_then(|schema| schema.get("type")) == Some(&json!("integer"));
+            let value =
+                if is_number { value.parse::<i64>().map_or_else(|_| json!(value), Value::from) } else { json!(value) };
+            // One for each example of the body, in the place of one for all.
+            known.shift_remove("example");
+            members(known, "examples").insert(name.to_owned(), json!({ "value": value }));
         }
+    }
+}
+
+/// Where the examples of a header are one, it is the example; one of a header with one value says nothing.
+fn simplify_examples(header: &mut Value) {
+    let Some(header) = header.as_object_mut() else { return };
+    let values = header.get("examples").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let mut values = values.filter_map(|example| example.get("value"));
+    let Some(first) = values.next().cloned() else { return };
+    if values.all(|value| *value == first) {
+        header.shift_remove("examples");
+        if header.get("schema").is_none_or(|schema| schema.get("enum").is_none()) {
+            header.insert("example".to_owned(), first);
+        }
+    }
+}
+
+/// The object of this name in another, empty where there is none.
+fn members<'a>(of: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
+    let member = of.entry(name).or_insert_with(|| json!({}));
+    if !member.is_object() {
+        *member = json!({});
+    }
+    member.as_object_mut().unwrap_or_else(|| unreachable!("it is an object now"))
+}
+
+/// Leaves `format: int64` out where the schema's own bounds are numbers that a double holds exactly (RFC 8259 §6): generators
+/// in JavaScript make a `bigint` of it, which they send as text.
+fn plain_numbers(value: &mut Value) {
+    /// 2^53.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(plain_numbers),
+        Value::Object(members) => {
+            let bound = |name| members.get(name).and_then(Value::as_f64).is_some_and(|bound| bound.abs() <= EXACT);
+            if members.get("format") == Some(&json!("int64")) && bound("minimum") && bound("maximum") {
+                members.shift_remove("format");
+            }
+            members.values_mut().for_each(plain_numbers);
+        }
+        _ => {}
     }
 }
 
@@ -165,8 +219,8 @@ pub(crate) struct Nobody;
 #[rustfmt::skip]
 impl TaskService for Nobody {
     async fn list(&self, _: &Owner, _: PageRequest) -> Result<TaskPage, Error> { nobody() }
-    async fn create(&self, _: &Owner, _: NewTask, _: Option<IdempotencyKey>) -> Result<Done<Task>, Error> { nobody() }
-    async fn create_all(&self, _: &Owner, _: Vec<NewTask>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
+    async fn create(&self, _: &Owner, _: TaskDraft, _: Option<IdempotencyKey>) -> Result<Done<Task>, Error> { nobody() }
+    async fn create_all(&self, _: &Owner, _: Vec<TaskDraft>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
     async fn get(&self, _: &Owner, _: TaskId) -> Result<Task, Error> { nobody() }
     async fn update(&self, _: &Owner, _: TaskId, _: TaskUpdate, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }
     async fn patch(&self, _: &Owner, _: TaskId, _: TaskPatch, _: Option<IfMatch>) -> Result<Task, Error> { nobody() }

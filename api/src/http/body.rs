@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer};
 use crate::http::diagnosis::{Entries, Shape, diagnose, in_our_words, pointer, wrong_count};
 use crate::http::error::{Error, Fault};
 use crate::http::json::JSON;
-use crate::http::newtype::never;
+use crate::http::newtype::{Nullable, never};
 
 /// The longest body that most operations read, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -135,14 +135,11 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(MetaRequest {
-            description: None,
-            content: T::MEDIA_TYPES
-                .iter()
-                .map(|content_type| MetaMediaType { content_type, schema: T::schema_ref() })
-                .collect(),
-            required: T::absent().is_none(),
-        })
+        let required = T::absent().is_none();
+        // Where no body will do, so does `null`.
+        let schema = if required { T::schema_ref } else { Nullable::<T>::schema_ref };
+        let content = T::MEDIA_TYPES.iter().map(|content_type| MetaMediaType { content_type, schema: schema() });
+        Some(MetaRequest { description: None, content: content.collect(), required })
     }
 
     async fn from_request(
@@ -158,20 +155,33 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
         if length.is_some_and(|length| length > T::MAX_BYTES) {
             return Err(Error::BodyTooLarge(T::MAX_BYTES).into());
         }
-        let absent = T::absent();
+        let absent = || T::absent().map(Self).ok_or_else(|| missing(T::MEDIA_TYPES));
         if let Err(refusal) = check_type(T::MEDIA_TYPES, request) {
-            return match absent {
-                // No body has no type.
-                Some(absent) if is_empty(body, length).await? => Ok(Self(absent)),
-                _ => Err(refusal.into()),
-            };
+            // No body has no type.
+            return if is_empty(body, length).await? { Ok(absent()?) } else { Err(refusal.into()) };
         }
         let bytes = read(body, length, T::MAX_BYTES).await?;
-        match absent {
-            Some(absent) if bytes.is_empty() => Ok(Self(absent)),
+        match trim(&bytes) {
+            b"" => Ok(absent()?),
+            // What clients in Go and Rust send for no body.
+            b"null" if T::absent().is_some() => Ok(absent()?),
             _ => Ok(Self(parse(&bytes)?)),
         }
     }
+}
+
+/// The refusal of a request without the body that it needs.
+fn missing(known: &[&str]) -> Error {
+    let how = format!("is required: send a JSON object with the header Content-Type: {}", known.join(" or "));
+    Error::invalid(Fault::body("", how))
+}
+
+/// What is between the white space of JSON (RFC 8259 §2).
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] | [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
 
 /// What is set aside for a body before any of it is here, in bytes.

@@ -4,14 +4,18 @@
 //! edge calls with the request's id; what the framework itself refuses is turned into an `Error` first
 //! ([`Error::from_framework`]). The public text and the internal cause stay apart: a cause is logged, never sent.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use poem::Response;
 use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
 use poem::http::{HeaderName, StatusCode, header};
 use poem_openapi::error::{ParseParamError, ParsePathError};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::http::json::write_json;
 use crate::http::public_url::PublicUrl;
@@ -128,6 +132,7 @@ pub struct Fault {
     /// What to change.
     pub detail: String,
     /// The version that the task has; only where the request was about another. Read the task before you write again.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9000000000000000")))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_version: Option<i64>,
 }
@@ -187,16 +192,16 @@ pub struct Problem {
     pub errors: Option<Vec<Fault>>,
     /// The version that the task has; only where the request was about another. Read the task before you write again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[oai(skip_serializing_if_is_none)]
+    #[oai(skip_serializing_if_is_none, validator(minimum(value = "1"), maximum(value = "9000000000000000")))]
     pub current_version: Option<i64>,
 }
 
 macro_rules! problem_codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:ident, $title:literal, $help:literal;)+) => {
-        /// The kinds of problems.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Enum, Serialize)]
+        /// The kinds of problems. More may come: decide by those that you know, and by `status` where you do not know it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
         pub enum ProblemCode {
-            $($(#[doc = $doc])+ #[oai(rename = $code)] #[serde(rename = $code)] $variant,)+
+            $($(#[doc = $doc])+ #[serde(rename = $code)] $variant,)+
         }
 
         impl ProblemCode {
@@ -355,6 +360,49 @@ problem_codes! {
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The service is unavailable",
         "The database is away, asleep or busy, or the keys of the sign-in system could not be fetched yet. Try again after the \
          seconds that the header Retry-After says.";
+}
+
+/// The codes, and any other text: a client that is older than the server reads its problems all the same.
+impl Type for ProblemCode {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "ProblemCode".into()
+    }
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(Self::name().into_owned())
+    }
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(Self::name().into_owned(), |_| {
+            let known = Self::ALL.iter().map(|code| code.as_str().into()).collect();
+            let known = MetaSchema { enum_items: known, ..MetaSchema::new("string") };
+            let any_of = [known, MetaSchema::new("string")].map(|schema| MetaSchemaRef::Inline(Box::new(schema)));
+            let description = "The kinds of problems. More may come: decide by those that you know, and by `status` where you do not know it.";
+            MetaSchema { any_of: any_of.into(), description: Some(description), ..MetaSchema::ANY }
+        });
+    }
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ToJSON for ProblemCode {
+    fn to_json(&self) -> Option<Value> {
+        Some(self.as_str().into())
+    }
+}
+
+impl ParseFromJSON for ProblemCode {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let code = value.as_ref().and_then(Value::as_str);
+        let known = Self::ALL.iter().copied().find(|known| Some(known.as_str()) == code);
+        known.ok_or_else(|| ParseError::expected_type(value.unwrap_or_default()))
+    }
 }
 
 impl ProblemCode {

@@ -48,7 +48,7 @@ impl PageTag {
 
     fn schema() -> MetaSchema {
         MetaSchema {
-            pattern: Some(r#"^W/"[0-9a-f]{16}"$"#.to_owned()),
+            pattern: Some(r#"^W[/]"[0-9a-f]{16}"$"#.to_owned()),
             example: Some(json!("W/\"4f6c1d0e9b27a835\"")),
             ..MetaSchema::new("string")
         }
@@ -127,6 +127,7 @@ impl ByToken {
         // A server that answers pages of other origins adds that it does, and one that compresses the answer too.
         MetaSchema {
             pattern: Some("^Authorization(, Accept-Encoding)?(, Origin)?$".to_owned()),
+            example: Some(json!("Authorization")),
             ..MetaSchema::new("string")
         }
     }
@@ -160,13 +161,26 @@ impl RetryAfter {
     }
 }
 
-/// `RateLimit` and `RateLimit-Policy`: a name with parameters (draft-ietf-httpapi-ratelimit-headers).
+/// `RateLimit`: what is left, and in how many seconds there is more (draft-ietf-httpapi-ratelimit-headers).
 pub(crate) struct RateLimit;
+
+/// `RateLimit-Policy`: how many requests, in how many seconds (the same draft).
+pub(crate) struct RateLimitPolicy;
 
 impl RateLimit {
     fn schema() -> MetaSchema {
         MetaSchema {
-            pattern: Some(r#"^"[a-z]+"(;[a-z]+=[0-9]+)+$"#.to_owned()),
+            pattern: Some(r#"^"[a-z]+";r=[0-9]+;t=[0-9]+$"#.to_owned()),
+            example: Some(json!("\"user\";r=0;t=3")),
+            ..MetaSchema::new("string")
+        }
+    }
+}
+
+impl RateLimitPolicy {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(r#"^"[a-z]+";q=[0-9]+;w=[0-9]+$"#.to_owned()),
             example: Some(json!("\"user\";q=600;w=60")),
             ..MetaSchema::new("string")
         }
@@ -202,5 +216,6 @@ schema_type!(ByToken);
 schema_type!(RequestId);
 schema_type!(RetryAfter);
 schema_type!(RateLimit);
+schema_type!(RateLimitPolicy);
 schema_type!(MediaTypes);
 schema_type!(Challenge);

@@ -7,7 +7,7 @@ use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaRespon
 use poem_openapi::types::Type;
 
 use crate::http::error::{Error, Problem, ProblemJson};
-use crate::http::header::{Challenge, ETag, MediaTypes, NoStore, RateLimit, RetryAfter, Uncompressed};
+use crate::http::header::{Challenge, ETag, MediaTypes, NoStore, RateLimit, RateLimitPolicy, RetryAfter, Uncompressed};
 
 /// A status that an operation can refuse with.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,7 @@ impl StatusHeader {
             Self::RateLimitPolicy => (
                 "RateLimit-Policy",
                 true,
-                RateLimit::schema_ref(),
+                RateLimitPolicy::schema_ref(),
                 "How many requests may be sent, and in how many seconds.",
             ),
             Self::RetryAfter => ("Retry-After", true, RetryAfter::schema_ref(), "After how many seconds to try again."),

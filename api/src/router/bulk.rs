@@ -17,7 +17,7 @@ use crate::router::statuses::{
 };
 use crate::router::tag::Tag;
 use crate::router::tasks::me;
-use crate::schemas::bulk::{NewTasks, SelectedTask, TaskList, TaskSelection, version_required};
+use crate::schemas::bulk::{SelectedTask, TaskDrafts, TaskList, TaskSelection, version_required};
 use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::user::UserId;
 use crate::security::owner::Caller;
@@ -38,8 +38,8 @@ pub(crate) struct BulkRouter<S> {
 impl<S: TaskService> BulkRouter<S> {
     /// Create tasks
     ///
-    /// 1 to 100, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction). They are
-    /// created in the order of the request, so a list, newest first, has the last of them on top.
+    /// Creates 1 to 100 tasks, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction), in
+    /// the order of the request, so a list, newest first, has the last of them on top.
     #[oai(
         path = "/api/:user_id/tasks/bulk-create",
         method = "post",
@@ -57,7 +57,7 @@ impl<S: TaskService> BulkRouter<S> {
         /// nothing.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Field<IdempotencyKey>,
-        body: Body<NewTasks>,
+        body: Body<TaskDrafts>,
     ) -> Result<CreatedListAnswer, Refusal<OnBulkCreate>> {
         let owner = caller.owner_of(&user_id)?;
         let Done { data, is_replay } = self.service.create_all(&owner, body.0.tasks, idempotency_key.0).await?;
@@ -66,8 +66,8 @@ impl<S: TaskService> BulkRouter<S> {
 
     /// Complete tasks
     ///
-    /// 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
-    /// one that has another `version` than the request names; but a task that is completed already keeps its version and
+    /// Completes 1 to 100 tasks, all or none, in one transaction of the database. A task that is not there refuses them all, and
+    /// so does one that has another `version` than the request names; but a task that is completed already keeps its version and
     /// times, whatever version is named, so that a repeat succeeds.
     ///
     /// With an `Idempotency-Key` that was used before, nothing is written: the answer has the tasks of the request as they
@@ -98,8 +98,8 @@ impl<S: TaskService> BulkRouter<S> {
 
     /// Delete tasks
     ///
-    /// 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
-    /// one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
+    /// Deletes 1 to 100 tasks for good, all or none, in one transaction of the database. A task that is not there refuses them
+    /// all, and so does one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
     #[oai(
         path = "/api/:user_id/tasks/bulk-delete",
         method = "post",

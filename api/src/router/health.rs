@@ -25,7 +25,7 @@ pub(crate) struct HealthRouter<S> {
 impl<S: TaskService> HealthRouter<S> {
     /// Tell whether the server is alive
     ///
-    /// Asks nothing of the database.
+    /// Tells whether the server is alive. Asks nothing of the database.
     #[oai(path = "/livez", method = "get", operation_id = "getLiveness", tag = "Tag::Health")]
     #[expect(clippy::unused_async, reason = "poem-openapi awaits every operation")]
     async fn liveness(&self) -> Result<HealthAnswer, Refusal<OnLive>> {
@@ -34,7 +34,7 @@ impl<S: TaskService> HealthRouter<S> {
 
     /// Tell whether the server can serve tasks
     ///
-    /// Answers from the outcome of the last call of the database; asks it only when there was none or it failed.
+    /// Tells whether the server can serve tasks. Answers from the outcome of the last call of the database; asks it only when there was none or it failed.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness", tag = "Tag::Health")]
     async fn readiness(&self) -> Result<HealthAnswer, Refusal<OnReady>> {
         self.service.ready().await?;

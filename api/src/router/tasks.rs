@@ -21,7 +21,7 @@ use crate::router::tag::Tag;
 use crate::schemas::condition::{IfMatch, IfNoneMatch};
 use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{Cursor, Flag, Limit, PageRequest, TaskPage};
-use crate::schemas::task::{NewTask, Task, TaskCompletion, TaskEnvelope, TaskId, TaskPatch, TaskUpdate};
+use crate::schemas::task::{Task, TaskCompletion, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate};
 use crate::schemas::user::UserId;
 use crate::security::owner::Caller;
 use crate::service::TaskService;
@@ -41,8 +41,8 @@ pub(crate) struct TaskRouter<S> {
 impl<S: TaskService> TaskRouter<S> {
     /// List tasks
     ///
-    /// Newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until it is null. Tasks
-    /// that are created meanwhile appear on no later page, and none is listed twice or left out.
+    /// Lists the user's tasks, newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until
+    /// it is null. Tasks that are created meanwhile appear on no later page, and none is listed twice or left out.
     #[oai(path = "/api/:user_id/tasks", method = "get", operation_id = "listTasks", tag = "Tag::Tasks")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_tasks(
@@ -77,7 +77,7 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Create a task
     ///
-    /// The task is open and has version 1.
+    /// Creates a task of the user. It is open and has version 1.
     #[oai(path = "/api/:user_id/tasks", method = "post", operation_id = "createTask", tag = "Tag::Tasks")]
     async fn create_task(
         &self,
@@ -90,7 +90,7 @@ impl<S: TaskService> TaskRouter<S> {
         /// nothing.
         #[oai(name = "Idempotency-Key")]
         idempotency_key: Field<IdempotencyKey>,
-        body: Body<NewTask>,
+        body: Body<TaskDraft>,
     ) -> Result<CreatedAnswer, Refusal<OnCreate>> {
         let owner = caller.owner_of(&user_id)?;
         let Done { data: task, is_replay } = self.service.create(&owner, body.0, idempotency_key.0).await?;
@@ -101,7 +101,7 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Get a task
     ///
-    /// One task, as it is now. Another user's is just as absent as one that never was.
+    /// Gets one task of the user, as it is now. Another user's is just as absent as one that never was.
     #[oai(path = "/api/:user_id/tasks/:id", method = "get", operation_id = "getTask", tag = "Tag::Tasks")]
     async fn get_task(
         &self,
@@ -126,7 +126,7 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Replace a task
     ///
-    /// Sets every writable member; both are required. Never creates a task. A write that changes nothing keeps the
+    /// Replaces a task: sets every writable member, and both are required. Never creates a task. A write that changes nothing keeps the
     /// task's version and times.
     #[oai(path = "/api/:user_id/tasks/:id", method = "put", operation_id = "updateTask", tag = "Tag::Tasks")]
     async fn update_task(
@@ -151,9 +151,8 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Change a task
     ///
-    /// A JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No member can be
-    /// removed, so `null` is refused. A write that changes nothing keeps the task's
-    /// version and times.
+    /// Changes a task by a JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No
+    /// member can be removed, so `null` is refused. A write that changes nothing keeps the task's version and times.
     #[oai(path = "/api/:user_id/tasks/:id", method = "patch", operation_id = "patchTask", tag = "Tag::Tasks")]
     async fn patch_task(
         &self,
@@ -177,8 +176,8 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Complete a task
     ///
-    /// Without a body, or with `{}`, the task becomes completed; `{"is_completed": false}` opens it again. Never a
-    /// toggle: a repeat changes nothing and keeps the task's version and times.
+    /// Completes a task, or opens it again: without a body, with `null` or with `{}` it becomes completed, and
+    /// `{"is_completed": false}` opens it. Never a toggle: a repeat changes nothing and keeps the task's version and times.
     #[oai(
         path = "/api/:user_id/tasks/:id/complete",
         method = "patch",
@@ -208,7 +207,7 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Delete a task
     ///
-    /// A second time it is no longer found.
+    /// Deletes a task for good. A second time it is no longer found.
     #[oai(path = "/api/:user_id/tasks/:id", method = "delete", operation_id = "deleteTask", tag = "Tag::Tasks")]
     async fn delete_task(
         &self,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::http::body::{List, RequestObject, entries};
 use crate::http::error::{Error, Fault};
-use crate::schemas::task::{NewTask, READ_ONLY, Task, TaskId};
+use crate::schemas::task::{READ_ONLY, Task, TaskDraft, TaskId};
 
 /// The most tasks that one request names.
 const MAX_TASKS: usize = 100;
@@ -23,11 +23,11 @@ const MAX_VERSION: i64 = 9_000_000_000_000_000;
 /// New tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NewTasks {
+pub(crate) struct TaskDrafts {
     /// 1 to 100 tasks, in the order in which they are created.
     #[oai(validator(min_items = 1, max_items = 100))]
     #[serde(deserialize_with = "entries::<_, _, MAX_TASKS>")]
-    pub tasks: Vec<NewTask>,
+    pub tasks: Vec<TaskDraft>,
 }
 
 /// Tasks that a request is about.
@@ -61,10 +61,10 @@ pub(crate) struct TaskList {
     pub data: Vec<Task>,
 }
 
-impl RequestObject for NewTasks {
+impl RequestObject for TaskDrafts {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;
     const MAX_BYTES: usize = MAX_BYTES;
-    const LIST: Option<List> = Some(List::of::<NewTask>("tasks", MAX_TASKS));
+    const LIST: Option<List> = Some(List::of::<TaskDraft>("tasks", MAX_TASKS));
 }
 
 impl RequestObject for TaskSelection {

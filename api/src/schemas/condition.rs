@@ -139,10 +139,28 @@ fn opaque(etag: &[u8]) -> Option<&[u8]> {
     etag.strip_prefix(b"W/").unwrap_or(etag).strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
+/// What [`tags`] reads.
+const TAGS: &str = concat!(
+    r"^[ \t]*(\*|[ \t,]*",
+    r#"(W[/])?"[^\x00-\x20\x22\x7F]*""#,
+    r#"([ \t]*,[ \t]*((W[/])?"[^\x00-\x20\x22\x7F]*")?)*"#,
+    r")[ \t]*$",
+);
+
 /// Without an example: Swagger UI would send it with every request.
 fn schema() -> MetaSchema {
-    MetaSchema {
-        pattern: Some(r#"^\s*(\*|[\s,]*(W/)?"[!#-~]*"(\s*,\s*((W/)?"[!#-~]*")?)*)\s*$"#.to_owned()),
-        ..MetaSchema::new("string")
+    MetaSchema { pattern: Some(TAGS.to_owned()), ..MetaSchema::new("string") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::field::tests::assert_check_is_schema;
+
+    #[test]
+    fn the_check_of_a_condition_is_its_schema() {
+        let pieces = ["\"", "W/", "w/", "*", ",", " ", "\t", "7", "é"];
+        assert_check_is_schema::<IfMatch>(&pieces, 5);
+        assert_check_is_schema::<IfNoneMatch>(&pieces, 5);
     }
 }

@@ -45,3 +45,15 @@ pub struct Done<T> {
     /// Whether an earlier request did it.
     pub is_replay: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::field::tests::assert_check_is_schema;
+
+    #[test]
+    fn the_check_of_a_key_is_its_schema() {
+        let (most, much) = ("k".repeat(253), "k".repeat(254));
+        assert_check_is_schema::<IdempotencyKey>(&["\"", "k", " ", ",", &most, &much], 4);
+    }
+}

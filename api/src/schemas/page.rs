@@ -31,7 +31,7 @@ pub struct PageMeta {
     /// Send it as `cursor` to get the next page; null on the last page.
     pub next_cursor: Nullable<Cursor>,
     /// How many tasks the filter matches over all pages; null unless `include_total=true` was sent.
-    #[oai(validator(minimum(value = "0")))]
+    #[oai(validator(minimum(value = "0"), maximum(value = "9000000000000000")))]
     pub total: Nullable<i64>,
 }
 
@@ -121,7 +121,7 @@ pub struct Cursor {
 
 impl Cursor {
     fn schema() -> MetaSchema {
-        MetaSchema { min_length: Some(1), max_length: Some(64), ..MetaSchema::new("string") }
+        MetaSchema { pattern: Some("^[aco][0-9a-f]{32}$".to_owned()), ..MetaSchema::new("string") }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Rules live in the newtypes ([`Title`], [`TaskId`], [`Timestamp`]): each carries the schema that the document shows and
 //! the check that a request meets, side by side.
 
+use std::convert::Infallible;
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
@@ -18,6 +19,7 @@ use crate::http::body::RequestObject;
 use crate::http::header::{ETag, Location};
 use crate::http::json::{JSON, MERGE_PATCH};
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
+use crate::schemas::text;
 use crate::schemas::user::UserId;
 
 /// A task of one user.
@@ -28,7 +30,7 @@ pub struct Task {
     /// The user who owns the task: the `sub` of their token.
     pub user_id: UserId,
     /// What is to be done, exactly as it was sent: 1 to 200 characters.
-    pub title: Title,
+    pub title: StoredTitle,
     /// Whether the task is done.
     pub is_completed: bool,
     /// When the task was first completed; null exactly while `is_completed` is false.
@@ -38,15 +40,15 @@ pub struct Task {
     /// When the task last changed.
     pub updated_at: Timestamp,
     /// Counts the changes of the task, from 1. The `ETag` header is this number in double quotes.
-    #[oai(validator(minimum(value = "1")))]
+    #[oai(validator(minimum(value = "1"), maximum(value = "9000000000000000")))]
     pub version: i64,
 }
 
 impl Task {
     /// A task as it is when it is created: open, and with version 1.
     #[must_use]
-    pub fn new(id: TaskId, user_id: UserId, title: Title, now: Timestamp) -> Self {
-        let completed_at = Nullable(None);
+    pub fn new(id: TaskId, user_id: UserId, title: impl Into<StoredTitle>, now: Timestamp) -> Self {
+        let (title, completed_at) = (title.into(), Nullable(None));
         Self { id, user_id, title, is_completed: false, completed_at, created_at: now, updated_at: now, version: 1 }
     }
 }
@@ -54,11 +56,11 @@ impl Task {
 /// The members of [`Task`] that the server alone sets: a body that sends one is refused by its name.
 pub(crate) const READ_ONLY: [&str; 6] = ["id", "user_id", "completed_at", "created_at", "updated_at", "version"];
 
-/// A new task.
+/// A task to create.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NewTask {
-    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+pub struct TaskDraft {
+    /// What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
     pub title: Title,
 }
 
@@ -66,7 +68,7 @@ pub struct NewTask {
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskUpdate {
-    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+    /// What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
     pub title: Title,
     /// Whether the task is done.
     pub is_completed: bool,
@@ -77,7 +79,7 @@ pub struct TaskUpdate {
 #[serde(deny_unknown_fields)]
 #[oai(skip_serializing_if_is_none)]
 pub struct TaskPatch {
-    /// What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+    /// What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub title: Option<Title>,
     /// Whether the task is done.
@@ -85,7 +87,7 @@ pub struct TaskPatch {
     pub is_completed: Option<bool>,
 }
 
-/// Whether to complete the task or to open it again. Nothing sent means completed.
+/// Whether to complete the task or to open it again; nothing sent, and `null`, complete it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[oai(skip_serializing_if_is_none)]
@@ -95,7 +97,7 @@ pub(crate) struct TaskCompletion {
     pub is_completed: Option<bool>,
 }
 
-impl RequestObject for NewTask {
+impl RequestObject for TaskDraft {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;
 }
 
@@ -128,8 +130,8 @@ pub struct TaskEnvelope {
     pub data: Task,
 }
 
-/// The title of a task: 1 to 200 characters (Unicode code points), none of them a control character (General
-/// Category Cc), and not only white space. Stored exactly as sent.
+/// A new title of a task: 1 to 200 characters (Unicode code points), none of them a control character (General
+/// Category Cc), U+2028, U+2029 or U+FEFF, and not only white space. Stored exactly as sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Title(String);
@@ -139,22 +141,7 @@ impl Title {
     pub const MAX_CHARS: usize = 200;
 
     fn schema() -> MetaSchema {
-        MetaSchema {
-            min_length: Some(1),
-            max_length: Some(Self::MAX_CHARS),
-            // White space is `\s` of ECMA-262 §22.2.2.9, written out: `\s` differs between the regular expression
-            // engines of our readers, as do `\p` and lookahead.
-            pattern: Some(
-                concat!(
-                    r"^[^\u0000-\u001F\u007F-\u009F]*",
-                    r"[^\u0000-\u0020\u007F-\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000\uFEFF]",
-                    r"[^\u0000-\u001F\u007F-\u009F]*$",
-                )
-                .to_owned(),
-            ),
-            example: Some(json!("Buy milk and bread")),
-            ..MetaSchema::new("string")
-        }
+        MetaSchema { example: Some(json!("Buy milk and bread")), ..text::schema(Self::MAX_CHARS) }
     }
 
     /// The title's text.
@@ -163,30 +150,8 @@ impl Title {
         &self.0
     }
 
-    /// A title that was checked before it was stored.
-    #[must_use]
-    pub fn from_stored(text: String) -> Self {
-        Self(text)
-    }
-
     fn check(text: &str) -> Result<(), Invalid> {
-        let is_white = |c| matches!(c, '\u{FEFF}') || (char::is_whitespace(c) && c != '\u{85}');
-        if text.chars().nth(Self::MAX_CHARS).is_some() {
-            return Err(Invalid("must have at most 200 characters"));
-        }
-        if text.chars().any(char::is_control) {
-            return Err(Invalid("must not contain control characters, such as tabs and line breaks"));
-        }
-        if text.chars().all(is_white) {
-            return Err(Invalid("must contain a character that is not white space"));
-        }
-        Ok(())
-    }
-}
-
-impl From<Title> for String {
-    fn from(title: Title) -> Self {
-        title.0
+        text::check(text, Self::MAX_CHARS, "must have at most 200 characters")
     }
 }
 
@@ -207,6 +172,45 @@ impl<'de> Deserialize<'de> for Title {
 }
 
 openapi_type!(Title);
+
+/// The title of a task as it is stored: a [`Title`], or one of version 0.1.0, which took U+2028, U+2029 and U+FEFF.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct StoredTitle(String);
+
+impl StoredTitle {
+    fn schema() -> MetaSchema {
+        MetaSchema { example: Title::schema().example, ..text::stored_schema(Title::MAX_CHARS) }
+    }
+
+    /// A title that was checked before it was stored.
+    #[must_use]
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The title's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Title> for StoredTitle {
+    fn from(title: Title) -> Self {
+        Self(title.0)
+    }
+}
+
+impl FromStr for StoredTitle {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+openapi_type!(StoredTitle);
 
 /// The id of a task: a UUID in its 36-character form (RFC 9562 §4), of any version, in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -256,7 +260,7 @@ pub struct Timestamp(DateTime<Utc>);
 impl Timestamp {
     fn schema() -> MetaSchema {
         MetaSchema {
-            pattern: Some(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$".to_owned()),
+            pattern: Some(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z$".to_owned()),
             example: Some(json!("2026-01-31T09:30:00.123456Z")),
             ..MetaSchema::new_with_format("string", "date-time")
         }

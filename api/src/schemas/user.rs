@@ -22,7 +22,7 @@ impl UserId {
         MetaSchema {
             min_length: Some(1),
             max_length: Some(Self::MAX_CHARS),
-            pattern: Some(r"^[^\u0000-\u001F\u007F-\u009F]+$".to_owned()),
+            pattern: Some(r"^[^\x00-\x1F\x7F-\x9F]+$".to_owned()),
             example: Some(json!("alice")),
             ..MetaSchema::new("string")
         }

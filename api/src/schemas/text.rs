@@ -1,0 +1,59 @@
+//! The one rule of texts that people write: what a new one may hold, and what an answer may show.
+//!
+//! A new text holds no control character (General Category Cc), none of the three that `\s` of ECMA-262 §22.2.2.9 takes for
+//! white space and other regular expressions do not (U+FEFF, and U+2028 and U+2029, which end lines in source code), and not
+//! white space alone. Texts of version 0.1.0 may hold those three, and stay readable.
+
+use poem_openapi::registry::MetaSchema;
+
+use crate::http::newtype::Invalid;
+
+/// White space that a text may hold, written out: the rest of `\s` is refused.
+macro_rules! spaces {
+    () => {
+        r"[ \xA0\u1680\u2000-\u200A\u202F\u205F\u3000]*"
+    };
+}
+
+/// A character of a text that is not white space.
+macro_rules! visible {
+    () => {
+        r"[^\s\x00-\x1F\x7F-\x9F\uFEFF]"
+    };
+}
+
+/// The schema of a new text of 1 to so many Unicode code points. Its pattern means the same in ECMA-262, Rust and Python,
+/// and can be written raw into a literal of any of them: it names no line separator.
+pub(crate) fn schema(max: usize) -> MetaSchema {
+    let pattern = concat!("^", spaces!(), "(", visible!(), spaces!(), ")+$");
+    MetaSchema { pattern: Some(pattern.to_owned()), ..stored_schema(max) }
+}
+
+/// The schema of such a text in an answer.
+pub(crate) fn stored_schema(max: usize) -> MetaSchema {
+    MetaSchema {
+        min_length: Some(1),
+        max_length: Some(max),
+        pattern: Some(r"^[^\x00-\x1F\x7F-\x9F]+$".to_owned()),
+        ..MetaSchema::new("string")
+    }
+}
+
+/// Whether it is such a text, of at most so many code points: `too_long` says how many.
+pub(crate) fn check(text: &str, max: usize, too_long: &'static str) -> Result<(), Invalid> {
+    if text.chars().nth(max).is_some() {
+        return Err(Invalid(too_long));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Invalid("must not contain control characters, such as tabs and line breaks"));
+    }
+    if text.contains(['\u{2028}', '\u{2029}', '\u{FEFF}']) {
+        return Err(Invalid(
+            "must not contain U+2028, U+2029 or U+FEFF, which other programs take for line breaks or for nothing",
+        ));
+    }
+    if text.chars().all(char::is_whitespace) {
+        return Err(Invalid("must contain a character that is not white space"));
+    }
+    Ok(())
+}
