@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 URL = os.environ["TASKS_URL"]
 TOKEN = os.environ["TASKS_TOKEN"]
@@ -84,18 +84,19 @@ def refused(answer: Answer[object], status: int, code: str) -> Problem:
 
 def story(name: str, api: Client) -> None:
     # Create with a key, and again, as if the first answer were lost.
-    created = api.create_task("Buy milk", f"{name}-create")
+    key = str(uuid4())
+    created = api.create_task("Buy milk", key)
     task = carried(created, 201)
     assert (task.title, task.is_completed, task.completed_at, task.version) == ("Buy milk", False, None, 1)
-    again = api.create_task("Buy milk", f"{name}-create")
+    again = api.create_task("Buy milk", key)
     assert carried(again, 201) == task
     if again.headers is not None:
         assert again.headers["Idempotency-Replayed"] == "true"
-    refused(api.create_task("Buy jam", f"{name}-create"), 422, "idempotency-key-reused")
+    refused(api.create_task("Buy jam", key), 422, "idempotency-key-reused")
     id = str(task.id)
 
     # Page by page, newest first.
-    others = [carried(api.create_task(title, f"{name}-{title}"), 201) for title in ("One", "Two")]
+    others = [carried(api.create_task(title, str(uuid4())), 201) for title in ("One", "Two")]
     listed: list[Task] = []
     cursor: str | None = None
     while not listed or cursor is not None:

@@ -520,7 +520,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -533,7 +536,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -548,7 +554,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -561,11 +570,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -586,7 +601,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -599,11 +617,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -647,7 +671,10 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /** @description The task's version, as a strong entity tag. */
+                    /**
+                     * @description The task's version, as a strong entity tag.
+                     * @example "1"
+                     */
                     ETag: string;
                     /**
                      * @description The canonical path of the task.
@@ -672,7 +699,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -685,7 +715,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -700,7 +733,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -713,7 +749,10 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -726,11 +765,17 @@ export interface operations {
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -741,7 +786,10 @@ export interface operations {
             /** @description The body has more than 64 KiB. */
             413: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -754,11 +802,17 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The media types that are read, where another one was sent. */
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -771,7 +825,10 @@ export interface operations {
             /** @description The `Idempotency-Key` was used for another request. */
             422: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -784,11 +841,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -809,7 +872,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -822,11 +888,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -909,7 +981,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -922,7 +997,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -937,7 +1015,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -950,7 +1031,10 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -963,11 +1047,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -988,7 +1078,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1001,11 +1094,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1054,7 +1153,10 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /** @description The task's version, as a strong entity tag. */
+                    /**
+                     * @description The task's version, as a strong entity tag.
+                     * @example "2"
+                     */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
@@ -1072,7 +1174,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1085,7 +1190,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1100,7 +1208,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1113,7 +1224,10 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1126,7 +1240,10 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1139,11 +1256,17 @@ export interface operations {
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The version that the task has, as a strong entity tag. */
+                    /**
+                     * @description The version that the task has, as a strong entity tag.
+                     * @example "8"
+                     */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -1154,7 +1277,10 @@ export interface operations {
             /** @description The body has more than 64 KiB. */
             413: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1167,11 +1293,17 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The media types that are read, where another one was sent. */
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -1184,7 +1316,10 @@ export interface operations {
             /** @description The server is set to take no write without `If-Match`. */
             428: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1197,11 +1332,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -1222,7 +1363,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1235,11 +1379,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1298,7 +1448,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1311,7 +1464,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1326,7 +1482,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1339,7 +1498,10 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1352,11 +1514,17 @@ export interface operations {
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The version that the task has, as a strong entity tag. */
+                    /**
+                     * @description The version that the task has, as a strong entity tag.
+                     * @example "8"
+                     */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -1367,7 +1535,10 @@ export interface operations {
             /** @description The server is set to take no write without `If-Match`. */
             428: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1380,11 +1551,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -1405,7 +1582,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1418,11 +1598,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1472,7 +1658,10 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /** @description The task's version, as a strong entity tag. */
+                    /**
+                     * @description The task's version, as a strong entity tag.
+                     * @example "2"
+                     */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
@@ -1490,7 +1679,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1503,7 +1695,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1518,7 +1713,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1531,7 +1729,10 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1544,7 +1745,10 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1557,11 +1761,17 @@ export interface operations {
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The version that the task has, as a strong entity tag. */
+                    /**
+                     * @description The version that the task has, as a strong entity tag.
+                     * @example "8"
+                     */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -1572,7 +1782,10 @@ export interface operations {
             /** @description The body has more than 64 KiB. */
             413: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1585,17 +1798,23 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The media types that are read, where another one was sent. */
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json, application/merge-patch+json
+                     */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
                     /**
                      * @description The same as `Accept`, for a `PATCH` (RFC 5789).
-                     * @example application/json
+                     * @example application/json, application/merge-patch+json
                      */
                     "Accept-Patch"?: string;
                     [name: string]: unknown;
@@ -1607,7 +1826,10 @@ export interface operations {
             /** @description The server is set to take no write without `If-Match`. */
             428: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1620,11 +1842,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -1645,7 +1873,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1658,11 +1889,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1711,7 +1948,10 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /** @description The task's version, as a strong entity tag. */
+                    /**
+                     * @description The task's version, as a strong entity tag.
+                     * @example "2"
+                     */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
@@ -1729,7 +1969,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1742,7 +1985,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1757,7 +2003,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1770,7 +2019,10 @@ export interface operations {
             /** @description The user has no such task. */
             404: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1783,7 +2035,10 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1796,11 +2051,17 @@ export interface operations {
             /** @description The task has another version than `If-Match` names. */
             412: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The version that the task has, as a strong entity tag. */
+                    /**
+                     * @description The version that the task has, as a strong entity tag.
+                     * @example "8"
+                     */
                     ETag: string;
                     [name: string]: unknown;
                 };
@@ -1811,7 +2072,10 @@ export interface operations {
             /** @description The body has more than 64 KiB. */
             413: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1824,11 +2088,17 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The media types that are read, where another one was sent. */
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -1846,7 +2116,10 @@ export interface operations {
             /** @description The server is set to take no write without `If-Match`. */
             428: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1859,11 +2132,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -1884,7 +2163,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1897,11 +2179,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -1963,7 +2251,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1976,7 +2267,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -1991,7 +2285,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2004,7 +2301,10 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2017,11 +2317,17 @@ export interface operations {
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2032,7 +2338,10 @@ export interface operations {
             /** @description The body has more than 512 KiB. */
             413: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2045,11 +2354,17 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The media types that are read, where another one was sent. */
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -2062,7 +2377,10 @@ export interface operations {
             /** @description The `Idempotency-Key` was used for another request. */
             422: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2075,11 +2393,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -2100,7 +2424,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2113,11 +2440,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2181,7 +2514,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2194,7 +2530,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2209,7 +2548,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2222,7 +2564,10 @@ export interface operations {
             /** @description The user has not all of the tasks; `errors` names those that are not there. */
             404: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2235,7 +2580,10 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2248,11 +2596,17 @@ export interface operations {
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2263,7 +2617,10 @@ export interface operations {
             /** @description Some tasks have another version than the request names; `errors` says which. */
             412: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2276,7 +2633,10 @@ export interface operations {
             /** @description The body has more than 512 KiB. */
             413: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2289,11 +2649,17 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The media types that are read, where another one was sent. */
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -2306,7 +2672,10 @@ export interface operations {
             /** @description The `Idempotency-Key` was used for another request. */
             422: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2319,7 +2688,10 @@ export interface operations {
             /** @description The server is set to take no write of a task without its `version`. */
             428: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2332,11 +2704,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -2357,7 +2735,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2370,11 +2751,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2433,7 +2820,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2446,7 +2836,10 @@ export interface operations {
             /** @description No token, or one that does not verify; `code` says why. */
             401: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2461,7 +2854,10 @@ export interface operations {
             /** @description The path's user is not the user of the token. */
             403: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2474,7 +2870,10 @@ export interface operations {
             /** @description The user has not all of the tasks; `errors` names those that are not there. */
             404: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2487,7 +2886,10 @@ export interface operations {
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2500,11 +2902,17 @@ export interface operations {
             /** @description A request with the same `Idempotency-Key` still runs. */
             409: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2515,7 +2923,10 @@ export interface operations {
             /** @description Some tasks have another version than the request names; `errors` says which. */
             412: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2528,7 +2939,10 @@ export interface operations {
             /** @description The body has more than 512 KiB. */
             413: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2541,11 +2955,17 @@ export interface operations {
             /** @description The body is not sent as JSON, or is compressed. */
             415: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description The media types that are read, where another one was sent. */
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
@@ -2558,7 +2978,10 @@ export interface operations {
             /** @description The `Idempotency-Key` was used for another request. */
             422: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2571,7 +2994,10 @@ export interface operations {
             /** @description The server is set to take no write of a task without its `version`. */
             428: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2584,11 +3010,17 @@ export interface operations {
             /** @description The user has sent as many requests as it may for now. */
             429: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
@@ -2609,7 +3041,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2622,11 +3057,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };
@@ -2664,7 +3105,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2677,7 +3121,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2717,7 +3164,10 @@ export interface operations {
             /** @description The request breaks the contract; `errors` says where. */
             400: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2730,7 +3180,10 @@ export interface operations {
             /** @description A bug of the server; its log has the cause. */
             500: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
@@ -2743,11 +3196,17 @@ export interface operations {
             /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
             503: {
                 headers: {
-                    /** @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too. */
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /** @description After how many seconds to try again. */
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
                     "Retry-After": number;
                     [name: string]: unknown;
                 };

@@ -4,7 +4,8 @@ import { setConfig } from "@kubb/plugin-client/clients/fetch";
 import * as api from "./kubb/index.js";
 import { type Answer, type Problem, headersOf, story, token, url } from "./story.js";
 
-setConfig({ baseURL: url, headers: { Authorization: `Bearer ${token}` } });
+// Its fetch sends no type of the body of its own.
+setConfig({ baseURL: url, headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" } });
 
 /** What is typed as data may be a problem: the status tells. */
 async function answer<Data>(

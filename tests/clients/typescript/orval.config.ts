@@ -13,7 +13,7 @@ export default defineConfig({
       headers: true,
       // Else a `/` in a user's id is another path.
       urlEncodeParameters: true,
-      baseUrl: process.env["TASKS_URL"] ?? "",
+      baseUrl: { runtime: `process.env["TASKS_URL"]` },
     },
   },
   zod: { input, output: { target: "../generated/orval/zod.ts", client: "zod", mode: "single" } },

@@ -103,7 +103,7 @@ function header(answer: Answer<unknown>, name: string, value: string | null) {
 
 export async function story(name: string, api: Client) {
   // Create with a key, and again, as if the first answer were lost.
-  const key = { ...me, key: `${name}-create` };
+  const key = { ...me, key: crypto.randomUUID() };
   const created = await api.createTask(key, { title: "Buy milk" });
   const task = carried(created, 201).data;
   assert.deepEqual([task.title, task.is_completed, task.completed_at, task.version], ["Buy milk", false, null, 1]);
@@ -115,7 +115,7 @@ export async function story(name: string, api: Client) {
 
   // Page by page, newest first.
   const bulk = { tasks: [{ title: "One" }, { title: "Two" }, { title: "Three" }] };
-  const many = carried(await api.bulkCreateTasks({ ...me, key: `${name}-bulk` }, bulk), 201).data;
+  const many = carried(await api.bulkCreateTasks({ ...me, key: crypto.randomUUID() }, bulk), 201).data;
   const listed: Task[] = [];
   let pages = 0;
   let cursor: string | null = null;

@@ -7,7 +7,7 @@ const { api } = new Api({ baseUrl: url, securityWorker: () => ({ headers: { Auth
 
 const params = (options: Options) => ({ headers: headersOf(options) });
 
-/** What is no success is thrown; on 304 without a problem. */
+/** What is no success is thrown, and where the operation answers nothing its problem is not read yet. */
 async function answer<Data, Failure extends Problem | void>(
   request: Promise<HttpResponse<Data, Failure>>,
 ): Promise<Answer<Data>> {
@@ -15,8 +15,9 @@ async function answer<Data, Failure extends Problem | void>(
     const { status, headers, data } = await request;
     return { status, headers, data };
   } catch (refusal) {
-    const { status, headers, error } = refusal as HttpResponse<Data, Problem>;
-    return { status, headers, problem: status === 304 ? undefined : error };
+    const answered = refusal as HttpResponse<Data, Problem>;
+    const { status, headers } = answered;
+    return status === 304 ? { status, headers } : { status, headers, problem: answered.error ?? (await answered.json()) };
   }
 }
 

@@ -12,19 +12,15 @@ const params = ({ user, key, match, noneMatch }: Options) => ({
   ...(noneMatch && { ifNoneMatch: noneMatch }),
 });
 
-const taskOf = (task: generated.Task): Task => ({
-  ...task,
-  user_id: task.userId,
-  is_completed: task.isCompleted,
-  completed_at: task.completedAt,
-  created_at: task.createdAt,
-  updated_at: task.updatedAt,
+const taskOf = ({ id, userId, title, isCompleted, completedAt, createdAt, updatedAt, version }: generated.Task): Task => ({
+  ...{ id, user_id: userId, title, is_completed: isCompleted, version },
+  ...{ completed_at: completedAt, created_at: createdAt, updated_at: updatedAt },
 });
 const one = ({ data }: generated.TaskEnvelope) => ({ data: taskOf(data) });
 const several = ({ data }: generated.TaskList) => ({ data: data.map(taskOf) });
 const page = ({ data, meta }: generated.TaskPage) => ({ data: data.map(taskOf), meta: { next_cursor: meta.nextCursor } });
 
-const update = <Body extends { is_completed?: boolean }>({ is_completed, ...rest }: Body) => ({
+const inCamelCase = <Body extends { is_completed?: boolean }>({ is_completed, ...rest }: Body) => ({
   ...rest,
   ...(is_completed !== undefined && { isCompleted: is_completed }),
 });
@@ -49,11 +45,11 @@ const nothing = () => undefined;
 
 await story("openapi-generator, typescript-fetch", {
   createTask: (o, taskDraft) => answer(api.createTaskRaw({ ...params(o), taskDraft }), one),
-  listTasks: (o, query) => answer(api.listTasksRaw({ ...params(o), ...update(query) }), page),
+  listTasks: (o, query) => answer(api.listTasksRaw({ ...params(o), ...inCamelCase(query) }), page),
   getTask: (o, id) => answer(api.getTaskRaw({ ...params(o), id }), one),
   updateTask: (o, id, { title, is_completed: isCompleted }) =>
     answer(api.updateTaskRaw({ ...params(o), id, taskUpdate: { title, isCompleted } }), one),
-  patchTask: (o, id, body) => answer(api.patchTaskRaw({ ...params(o), id, taskPatch: update(body) }), one),
+  patchTask: (o, id, body) => answer(api.patchTaskRaw({ ...params(o), id, taskPatch: inCamelCase(body) }), one),
   completeTask: (o, id) => answer(api.completeTaskRaw({ ...params(o), id }), one),
   deleteTask: (o, id) => answer(api.deleteTaskRaw({ ...params(o), id }), nothing),
   bulkCreateTasks: (o, taskDrafts) => answer(api.bulkCreateTasksRaw({ ...params(o), taskDrafts }), several),
