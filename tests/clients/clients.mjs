@@ -85,7 +85,8 @@ export const clients = [
   {
     name: "datamodel-code-generator",
     tools: ["datamodel-code-generator"],
-    generate: ["datamodel-codegen", "--input", document, "--output", "generated/datamodel/models.py"],
+    // With constraints as annotations: else mypy refuses them.
+    generate: ["datamodel-codegen", "--input", document, "--use-annotated", "--output", "generated/datamodel/models.py"],
     language: "python",
     programs: ["datamodel"],
   },

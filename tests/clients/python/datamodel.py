@@ -19,7 +19,7 @@ def ask(
 ) -> Answer[Data]:
     given = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
     # What was not set is left out: else a patch says null for it.
-    content = body and body.model_dump_json(exclude_unset=True)
+    content = None if body is None else body.model_dump_json(exclude_unset=True)
     if content is not None:
         given["Content-Type"] = "application/json"
     response = http.request(method, f"/api/{path}", content=content, headers=given)

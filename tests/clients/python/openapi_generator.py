@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import TypeVar
+from uuid import UUID
 
 import openapi_client
 from openapi_client import ApiException, ApiResponse
@@ -41,20 +42,20 @@ class Client:
         return answer(lambda: api.list_tasks_with_http_info(ME, limit=limit, cursor=cursor), page)
 
     def get_task(self, user: str, id: str, tag: str | None = None) -> Answer[Task]:
-        return answer(lambda: api.get_task_with_http_info(user, id, if_none_match=tag), task)
+        return answer(lambda: api.get_task_with_http_info(user, UUID(id), if_none_match=tag), task)
 
     def update_task(self, user: str, id: str, title: str, is_completed: bool, tag: str) -> Answer[Task]:
         update = openapi_client.TaskUpdate(title=title, is_completed=is_completed)
-        return answer(lambda: api.update_task_with_http_info(user, id, update, if_match=tag), task)
+        return answer(lambda: api.update_task_with_http_info(user, UUID(id), update, if_match=tag), task)
 
     def patch_task(self, id: str, title: str) -> Answer[Task]:
-        return answer(lambda: api.patch_task_with_http_info(ME, id, openapi_client.TaskPatch(title=title)), task)
+        return answer(lambda: api.patch_task_with_http_info(ME, UUID(id), openapi_client.TaskPatch(title=title)), task)
 
     def complete_task(self, id: str) -> Answer[Task]:
-        return answer(lambda: api.complete_task_with_http_info(ME, id), task)
+        return answer(lambda: api.complete_task_with_http_info(ME, UUID(id)), task)
 
     def delete_task(self, id: str) -> Answer[None]:
-        return answer(lambda: api.delete_task_with_http_info(ME, id), lambda nothing: None)
+        return answer(lambda: api.delete_task_with_http_info(ME, UUID(id)), lambda nothing: None)
 
 
 story("openapi-generator, python", Client())

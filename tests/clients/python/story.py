@@ -91,7 +91,7 @@ def story(name: str, api: Client) -> None:
     again = api.create_task("Buy milk", key)
     assert carried(again, 201) == task
     if again.headers is not None:
-        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.headers["idempotency-replayed"] == "true"
     refused(api.create_task("Buy jam", key), 422, "idempotency-key-reused")
     id = str(task.id)
 
