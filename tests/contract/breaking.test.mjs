@@ -43,16 +43,16 @@ const BREAKING = {
     content["application/json"] = content["application/problem+json"];
     delete content["application/problem+json"];
   },
-  "a value of an enum in a request removed": (d) => without(member(d, "NewTask", "kind").enum, "b"),
-  "a length lowered": (d) => (member(d, "NewTask", "title").maxLength = 100),
-  "a number of entries lowered": (d) => (member(d, "NewTasks", "tasks").maxItems = 50),
-  "a pattern narrowed": (d) => (member(d, "NewTask", "title").pattern = "^[a-z]+$"),
+  "a value of an enum in a request removed": (d) => without(member(d, "TaskDraft", "kind").enum, "b"),
+  "a length lowered": (d) => (member(d, "TaskDraft", "title").maxLength = 100),
+  "a number of entries lowered": (d) => (member(d, "TaskDrafts", "tasks").maxItems = 50),
+  "a pattern narrowed": (d) => (member(d, "TaskDraft", "title").pattern = "^[a-z]+$"),
   "a minimum raised": (d) => (member(d, "SelectedTask", "version").minimum = 2),
   "a maximum lowered": (d) => (parameter(d, "limit", "get", LIST).schema.maximum = 50),
-  "null no longer taken": (d) => (member(d, "NewTask", "note").type = "string"),
+  "null no longer taken": (d) => (member(d, "TaskDraft", "note").type = "string"),
   "a member wanted": (d) => {
-    schema(d, "NewTask").properties.priority = text;
-    schema(d, "NewTask").required.push("priority");
+    schema(d, "TaskDraft").properties.priority = text;
+    schema(d, "TaskDraft").required.push("priority");
   },
   "an optional member now wanted": (d) => schema(d, "SelectedTask").required.push("version"),
   "a member no longer taken": (d) => delete schema(d, "TaskPatch").properties.is_completed,
@@ -80,15 +80,15 @@ const HARMLESS = {
   "an operation added": (d) =>
     (d.paths["/tags"] = { get: { ...structuredClone(operation(d, "get", "/livez")), operationId: "listTags" } }),
   "a refusal added": (d) => (operation(d, "get", LIST).responses[418] = answer(d, 503, "get", LIST)),
-  "a code of problems added": (d) => schema(d, "ProblemCode").enum.push("too-many-requests"),
+  "a code of problems added": (d) => schema(d, "ProblemCode").anyOf[0].enum.push("too-many-requests"),
   "a member of an answer added": (d) => {
     schema(d, "Task").properties.note = text;
     schema(d, "Task").required.push("note");
   },
   "a header added": (d) => (answer(d, 200, "get", LIST).headers["X-New"] = { required: true, schema: text }),
-  "a length raised": (d) => (member(d, "NewTask", "title").maxLength = 300),
-  "a value of an enum in a request added": (d) => member(d, "NewTask", "kind").enum.push("c"),
-  "an optional member of a request added": (d) => (schema(d, "NewTask").properties.priority = text),
+  "a length raised": (d) => (member(d, "TaskDraft", "title").maxLength = 300),
+  "a value of an enum in a request added": (d) => member(d, "TaskDraft", "kind").enum.push("c"),
+  "an optional member of a request added": (d) => (schema(d, "TaskDraft").properties.priority = text),
   "an optional parameter added": (d) => operation(d, "get", LIST).parameters.push({ name: "q", in: "query", schema: text }),
 };
 
@@ -97,7 +97,7 @@ async function broken(edit, name) {
   const [before, now] = ["before", "after"].map((which) => join(folder, `${name.replaceAll(" ", "-")}.${which}.json`));
   const document = JSON.parse(original);
   // What the document has no example of yet.
-  Object.assign(schema(document, "NewTask").properties, {
+  Object.assign(schema(document, "TaskDraft").properties, {
     kind: { type: "string", enum: ["a", "b"] },
     note: { type: ["string", "null"] },
   });

@@ -52,6 +52,8 @@ async fn answers(server: &Server) -> Vec<(String, Answer)> {
     }
     let preflight = nobody.to(Method::OPTIONS, "/api/me/tasks").header("access-control-request-method", "GET");
     answers.push(("preflight".to_owned(), preflight.header("origin", "https://app.example").send().await));
+    let text = alice.on(Method::POST, "").header("content-type", "text/plain").body("x");
+    answers.push(("another type".to_owned(), text.send().await));
     answers.push(("deletion".to_owned(), alice.delete(id(&task)).await));
     answers
 }
