@@ -11,7 +11,8 @@ const openapiGenerator = (generator, ...settings) => [
 
 /**
  * Each client: what is run to make it (in this folder), and its programs in the folder of its language. `loose` are options of
- * the compiler that what is generated does not pass; `isSlow` is what only `--all` takes.
+ * the compiler that what is generated does not pass; `isSlow` is what only `--all` takes. Then the tools that judge a server by
+ * its document; `after` is whose program they run.
  */
 export const clients = [
   {
@@ -105,4 +106,7 @@ export const clients = [
     language: "rust",
     isSlow: true,
   },
+  { name: "Postman", tools: ["openapi-to-postmanv2"], language: "testers", programs: ["postman"] },
+  { name: "Prism", tools: ["@stoplight/prism-cli"], after: "openapi-typescript", language: "testers", programs: ["prism"], isSlow: true },
+  { name: "Schemathesis", tools: [], language: "testers", programs: ["schemathesis"], isSlow: true },
 ];

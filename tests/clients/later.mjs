@@ -5,14 +5,15 @@ import { createServer, request } from "node:http";
 
 /**
  * Passes every request on to the server at `url`. For the user `later` that is the caller, and the answers have a member and
- * the problems a code that no document knows: both may be added at any time (api/README.md).
+ * the problems a code that no document knows: both may be added at any time (api/README.md). `look` sees each answer first.
  */
-export async function later(url) {
+export async function later(url, look = () => {}) {
   const server = createServer((asked, answered) => {
     const path = asked.url.replace(/^\/api\/later\//, "/api/me/");
     const isLater = path !== asked.url;
     const headers = { ...asked.headers, ...(isLater && { "accept-encoding": "identity" }) };
     const passedOn = request(new URL(path, url), { method: asked.method, headers }, async (answer) => {
+      look(answer);
       if (!isLater) {
         answered.writeHead(answer.statusCode, answer.headers);
         return answer.pipe(answered);

@@ -81,7 +81,25 @@ const languages = {
     },
     run: (program, env) => run([join(target, "rust/debug/story")], env),
   },
+  testers: {
+    needs: ["python3", "-m", "venv", "--help"],
+    compile() {},
+    run: (program, env) => (program === "schemathesis" ? schemathesis(env) : run(["node", `testers/${program}.mjs`], env)),
+  },
 };
+
+/** Schemathesis without hooks, whose failures are held against the list for testers. */
+async function schemathesis({ TASKS_SERVER: url, TASKS_TOKEN: token }) {
+  const python = resolve(target, "../contract-tools/python/bin");
+  await run(["python3", "-m", "venv", resolve(python, "..")]);
+  await run([join(python, "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", "../contract/requirements.txt"]);
+  const events = join(generated, "events.ndjson");
+  // In a folder of its own: it leaves files where it runs.
+  const st = [join(python, "st"), "run", resolve(here, "../../api/openapi.json"), "--url", url, "-H", `Authorization: Bearer ${token}`];
+  const failed = await run([...st, "--seed", "1", "--report", "ndjson", "--report-ndjson-path", events], {}, generated).catch((fault) => fault);
+  hold(!(failed instanceof Error) || /Schema|failures in/.test(failed.message), failed.message);
+  return run(["python3", "testers/schemathesis.py", "../../api/README.md", events]);
+}
 
 /** Does this for all, two at a time. */
 async function inPairs(all, work) {
@@ -157,7 +175,8 @@ async function main() {
   hold(wanted.length > 0, `no client of these names; there are ${clients.map(({ name }) => name).join("; ")}`);
   //await judgeTable(clients);
   const chosen = [];
-  for (const client of wanted) if (await isThere(client)) chosen.push(client);
+  const others = clients.filter(({ name }) => wanted.some(({ after }) => after === name));
+  for (const client of new Set([...others, ...wanted])) if (await isThere(client)) chosen.push(client);
 
   await rm(generated, { recursive: true, force: true });
   await mkdir(join(generated, "datamodel"), { recursive: true });
@@ -166,11 +185,12 @@ async function main() {
   await run(["python3", "-m", "venv", join(target, "python")]);
   await run(["pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"]);
   said("tools of Python installed");
-  await inPairs(chosen, ({ generate }) => run(generate));
+  await inPairs(chosen, ({ generate }) => generate && run(generate));
   said(`generated ${chosen.length}`);
 
   const server = await start(resolve(binary));
   const proxy = await later(server.url);
+  const env = { TASKS_SERVER: server.url, TASKS_BINARY: resolve(binary), TASKS_TOKEN: server.token };
   try {
     for (const [name, language] of Object.entries(languages)) {
       const those = chosen.filter((client) => client.language === name);
@@ -178,7 +198,7 @@ async function main() {
       await language.compile(those, server);
       said(`compiled those in ${name}`);
       for (const program of those.flatMap(({ programs }) => programs ?? ["story"])) {
-        const { stdout } = await language.run(program, { TASKS_URL: proxy.url, TASKS_TOKEN: server.token });
+        const { stdout } = await language.run(program, { ...env, TASKS_URL: proxy.url });
         if (stdout) process.stdout.write(stdout);
       }
     }

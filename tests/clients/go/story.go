@@ -31,7 +31,7 @@ func refused(status int, code string, response *http.Response, err error) tasks.
 	var cause *tasks.GenericOpenAPIError
 	must(errors.As(err, &cause) && response.StatusCode == status, "wanted a problem", status, response, err)
 	problem, isProblem := cause.Model().(tasks.Problem)
-	must(isProblem && problem.GetStatus() == int32(status) && fmt.Sprint(problem.GetCode()) == code, "wanted another problem", code, cause.Model())
+	must(isProblem && problem.GetStatus() == int32(status) && *problem.Code.String == code, "wanted another problem", code, cause.Model())
 	return problem
 }
 

@@ -21,14 +21,15 @@ async function answer<Data>(
 ): Promise<Answer<Data>> {
   const { data, error, response } = await request;
   const { status, headers } = response!;
-  // On 304 `error` is an empty object, and no problem.
-  const problem = status === 304 ? undefined : error;
-  const [zod, vali] = problem ? [z.zProblem, v.vProblem] : (schemas ?? []);
-  if (status !== 304) {
-    zod?.parse(problem ?? data);
-    if (vali) valibot.parse(vali, problem ?? data);
+  if (status === 304) {
+    // Neither `data` nor a problem, but an empty object.
+    assert.deepEqual([data, error], [undefined, {}]);
+    return { status, headers };
   }
-  return { status, headers, data, problem };
+  const [zod, vali] = error ? [z.zProblem, v.vProblem] : (schemas ?? []);
+  zod?.parse(error ?? data);
+  if (vali) valibot.parse(vali, error ?? data);
+  return { status, headers, data, problem: error };
 }
 
 await story("hey-api", {

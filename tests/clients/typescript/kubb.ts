@@ -29,4 +29,4 @@ await story("kubb", {
   bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, headersOf(o)), api.taskListSchema),
   bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, headersOf(o)), api.taskListSchema),
   bulkDeleteTasks: (o, body) => answer(api.bulkDeleteTasks(o.user, body, headersOf(o))),
-});
+}, false);

@@ -1,5 +1,6 @@
 // openapi-typescript and openapi-fetch, as README.md uses them.
 
+import assert from "node:assert/strict";
 import createClient from "openapi-fetch";
 import type { paths } from "./schema.js";
 import { type Answer, type Options, type Problem, headersOf, story, token, url } from "./story.js";
@@ -11,13 +12,15 @@ const one = "/api/{user_id}/tasks/{id}";
 const params = (options: Options) => ({ path: { user_id: options.user }, header: headersOf(options) });
 const of = (options: Options, id: string) => ({ ...params(options), path: { user_id: options.user, id } });
 
-/** On 304 `error` is the empty body, and no problem. */
 async function answer<Data, Failure extends Problem>(
   request: Promise<{ data?: Data; error?: Failure; response: Response }>,
 ): Promise<Answer<Data>> {
   const { data, error, response } = await request;
   const { status, headers } = response;
-  return { status, headers, data, problem: status === 304 ? undefined : error };
+  if (status !== 304) return { status, headers, data, problem: error };
+  // Neither `data` nor a problem, but the empty body.
+  assert.deepEqual([data, error], [undefined, ""]);
+  return { status, headers };
 }
 
 await story("openapi-fetch", {

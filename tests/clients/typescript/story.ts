@@ -101,7 +101,8 @@ function header(answer: Answer<unknown>, name: string, value: string | null) {
   if (answer.headers) assert.equal(answer.headers.get(name), value);
 }
 
-export async function story(name: string, api: Client) {
+/** `encodes` unless what stands in a path goes out as it is. */
+export async function story(name: string, api: Client, encodes = true) {
   // Create with a key, and again, as if the first answer were lost.
   const key = { ...me, key: crypto.randomUUID() };
   const created = await api.createTask(key, { title: "Buy milk" });
@@ -165,6 +166,10 @@ export async function story(name: string, api: Client) {
   // A server of a later version: the task is read as ever, and of the problem status and code.
   assert.equal(carried(await api.getTask(later, task.id), 200).data.version, done.version);
   refused(await api.updateTask({ ...later, match: '"1"' }, task.id, { title: "Milk", is_completed: true }), 412, "task-archived");
+
+  // A user's id may have characters that mean something in a path.
+  const [status, code] = encodes ? [403, "user-mismatch"] as const : [404, "path-not-found"] as const;
+  refused(await api.getTask({ user: "a/b" }, task.id), status, code);
 
   // Delete; a second time there is nothing to delete.
   const deleted = await api.deleteTask(me, task.id);

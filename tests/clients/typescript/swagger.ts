@@ -32,4 +32,4 @@ await story("swagger-typescript-api", {
   bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, params(o))),
   bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, params(o))),
   bulkDeleteTasks: (o, body) => answer(api.bulkDeleteTasks(o.user, body, params(o))),
-});
+}, false);
