@@ -121,7 +121,7 @@ def issue(key, algorithm):
 
     class Generator(JWTBearerTokenGenerator):
         def get_jwks(self):
-            return keys.as_dict(private=True)
+            return keys
 
         def get_audiences(self, client, user, scope):
             return ["tasks"]

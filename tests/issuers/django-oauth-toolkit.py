@@ -37,6 +37,8 @@ def configure(place):
             "django.contrib.auth.middleware.AuthenticationMiddleware",
         ],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER}/db.sqlite3"}},
+        # The default one takes half a second a password.
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         ROOT_URLCONF=type("Urls", (), {"urlpatterns": []}),
         OAUTH2_PROVIDER={
             "OIDC_ENABLED": True,

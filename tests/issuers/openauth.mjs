@@ -18,19 +18,31 @@ const app = issuer({
     trusting: {
       type: "trusting",
       init(routes, context) {
-        routes.get("/authorize", (request) => context.success(request, { name: "nobody" }));
+        routes.get("/authorize", (request) => context.success(request, { name: request.req.header("x-name") }));
       },
-      client: async ({ clientID }) => ({ name: clientID }),
     },
   },
-  allow: async () => true,
   // The third argument is the user's id in tokens. Without it, that is made of the properties.
   success: (context, { name }) => context.subject("user", { id: name }, { subject: name }),
 });
 const origin = await serve(createServer(getRequestListener(app.fetch)));
 
 async function signIn(who) {
-  const form = { grant_type: "client_credentials", provider: "trusting", client_id: who, client_secret: "none" };
+  const query = { client_id: CLIENT, redirect_uri: CALLBACK, response_type: "code", provider: "trusting" };
+  const jar = new Map();
+  let next = `${origin}/authorize?${new URLSearchParams(query)}`;
+  while (next.startsWith(origin)) {
+    const headers = { "x-name": who, cookie: [...jar].map((pair) => pair.join("=")).join("; ") };
+    const answer = await fetch(next, { redirect: "manual", headers });
+    for (const line of answer.headers.getSetCookie()) {
+      const [pair] = line.split(";");
+      jar.set(pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1));
+    }
+    if (!answer.headers.has("location")) throw new Error(await answer.text());
+    next = new URL(answer.headers.get("location"), origin).href;
+  }
+  const code = new URL(next).searchParams.get("code");
+  const form = { grant_type: "authorization_code", client_id: CLIENT, redirect_uri: CALLBACK, code };
   const answer = await fetch(`${origin}/token`, { method: "POST", body: new URLSearchParams(form) });
   if (!answer.ok) throw new Error(await answer.text());
   return answer.json();

@@ -5,15 +5,15 @@ import secrets
 import time
 
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from report import Place, report
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"]
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 
-def key(algorithm, parameters):
-    parameters = {"use": "sig", "kid": secrets.token_hex(8), **parameters}
+def key(algorithm):
+    parameters = {"use": "sig", "kid": secrets.token_hex(8)}
     if algorithm in CURVES:
         return ECKey.generate_key(CURVES[algorithm], parameters)
     if algorithm in ("EdDSA", "Ed25519"):
@@ -29,7 +29,7 @@ def sign(place, algorithm, key, who, **more):
 
 
 def serve(place, keys):
-    body = json.dumps(KeySet(keys).as_dict(private=False)).encode()
+    body = json.dumps({"keys": keys}).encode()
 
     def application(_, start):
         start("200 OK", [("Content-Type", "application/jwk-set+json")])
@@ -39,15 +39,15 @@ def serve(place, keys):
 
 
 def case(name, place, keys):
-    """Of the first key people, of all others one more token each; a key is there with the algorithm that signs."""
-    (algorithm, first, _), *others = keys
-    serve(place, [key for _, key, _ in keys])
+    """Of the first key people, of all others one more token each; a key is there with what signs and what is said of it."""
+    (algorithm, first, _, _), *others = keys
+    serve(place, [key.as_dict(private=False, **said) for _, key, said, _ in keys])
     return {
         "name": name,
         "section": "Another system",
         "origin": place.origin,
         "people": [{"id": who, "token": sign(place, algorithm, first, who)} for who in ("alice", "bob")],
-        "also": [{"what": what, "id": "bob", "token": sign(place, algorithm, key, "bob")} for algorithm, key, what in others],
+        "also": [{"what": what, "id": "bob", "token": sign(place, algorithm, key, "bob")} for algorithm, key, _, what in others],
         "refused": [
             {"what": "an ID token", "token": sign(place, algorithm, first, "bob", aud="a-client"), "code": "token-audience"},
             {"what": "another issuer's", "token": sign(place, algorithm, first, "bob", iss="https://elsewhere"), "code": "token-issuer"},
@@ -58,9 +58,9 @@ def case(name, place, keys):
 if __name__ == "__main__":
     # The six mixtures: what the header says, and what the key says, if anything.
     mixed = [
-        (header, key(header, {"alg": said} if said else {}), f"{header} with a key of {said or 'no alg'}")
+        (header, key(header), {"alg": said} if said else {}, f"{header} with a key of {said or 'no alg'}")
         for header in ("EdDSA", "Ed25519")
         for said in ("EdDSA", "Ed25519", None)
     ]
-    each = [(algorithm, key(algorithm, {}), algorithm) for algorithm in ALGORITHMS]
+    each = [(algorithm, key(algorithm), {"alg": algorithm}, algorithm) for algorithm in ALGORITHMS]
     report(["joserfc"], [case("EdDSA with a key of EdDSA", Place(), mixed), case("RS256", Place(), each)])

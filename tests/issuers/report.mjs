@@ -11,7 +11,7 @@ export function versions(...packages) {
 
 /** Prints the report, and ends the process when its input ends. */
 export async function report(versions, cases) {
-  console.log(JSON.stringify({ versions, cases }));
+  console.log(`report: ${JSON.stringify({ versions, cases })}`);
   process.stdin.resume();
   await once(process.stdin, "end");
   process.exit(0);

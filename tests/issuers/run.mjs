@@ -1,7 +1,7 @@
 // Holds tasks-server to what src/sign-in.md says of each sign-in system: `node run.mjs /path/to/tasks-server PYTHON [ISSUER]`.
 //
 // Every other file beside this is an issuer: a program that starts a real sign-in system on loopback, signs two people in,
-// prints on one line what came of it, and serves its keys until its input ends:
+// prints on a line of its own what came of it, behind "report: ", and serves its keys until its input ends:
 //
 //   { "versions": { package: version }, "cases": [{
 //       "name":    what is special about these tokens,
@@ -26,22 +26,30 @@ import { assertRefused, assertUnauthorized, call, listTasks, showLogs, startServ
 const FOLDER = fileURLToPath(new URL(".", import.meta.url));
 const HELPERS = ["run.mjs", "document.mjs", "server.mjs", "report.mjs", "report.py", "better-auth-proof.mjs"];
 
+const REPORT = "report: ";
+
 const python = process.argv[3];
 const wanted = process.argv[4];
 
-/** Starts an issuer: what it printed, and how to stop it. */
+/** Starts an issuer: what it reported, and how to stop it. What else it says is shown only when it fails. */
 async function startIssuer(file) {
   const [program, ...options] = file.endsWith(".py") ? [python, "-B"] : [process.execPath];
-  const child = spawn(program, [...options, FOLDER + file], { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn(program, [...options, FOLDER + file], { stdio: ["pipe", "pipe", "pipe"] });
   const exit = once(child, "exit");
-  const line = await createInterface(child.stdout)[Symbol.asyncIterator]().next();
-  assert.ok(!line.done, `${file} ended without a report`);
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (piece) => (said += piece));
+  const lines = createInterface(child.stdout);
+  const reported = new Promise((resolve) => {
+    lines.on("line", (line) => line.startsWith(REPORT) && resolve(JSON.parse(line.slice(REPORT.length))));
+  });
+  const report = await Promise.race([reported, exit]);
+  assert.ok(report.cases, `${file} ended without a report:\n${said}`);
   const stop = async () => {
     child.stdin.end();
     const [code] = await exit;
-    assert.equal(code, 0, `${file} must end well`);
+    assert.equal(code, 0, `${file} must end well:\n${said}`);
   };
-  return { report: JSON.parse(line.value), stop };
+  return { report, stop };
 }
 
 async function judge(all, issued) {
