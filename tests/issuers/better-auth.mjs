@@ -113,11 +113,11 @@ export async function callIssuer(issuer, path, { headers, ...options } = {}) {
 }
 
 /** Signs somebody up: who they are, with their cookies and a token. */
-export async function signUp(issuer, name, email) {
+export async function signUp(issuer, name, email, more) {
   const { headers, json } = await callIssuer(issuer, "/sign-up/email", {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ name, email, password: randomUUID() }),
+    body: JSON.stringify({ name, email, password: randomUUID(), ...more }),
   });
   const cookies = headers.getSetCookie().map((line) => line.split(";")[0]);
   const person = { id: json.user.id, name, email, cookies, cookie: cookies.join("; "), sessionToken: json.token };
@@ -144,6 +144,14 @@ async function issue(options, more) {
   for (const [name, email] of PEOPLE) people.push(await signUp(issuer, name, email));
   const refused = [{ what: "the session token", token: people[0].sessionToken, code: "token-opaque" }];
   return { name: options.algorithm ?? "EdDSA", section: "Better Auth", origin: issuer.url, people, refused, ...(await more?.(issuer, people)) };
+}
+
+/** Somebody whose picture is part of their record, and so of their token. */
+async function picture(issuer, people) {
+  const image = `data:image/png;base64,${"A".repeat(16 * 1024)}`;
+  const { token } = await signUp(issuer, "Mary Somerville", "mary@connexion.example", { image });
+  const session = { what: "the session token", token: people[0].sessionToken, code: "token-opaque" };
+  return { refused: [session, { what: "a token with a picture in it", token, code: "token-too-long" }] };
 }
 
 /** The route of the section on a shared secret, as it stands there, and what it answers to people. */
@@ -190,7 +198,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { report, versions } = await import("./report.mjs");
   const cookieCache = { enabled: true, strategy: "jwt" };
   const cases = [
-    await issue({}),
+    await issue({}, picture),
     await issue({ name: "localhost" }, () => ({ name: "on one machine", block: 2 })),
     await issue({}, secretRoute),
     await issue({ session: { cookieCache } }, ownSecret),

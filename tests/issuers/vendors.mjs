@@ -182,7 +182,7 @@ await report({}, [
   }),
   await issue({
     section: "Cognito",
-    words: { POOL_ID: "eu-central-1_Ab1Cd2Ef3", CLIENT_ID: "1example23456789" },
+    words: { POOL_ID: "eu-central-1_Ab1Cd2Ef3", CLIENT_ID: "1example23456789,3example23456789" },
     ids: uuids,
     alg: "RS256",
     claims: (sub) => ({
@@ -194,9 +194,21 @@ await report({}, [
       scope: "aws.cognito.signin.user.admin",
       version: 2,
     }),
+    also: [
+      {
+        what: "another client's",
+        id: uuids[1],
+        token: await sign("RS256", {
+          iss: `${origin}/eu-central-1_Ab1Cd2Ef3`,
+          client_id: "3example23456789",
+          sub: uuids[1],
+          token_use: "access",
+        }),
+      },
+    ],
     refused: [
       { what: "an ID token", changes: { token_use: "id", aud: "1example23456789", client_id: undefined }, code: "token-audience" },
-      { what: "another client's", changes: { client_id: "2example23456789" }, code: "token-audience" },
+      { what: "a third client's", changes: { client_id: "2example23456789" }, code: "token-audience" },
       { what: "a refresh token", token: ["eyJhbGciOiJSU0EtT0FFUCJ9", "a", "b", "c", "d"].join("."), code: "token-opaque" },
     ],
   }),
