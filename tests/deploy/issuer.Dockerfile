@@ -1,7 +1,7 @@
 # A Better Auth server with accounts in memory, for compose.yaml: to try things out, not to keep anybody's account.
 FROM node:24-slim
 WORKDIR /issuer
-COPY package.json package-lock.json better-auth.mjs ./
+COPY package.json package-lock.json .npmrc better-auth.mjs ./
 RUN npm ci --omit=dev --no-audit --no-fund --ignore-scripts
 USER 1000:1000
 EXPOSE 3000

@@ -113,6 +113,7 @@ try {
     const said = Object.fromEntries(all.get(section).run);
     assert.deepEqual(said, versions, `"${section}" of src/sign-in.md names other versions than were run`);
   }
+  assert.ok(cases > 0, `no issuer's name begins with ${wanted}`);
   if (!wanted) assert.deepEqual(unused(all), [], "settings of src/sign-in.md that no issuer has tried");
   console.log(`${cases} cases of ${ran.size} sections in ${((performance.now() - started) / 1000).toFixed(0)} s`);
   process.exit(0);
