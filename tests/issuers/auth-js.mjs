@@ -4,6 +4,7 @@
 import { Auth } from "@auth/core";
 import { encode } from "@auth/core/jwt";
 import { encode as encodeNextAuth } from "next-auth/jwt";
+import { codeOf } from "./document.mjs";
 import { CLIENT, SECRET, startProvider } from "./oidc-provider.mjs";
 import { report, versions } from "./report.mjs";
 
@@ -14,7 +15,9 @@ const secret = "fedcba9876543210".repeat(4);
 
 const { origin, resource } = await startProvider("RS256", CALLBACK);
 
-/** As the section shows it. */
+// As they stand in the section.
+const { callbacks } = new Function(`return { ${codeOf("Auth.js")} }`)();
+
 const config = {
   secret,
   basePath: "/auth",
@@ -31,10 +34,7 @@ const config = {
       authorization: { params: { scope: "openid offline_access tasks", resource } },
     },
   ],
-  callbacks: {
-    jwt: ({ token, account }) => (account ? { ...token, access_token: account.access_token } : token),
-    session: ({ session, token }) => ({ ...session, access_token: token.access_token }),
-  },
+  callbacks,
 };
 
 /** A browser: keeps cookies, of the app and of the provider, and follows redirects between them. */

@@ -1,5 +1,6 @@
 """FastAPI Users with its JWT strategy, as its documentation sets it up: with one secret, and with an RSA key."""
 
+import asyncio
 import atexit
 import shutil
 import tempfile
@@ -97,6 +98,9 @@ def issue(name, strategy, case):
         {"what": "the token that resets a password", "token": mails["reset"], "code": code},
         {"what": "the token that verifies an address", "token": mails["verify"], "code": code},
     ]
+    if strategy.algorithm == "HS256":
+        endless = asyncio.run(JWTStrategy(SECRET, lifetime_seconds=None).write_token(SimpleNamespace(id=user)))
+        refused.append({"what": "a token that never ends", "token": endless, "code": "token-claims"})
     server.should_exit = True
     return {"name": name, "section": "fastapi-users", "people": people, "refused": refused, **case}
 
