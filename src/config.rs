@@ -44,7 +44,8 @@ use crate::edge::healthcheck::Probe;
 /// The text of `--help` or `--version`, or what is wrong: the setting and what it must be, never its value.
 pub fn load() -> Result<Invocation, Stop> {
     let matches = command().try_get_matches()?;
-    let is_ours = |name: &str| ALL.iter().flat_map(|(_, settings)| *settings).any(|setting| setting.variable == Some(name));
+    let is_ours =
+        |name: &str| ALL.iter().flat_map(|(_, settings)| *settings).any(|setting| setting.variable == Some(name));
     let leaves_file = [Some(&matches), matches.subcommand().map(|(_, matches)| matches)];
     let leaves_file = leaves_file.into_iter().flatten().any(|matches| matches.get_flag(NO_ENV_FILE));
     let file = if leaves_file { EnvFile::default() } else { env_file::load(is_ours) };
@@ -146,8 +147,10 @@ mod tests {
 
     /// What a public listener needs, without this variable and what outranks it.
     fn beside(variable: &str) -> Vec<(&'static str, &'static str)> {
-        let outranks =
-            |name| name == variable || (name == "JWT_SECRET" && ["BETTER_AUTH_SECRET", "JWKS_URL", "JWT_PUBLIC_KEY"].contains(&variable));
+        let outranks = |name| {
+            name == variable
+                || (name == "JWT_SECRET" && ["BETTER_AUTH_SECRET", "JWKS_URL", "JWT_PUBLIC_KEY"].contains(&variable))
+        };
         PUBLIC.into_iter().filter(|(name, _)| !outranks(*name)).collect()
     }
 
@@ -441,17 +444,25 @@ mod tests {
         let pem = "-----BEGIN PUBLIC KEY-----\ncanary\n-----END PUBLIC KEY-----\n";
         let jwk = format!(r#"{{"kty":"RSA","n":"canary{KEY}","e":"AQAB"}}"#);
         for variable in ["JWT_SECRET", "JWT_SECRET_PREVIOUS", "BETTER_AUTH_SECRET"] {
-            for text in [pem, &pem.replace('\n', "\\n"), &format!("\"{pem}\""), &pem.replace("PUBLIC", "EC PRIVATE"), &jwk] {
+            for text in
+                [pem, &pem.replace('\n', "\\n"), &format!("\"{pem}\""), &pem.replace("PUBLIC", "EC PRIVATE"), &jwk]
+            {
                 let stop = serve("", &[(variable, text)]).unwrap_err().to_string();
                 assert!(stop.contains(variable) && stop.contains("and no secret"), "{stop}");
-                assert!(stop.contains("JWT_PUBLIC_KEY") && stop.contains("JWKS_URL") && !stop.contains("canary"), "{stop}");
+                assert!(
+                    stop.contains("JWT_PUBLIC_KEY") && stop.contains("JWKS_URL") && !stop.contains("canary"),
+                    "{stop}"
+                );
             }
         }
     }
 
     #[test]
     fn a_public_key_is_read_at_the_start_and_named_where_it_cannot_be() {
-        assert_eq!(format!("{:?}", with("JWT_PUBLIC_KEY", PUBLIC_KEY).unwrap().identity.keys.public), "Some(Given(PublicKeys(1)))");
+        assert_eq!(
+            format!("{:?}", with("JWT_PUBLIC_KEY", PUBLIC_KEY).unwrap().identity.keys.public),
+            "Some(Given(PublicKeys(1)))"
+        );
         assert!(with("JWT_PUBLIC_KEY", &format!(" {PUBLIC_KEY}\n")).is_ok(), "white space is no part of it");
         for (text, told) in [
             ("/canary/key.pem", "there is none"),
@@ -478,7 +489,12 @@ mod tests {
         assert!(refused.contains("JWKS_URL (--jwks-url) must be") && refused.contains("JWKS_TLS=off"), "{refused}");
         assert!(keys(&[("JWKS_TLS", "verified")]).is_err());
         assert!(keys(&[("JWKS_TLS", "off")]).unwrap().public.unwrap().is_in_plain_text());
-        for safe in ["https://auth.example.com/jwks", "http://localhost:3000/jwks", "http://127.0.0.1/jwks", "http://[::1]/jwks"] {
+        for safe in [
+            "https://auth.example.com/jwks",
+            "http://localhost:3000/jwks",
+            "http://127.0.0.1/jwks",
+            "http://[::1]/jwks",
+        ] {
             let keys = serve("", &[("JWKS_URL", safe), ("JWKS_TLS", "off")]).unwrap().identity.keys;
             assert!(!keys.public.unwrap().is_in_plain_text(), "{safe}");
         }
@@ -502,13 +518,21 @@ mod tests {
             assert_eq!(with("JWT_AUDIENCE", text).unwrap().identity.expected.audience, audiences, "{text}");
         }
         for wrong in ["a,,b", ",a", "a,", ",", "a, ,b", "a\u{1},b", " a,b", "a,b\n", "\"a,b\"", "a,${B}"] {
-            assert!(with("JWT_AUDIENCE", wrong).unwrap_err().to_string().contains("JWT_AUDIENCE (--jwt-audience) "), "{wrong}");
+            assert!(
+                with("JWT_AUDIENCE", wrong).unwrap_err().to_string().contains("JWT_AUDIENCE (--jwt-audience) "),
+                "{wrong}"
+            );
         }
         for good in ["https://a.example", "https://a.example/", "a", "Acme, Inc", "CN=a,O=b"] {
             assert_eq!(with("JWT_ISSUER", good).unwrap().identity.expected.issuer.as_deref(), Some(good));
         }
-        for wrong in ["https://a.example,https://b.example", "https://a.example, https://b.example", "a,b", "https://a ", "'a'"] {
-            assert!(with("JWT_ISSUER", wrong).unwrap_err().to_string().contains("JWT_ISSUER (--jwt-issuer) "), "{wrong}");
+        for wrong in
+            ["https://a.example,https://b.example", "https://a.example, https://b.example", "a,b", "https://a ", "'a'"]
+        {
+            assert!(
+                with("JWT_ISSUER", wrong).unwrap_err().to_string().contains("JWT_ISSUER (--jwt-issuer) "),
+                "{wrong}"
+            );
         }
         for claim in ["client_id", "azp"] {
             let alone = with("JWT_AUDIENCE_CLAIM", claim).unwrap_err().to_string();
@@ -526,7 +550,9 @@ mod tests {
         for good in ["sub", "user_id", "oid", "email", "https://example.com/uid", "größe"] {
             assert_eq!(with("JWT_USER_CLAIM", good).unwrap().identity.expected.user_claim, good);
         }
-        for wrong in ["iss", "aud", "exp", "jti", "token_type", "email_verified", "a\u{1}", " sub", "\"user_id\"", "$CLAIM"] {
+        for wrong in
+            ["iss", "aud", "exp", "jti", "token_type", "email_verified", "a\u{1}", " sub", "\"user_id\"", "$CLAIM"]
+        {
             let stop = with("JWT_USER_CLAIM", wrong).unwrap_err().to_string();
             assert!(stop.contains("JWT_USER_CLAIM (--jwt-user-claim) "), "{stop}");
         }
@@ -565,7 +591,11 @@ mod tests {
                     }
                 }
             }
-            for reference in ["$CANARY_7f3a_0123456789abcdef012345", "${CANARY_7f3a_0123456789abcdef012345}", "$(cat canary7f3a 0123456789abcdef)"] {
+            for reference in [
+                "$CANARY_7f3a_0123456789abcdef012345",
+                "${CANARY_7f3a_0123456789abcdef012345}",
+                "$(cat canary7f3a 0123456789abcdef)",
+            ] {
                 let stop = given(reference).unwrap_err().to_string();
                 assert!(stop.contains(variable) && stop.contains("behind a $") && !stop.contains("7f3a"), "{stop}");
             }
@@ -590,7 +620,10 @@ mod tests {
         }
         assert!(with("DATABASE_URL", "postgresql://u:pa$word$@h/d").is_ok());
         assert!(with("JWT_ISSUER", "https://a.example/$b").is_ok());
-        assert!(run("token --sub=' --jwt-secret=0123456789abcdef0123456789abcdef", &[]).is_ok(), "a user may be anything");
+        assert!(
+            run("token --sub=' --jwt-secret=0123456789abcdef0123456789abcdef", &[]).is_ok(),
+            "a user may be anything"
+        );
     }
 
     #[test]
@@ -627,7 +660,8 @@ mod tests {
 
     #[test]
     fn the_key_is_jwt_secret_before_better_auth_secret() {
-        let variable = |variables: &[(&str, &str)]| serve("", variables).unwrap().identity.keys.shared.unwrap().variable;
+        let variable =
+            |variables: &[(&str, &str)]| serve("", variables).unwrap().identity.keys.shared.unwrap().variable;
         assert_eq!(variable(&[("JWT_SECRET", KEY)]), "JWT_SECRET");
         assert_eq!(variable(&[("BETTER_AUTH_SECRET", KEY)]), "BETTER_AUTH_SECRET");
         assert_eq!(variable(&[("JWT_SECRET", ""), ("BETTER_AUTH_SECRET", KEY)]), "BETTER_AUTH_SECRET");
@@ -975,8 +1009,9 @@ mod tests {
         ] {
             let variables: Vec<_> = variables.iter().filter(|(name, _)| *name != "LISTEN").collect();
             let matches = ["tasks-server"].into_iter().chain(arguments.split_whitespace());
-            let environment =
-                |name: &str| Ok(variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()));
+            let environment = |name: &str| {
+                Ok(variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+            };
             let (_, is_bare) = read(&command().try_get_matches_from(matches).unwrap(), environment).unwrap();
             assert_eq!(is_bare, expected, "{arguments} {variables:?}");
         }
@@ -986,7 +1021,9 @@ mod tests {
     fn a_line_of_the_env_file_stops_only_what_needs_it() {
         let with = |arguments: &str, text: &str, environment: &[(&str, &str)]| {
             let file = EnvFile::read(text.as_bytes(), |name| settings().any(|setting| setting.variable == Some(name)));
-            let matches = command().try_get_matches_from(["tasks-server"].into_iter().chain(arguments.split_whitespace())).unwrap();
+            let matches = command()
+                .try_get_matches_from(["tasks-server"].into_iter().chain(arguments.split_whitespace()))
+                .unwrap();
             let outcome = read(&matches, |name| match environment.iter().find(|(known, _)| *known == name) {
                 Some((_, value)) => Ok(Some((*value).to_owned())),
                 None => file.get(name),
@@ -1002,14 +1039,25 @@ mod tests {
             ("migrate status", &[]),
         ] {
             let warnings = with(arguments, &cut, environment).unwrap().warnings;
-            assert!(warnings.len() == 1 && warnings[0].contains("line 1") && !warnings[0].contains("canary"), "{warnings:?}");
+            assert!(
+                warnings.len() == 1 && warnings[0].contains("line 1") && !warnings[0].contains("canary"),
+                "{warnings:?}"
+            );
         }
-        assert!(with("", "DATABASE_URL = sqlite://x y\n", &[]).unwrap_err().to_string().contains("DATABASE_URL in line 1"));
+        assert!(
+            with("", "DATABASE_URL = sqlite://x y\n", &[]).unwrap_err().to_string().contains("DATABASE_URL in line 1")
+        );
     }
 
     #[test]
     fn no_env_file_is_a_flag_of_every_command() {
-        for arguments in ["--no-env-file", "serve --no-env-file", "--no-env-file serve", "migrate up --no-env-file", "token --sub a --no-env-file"] {
+        for arguments in [
+            "--no-env-file",
+            "serve --no-env-file",
+            "--no-env-file serve",
+            "migrate up --no-env-file",
+            "token --sub a --no-env-file",
+        ] {
             assert!(run(arguments, &[]).is_ok(), "{arguments}");
         }
         assert!(run("--no-env-file=true", &[]).is_err());

@@ -207,6 +207,9 @@ fn verifier(identity: &Identity) -> Result<Verifier, StartError> {
                     "{variable} is set: BETTER_AUTH_SECRET is not used, and no token signed with it is taken"
                 );
             }
+            if keys.shared.is_some() || keys.previous.is_some() {
+                tracing::info!("{variable} and a secret are set: tokens of either are taken, as during a move");
+            }
             if expected.issuer.is_none() {
                 tracing::warn!("JWT_ISSUER is not set: any token that these keys signed is taken, whatever its iss");
             }

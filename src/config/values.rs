@@ -87,7 +87,8 @@ pub(super) fn public_key(text: &str) -> Option<String> {
 /// One issuer. A list of them would be an issuer that no token names.
 pub(super) fn issuer(text: &str) -> Option<String> {
     let is_name = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == '=');
-    let is_list = text.contains(',') && (text.split(',').skip(1).any(|part| part.contains("://")) || text.split(',').all(is_name));
+    let is_list = text.contains(',')
+        && (text.split(',').skip(1).any(|part| part.contains("://")) || text.split(',').all(is_name));
     line(text).filter(|_| !is_list)
 }
 
@@ -125,7 +126,8 @@ pub(super) fn oddity(text: &str) -> Option<&'static str> {
 
 /// As [`oddity`], for values in which `${…}` means nothing, as in addresses and names; in a secret it may be by chance.
 pub(super) fn oddity_of_name(text: &str) -> Option<&'static str> {
-    let holds_reference = text.split("${").skip(1).any(|rest| rest.split_once('}').is_some_and(|(name, _)| is_variable(name)));
+    let holds_reference =
+        text.split("${").skip(1).any(|rest| rest.split_once('}').is_some_and(|(name, _)| is_variable(name)));
     oddity(text).or(holds_reference.then_some("holds the name of a variable as ${…}, in whose place nothing was put"))
 }
 
@@ -133,7 +135,9 @@ pub(super) fn oddity_of_name(text: &str) -> Option<&'static str> {
 fn is_reference(text: &str) -> bool {
     let Some(rest) = text.strip_prefix('$') else { return false };
     let within = |open, close| rest.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
-    is_variable(rest) || within('{', '}').is_some_and(is_variable) || within('(', ')').is_some_and(|name| !name.is_empty())
+    is_variable(rest)
+        || within('{', '}').is_some_and(is_variable)
+        || within('(', ')').is_some_and(|name| !name.is_empty())
 }
 
 /// Whether it is the name of a variable, with a default or without (POSIX Shell §2.6.2).

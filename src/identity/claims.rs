@@ -66,7 +66,8 @@ impl Expected {
         match claims.exp.number() {
             Some(exp) if exp > MAX_EXP => {
                 return Err(Error::UnusableClaim(
-                    "The token's exp lies beyond the year 9999: it must be in seconds since 1970, not milliseconds.".into(),
+                    "The token's exp lies beyond the year 9999: it must be in seconds since 1970, not milliseconds."
+                        .into(),
                 ));
             }
             Some(exp) if now >= exp + leeway => return Err(TokenFault::Expired.into()),
@@ -170,7 +171,8 @@ impl Expected {
     /// of a person, would make one user of many, or many of one.
     #[must_use]
     pub fn can_name_users(name: &str) -> bool {
-        let others = ["exp", "nbf", "iat", "iss", "aud", "jti", "nonce", "auth_time", "acr", "amr", "sid", "scope", "scp"];
+        let others =
+            ["exp", "nbf", "iat", "iss", "aud", "jti", "nonce", "auth_time", "acr", "amr", "sid", "scope", "scp"];
         let is_verification = name.ends_with("_verified");
         !others.contains(&name) && !KINDS.contains(&name) && !is_verification
     }

@@ -6,13 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, EcdsaVerificationAlgorithm,
     ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+    RsaPublicKeyComponents,
 };
-use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{
@@ -72,8 +73,11 @@ impl Algorithm {
 
 /// The algorithms of secrets, each with what it is in the library; a secret is for those whose hash is not longer than
 /// itself (RFC 7518 §3.2).
-const HMAC: [(Algorithm, hmac::Algorithm); 3] =
-    [(Algorithm::HS256, hmac::HMAC_SHA256), (Algorithm::HS384, hmac::HMAC_SHA384), (Algorithm::HS512, hmac::HMAC_SHA512)];
+const HMAC: [(Algorithm, hmac::Algorithm); 3] = [
+    (Algorithm::HS256, hmac::HMAC_SHA256),
+    (Algorithm::HS384, hmac::HMAC_SHA384),
+    (Algorithm::HS512, hmac::HMAC_SHA512),
+];
 
 /// The algorithms of RSA keys, each with what verifies it: at least 2048 bits (RFC 7518 §3.3, §3.5).
 const RSA: [(Algorithm, &RsaParameters); 6] = [
@@ -509,7 +513,10 @@ mod tests {
             assert!(forged > 0, "{small:x?}");
             for sign in [0, 0x80] {
                 let x = URL_SAFE_NO_PAD.encode(with(small, sign));
-                assert!(reason(edwards(json!({ "x": x, "alg": "EdDSA" }))).contains("small order"), "{small:x?} {sign}");
+                assert!(
+                    reason(edwards(json!({ "x": x, "alg": "EdDSA" }))).contains("small order"),
+                    "{small:x?} {sign}"
+                );
             }
         }
         // The same points in numbers that are not reduced, and all others of that kind.
@@ -533,7 +540,9 @@ mod tests {
             let mut secrets = Secrets::default();
             secrets.add(&Secret::new(vec![7; bytes]).unwrap());
             for (number, (algorithm, hash)) in
-                [(HS256, hmac::HMAC_SHA256), (HS384, hmac::HMAC_SHA384), (HS512, hmac::HMAC_SHA512)].into_iter().enumerate()
+                [(HS256, hmac::HMAC_SHA256), (HS384, hmac::HMAC_SHA384), (HS512, hmac::HMAC_SHA512)]
+                    .into_iter()
+                    .enumerate()
             {
                 let good = hmac::sign(&hmac::Key::new(hash, &vec![7; bytes]), b"message");
                 let verified = secrets.verify(algorithm, b"message", good.as_ref());

@@ -48,8 +48,10 @@ pub enum PublicKeyError {
     #[error("holds a key of SSH: `ssh-keygen -e -m PKCS8 -f FILE` writes it as a PEM")]
     Ssh,
     /// A PEM of something else, or one that cannot be read.
-    #[error("holds a PEM that is no public key, or is broken: it must have lines `-----BEGIN PUBLIC KEY-----` and \
-             `-----END PUBLIC KEY-----` with base64 between them")]
+    #[error(
+        "holds a PEM that is no public key, or is broken: it must have lines `-----BEGIN PUBLIC KEY-----` and \
+             `-----END PUBLIC KEY-----` with base64 between them"
+    )]
     Pem,
     /// JSON that is no JWK.
     #[error("holds JSON that is neither a JWK (RFC 7517) nor a JWK Set")]
@@ -226,8 +228,8 @@ mod tests {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
-        EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+        EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
     };
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
@@ -329,7 +331,8 @@ mod tests {
         assert_eq!(count(&own, Some("a"), ES256), Err(NoKey::Algorithm));
 
         let x = URL_SAFE_NO_PAD.encode(Ed25519KeyPair::generate().unwrap().public_key());
-        let set = json!({ "keys": [jwk(&json!({ "kid": "a" })), jwk(&json!({ "x": x })), jwk(&json!({ "use": "enc" }))] });
+        let set =
+            json!({ "keys": [jwk(&json!({ "kid": "a" })), jwk(&json!({ "x": x })), jwk(&json!({ "use": "enc" }))] });
         let keys = PublicKeys::read(&format!("\u{feff} {set}\n")).unwrap();
         assert_eq!(count(&keys, Some("a"), EdDSA), Ok(1));
         assert_eq!(count(&keys, Some("b"), EdDSA), Ok(1), "the one without a name");
@@ -342,8 +345,15 @@ mod tests {
         let random = SystemRandom::new();
         let private = Ed25519KeyPair::generate_pkcs8(&random).unwrap();
         let of = |label: &str| armoured(label, private.as_ref());
-        for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY"] {
-            for text in [of(label), of(label).replace('\n', "\\n"), format!("{}{}", edwards(), of(label)), of(label) + &edwards()] {
+        for label in
+            ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY"]
+        {
+            for text in [
+                of(label),
+                of(label).replace('\n', "\\n"),
+                format!("{}{}", edwards(), of(label)),
+                of(label) + &edwards(),
+            ] {
                 assert!(refused(&text).contains("a private key"), "{label}");
             }
         }

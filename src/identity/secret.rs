@@ -313,7 +313,8 @@ mod tests {
         for _ in 0..20_000 {
             let bytes = random::<64>().unwrap();
             let short: String = to_hex(&bytes).chars().take(64).collect();
-            for secret in [STANDARD.encode(bytes), STANDARD.encode(&bytes[..32]), URL_SAFE_NO_PAD.encode(bytes), short] {
+            for secret in [STANDARD.encode(bytes), STANDARD.encode(&bytes[..32]), URL_SAFE_NO_PAD.encode(bytes), short]
+            {
                 assert_eq!(key_in_place_of_secret(&secret), None, "{secret}");
             }
         }

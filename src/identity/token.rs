@@ -137,9 +137,9 @@ impl Verifier {
                 let found = self.verify_published(&signed, &keys, now);
                 // Its key may be newer than the set.
                 let newer = match &found {
-                    Err(Error::Unauthorized(TokenFault::UnknownKey | TokenFault::Algorithm | TokenFault::Signature)) => {
-                        set.newer_than(&keys).await
-                    }
+                    Err(Error::Unauthorized(
+                        TokenFault::UnknownKey | TokenFault::Algorithm | TokenFault::Signature,
+                    )) => set.newer_than(&keys).await,
                     _ => None,
                 };
                 newer.map_or(found, |newer| self.verify_published(&signed, &newer, now))
@@ -567,10 +567,7 @@ mod tests {
             let forged = format!("{}.{}.{foreign}", encode(HEADER), encode(payload));
             assert_eq!(verify(&forged), Err(Signature), "{payload}");
         }
-        let other = Verifier::shared(
-            &Secret::new(vec![8; 32]).unwrap(),
-            Expected::default(),
-        );
+        let other = Verifier::shared(&Secret::new(vec![8; 32]).unwrap(), Expected::default());
         assert_eq!(other.today(&good), Err(Signature));
         let (message, signature) = good.rsplit_once('.').unwrap();
         let bytes = decode(signature).unwrap();
@@ -687,14 +684,26 @@ mod tests {
             (&plain, r#"{"exp":1900000060,"nbf":"canary"}"#, "The token's nbf is a text"),
             (&plain, r#"{"exp":1900000060}"#, "The token has no sub, which must be a text"),
             (&plain, r#"{"exp":1900000060,"user_id":"canary"}"#, "The token has no sub"),
-            (&plain, r#"{"exp":1900000060,"sub":7654321}"#, "The token's sub is a number that cannot be used: it must be a text"),
+            (
+                &plain,
+                r#"{"exp":1900000060,"sub":7654321}"#,
+                "The token's sub is a number that cannot be used: it must be a text",
+            ),
             (&plain, r#"{"exp":1900000060,"sub":"me"}"#, "The token's sub is a text that cannot be used"),
             (&plain, r#"{"exp":1900000060,"sub":"canary\u0000"}"#, "The token's sub is a text that cannot be used"),
             (&plain, r#"{"exp":1900000060,"sub":["canary"]}"#, "The token's sub is a list"),
             (&plain, r#"{"exp":1900000060,"sub":["canary",1]}"#, "The token's sub is a list"),
             (&by("user_id"), r#"{"exp":1900000060,"sub":"canary"}"#, "The token has no user_id, which must be a text"),
-            (&by("user_id"), r#"{"exp":1900000060,"user_id":7654321.5}"#, "The token's user_id is a number that cannot be used"),
-            (&by("email"), r#"{"exp":1900000060,"email":"canary@x"}"#, "The token has no email_verified, which must be true"),
+            (
+                &by("user_id"),
+                r#"{"exp":1900000060,"user_id":7654321.5}"#,
+                "The token's user_id is a number that cannot be used",
+            ),
+            (
+                &by("email"),
+                r#"{"exp":1900000060,"email":"canary@x"}"#,
+                "The token has no email_verified, which must be true",
+            ),
             (
                 &by("email"),
                 r#"{"exp":1900000060,"email":"canary@x","email_verified":"true"}"#,
@@ -709,9 +718,12 @@ mod tests {
 
     #[test]
     fn refresh_tokens_are_refused_and_user_records_are_not() {
-        let with = |member: &str, value: &str| claims(&format!(r#"{{"sub":"alice","exp":1900000060,"{member}":{value}}}"#));
+        let with =
+            |member: &str, value: &str| claims(&format!(r#"{{"sub":"alice","exp":1900000060,"{member}":{value}}}"#));
         for member in ["typ", "type", "token_type", "token_use"] {
-            for renewal in ["refresh", "Refresh", "REFRESH", "rEfReSh", "offline", "Offline", "OFFLINE", r"\u0072efresh"] {
+            for renewal in
+                ["refresh", "Refresh", "REFRESH", "rEfReSh", "offline", "Offline", "OFFLINE", r"\u0072efresh"]
+            {
                 assert_eq!(with(member, &format!("\"{renewal}\"")), Err(Type), "{member} {renewal}");
             }
             for other in [
@@ -800,15 +812,32 @@ mod tests {
         assert_eq!(by("user_id", r#""user_id":"alice","user_id":"bob""#), Err(Malformed));
         assert_eq!(by("email", r#""email":"a@b","email_verified":true,"email_verified":true"#), Err(Malformed));
         // Nobody looks at what is no setting.
-        assert_eq!(by("user_id", r#""user_id":"alice","email_verified":true,"email_verified":7"#).as_deref(), Ok("alice"));
+        assert_eq!(
+            by("user_id", r#""user_id":"alice","email_verified":true,"email_verified":7"#).as_deref(),
+            Ok("alice")
+        );
         assert!(claims(r#"{"sub":"alice","exp":1900000060,"user_id":1,"user_id":2}"#).is_ok());
     }
 
     #[test]
     fn what_tells_no_users_apart_names_none() {
         for name in [
-            "exp", "nbf", "iat", "iss", "aud", "jti", "typ", "type", "token_type", "token_use", "scope", "scp", "sid", "nonce",
-            "email_verified", "phone_number_verified",
+            "exp",
+            "nbf",
+            "iat",
+            "iss",
+            "aud",
+            "jti",
+            "typ",
+            "type",
+            "token_type",
+            "token_use",
+            "scope",
+            "scp",
+            "sid",
+            "nonce",
+            "email_verified",
+            "phone_number_verified",
         ] {
             assert!(!Expected::can_name_users(name), "{name}");
         }
@@ -861,7 +890,9 @@ mod tests {
 
     #[test]
     fn tokens_are_minted_as_they_are_expected() {
-        for (audience_claim, user_claim) in [("aud", "sub"), ("client_id", "user_id"), ("azp", "email"), ("aud", "phone_number")] {
+        for (audience_claim, user_claim) in
+            [("aud", "sub"), ("client_id", "user_id"), ("azp", "email"), ("aud", "phone_number")]
+        {
             let expected = Expected {
                 issuer: Some("https://issuer".to_owned()),
                 audience: vec!["a".to_owned(), "b".to_owned()],

@@ -39,7 +39,10 @@ fn open(key: &Value, token: &str) -> Result<Vec<u8>, TokenFault> {
     let keys = key.get("keys").cloned().unwrap_or_else(|| json!([key]));
     let message = signed.message.as_bytes();
     let is_good = match keys.as_array().unwrap().as_slice() {
-        [only] if only["kty"] == "oct" && Algorithm::named(only["alg"].as_str().unwrap()) == Some(signed.header.algorithm) => {
+        [only]
+            if only["kty"] == "oct"
+                && Algorithm::named(only["alg"].as_str().unwrap()) == Some(signed.header.algorithm) =>
+        {
             let secret = URL_SAFE_NO_PAD.decode(only["k"].as_str().unwrap()).unwrap();
             let mut secrets = Secrets::default();
             secrets.add(&Secret::new(secret).ok_or(TokenFault::UnknownKey)?);
