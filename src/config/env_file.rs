@@ -74,12 +74,12 @@ impl EnvFile {
                         let why = if is_ours(&name) { fault(&raw) } else { None };
                         match why {
                             None => _ = file.variables.entry(name).or_insert(Ok(value)),
-                            Some(why) => file.refuse(name, format!("in line {line} of the file {ENV_FILE} {why}")),
+                            Some(why) => file.refuse(&name, line, why),
                         }
                     }
                     None if is_ours(name) => {
                         let why = fault(first).unwrap_or("is malformed: mostly it wants single quotes");
-                        file.refuse(name.to_owned(), format!("in line {line} of the file {ENV_FILE} {why}"));
+                        file.refuse(name, line, why);
                     }
                     None => file
                         .warnings
@@ -94,10 +94,10 @@ impl EnvFile {
     }
 
     /// Keeps why a setting cannot be read, unless it stands there already.
-    fn refuse(&mut self, name: String, why: String) {
-        let why = format!("{name} {why}");
+    fn refuse(&mut self, name: &str, line: usize, why: &str) {
+        let why = format!("{name} in line {line} of the file {ENV_FILE} {why}");
         self.warnings.push(why.clone());
-        self.variables.entry(name).or_insert(Err(why));
+        self.variables.entry(name.to_owned()).or_insert(Err(why));
     }
 
     /// The value of a variable.
@@ -171,15 +171,13 @@ fn fault(raw: &str) -> Option<&'static str> {
         match (quote, c) {
             _ if is_escaped => is_escaped = false,
             (Some('\''), '\'') | (Some('"'), '"') => quote = None,
-            (Some('\''), _) => {}
-            (_, '\\') => is_escaped = true,
-            (_, '$') => {
+            (None | Some('"'), '\\') => is_escaped = true,
+            (None | Some('"'), '$') => {
                 return Some(
-                    "holds a $ outside single quotes, so that another variable would stand in its place: write the value \
-                             in single quotes",
+                    "holds a $ outside single quotes, so that another variable would stand in its place: write the value in \
+                     single quotes",
                 );
             }
-            (Some(_), _) => {}
             // A comment may follow.
             (None, ' ' | '\t') => return None,
             (None, '\'' | '"') if has_begun => {
@@ -188,7 +186,7 @@ fn fault(raw: &str) -> Option<&'static str> {
                 );
             }
             (None, '\'' | '"') => quote = Some(c),
-            (None, _) => {}
+            _ => {}
         }
         has_begun = true;
     }

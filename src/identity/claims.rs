@@ -45,7 +45,7 @@ impl Default for Expected {
 }
 
 impl Expected {
-    /// The claim that must be `true` where an address is the user: whoever signs up writes any address (OpenID Connect
+    /// The claim that must be `true` where an address is the user: whoever signs up writes any address (`OpenID` Connect
     /// Core 1.0 §5.1, §5.7).
     #[must_use]
     pub fn verified_claim(&self) -> Option<&'static str> {

@@ -84,9 +84,10 @@ fn is_der(bytes: &[u8]) -> bool {
     /// The content of a sequence, and what stands behind it.
     fn sequence(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         let (length, rest) = match *bytes {
-            [0x30, 0x81, length, ref rest @ ..] => (usize::from(length), rest),
             [0x30, 0x82, high, low, ref rest @ ..] => (usize::from(high) << 8 | usize::from(low), rest),
-            [0x30, length @ 0..=0x7f, ref rest @ ..] => (usize::from(length), rest),
+            [0x30, 0x81, length, ref rest @ ..] | [0x30, length @ 0..=0x7f, ref rest @ ..] => {
+                (usize::from(length), rest)
+            }
             _ => return None,
         };
         rest.split_at_checked(length)

@@ -432,29 +432,17 @@ async fn tokens_are_printed_for_anybody() {
     assert!(!short.status.success());
 }
 
-/// A file `.env` that nothing can be read of, in each way.
-fn unreadable_env_files(folder: &Path) -> [(&'static str, Box<dyn Fn() + '_>); 2] {
-    let path = folder.join(".env");
-    let utf_16 = [0xff, 0xfe, b'A', 0, b'=', 0, b'1', 0];
-    [
-        (
-            "is UTF-16",
-            Box::new({
-                let path = path.clone();
-                move || std::fs::write(&path, utf_16).unwrap()
-            }),
-        ),
-        // A link to itself, as root may read whatever is there.
-        ("cannot be read", Box::new(move || std::os::unix::fs::symlink(".env", &path).unwrap())),
-    ]
-}
-
 #[test]
 fn an_env_file_that_cannot_be_read_stops_only_what_may_need_it() {
     let folder = tempfile::tempdir().unwrap();
     let env_file = folder.path().join(".env");
-    for (told, make) in unreadable_env_files(folder.path()) {
-        make();
+    for told in ["is UTF-16", "cannot be read"] {
+        if told == "is UTF-16" {
+            std::fs::write(&env_file, [0xff, 0xfe, b'A', 0, b'=', 0, b'1', 0]).unwrap();
+        } else {
+            // A link to itself, as root may read whatever is there.
+            std::os::unix::fs::symlink(".env", &env_file).unwrap();
+        }
         for arguments in [&[][..], &["migrate", "status"], &["token", "--sub", "bob"]] {
             let output = run(folder.path(), arguments, &[]);
             let said = text(&output);

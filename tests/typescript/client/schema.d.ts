@@ -299,7 +299,7 @@ export interface components {
          * @description The kinds of problems.
          * @enum {string}
          */
-        ProblemCode: "malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable";
+        ProblemCode: "malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-too-long" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable";
         /**
          * SelectedTask
          * @description A task that a request is about.
