@@ -95,9 +95,9 @@ pooler name:
 postgres-18:
     .ci/postgres-18 target/postgres-18 && PATH=$PWD/target/postgres-18/bin:$PATH cargo test --test http -- --skip sqlite:: --skip forgery::
 
-# Drive the release binary with the tokens of a real Better Auth server (Node)
-better-auth: release
-    npm ci --loglevel=error --no-audit --no-fund --prefix tests/better-auth && node tests/better-auth/proof.mjs target/release/tasks-server
+# Hold the release binary to what src/sign-in.md says of each sign-in system, with real ones: all, or those of this name (Node, Python)
+issuers *name: release
+    .ci/issuers target/release/tasks-server {{name}}
 
 # Measure the release binary under load on both databases; --growth, --commit-delay and --help tell more (Python, wrk, PostgreSQL)
 bench *arguments: release

@@ -28,11 +28,14 @@ use std::ffi::OsString;
 
 use clap::ArgMatches;
 
+use crate::config::env_file::EnvFile;
 use crate::config::given::{Given, copy, migration};
-pub use crate::config::settings::{Command, DEVELOPMENT_KEY, Identity, Invocation, Keys, Migration, Settings};
+pub use crate::config::settings::{
+    Command, DEVELOPMENT_KEY, Identity, Invocation, Keys, Migration, Public, Settings, Shared,
+};
 pub use crate::config::stop::Stop;
 pub use crate::config::table::command;
-use crate::config::table::{ALL, READY, SUB, TTL};
+use crate::config::table::{ALL, NO_ENV_FILE, READY, SUB, TTL};
 use crate::edge::healthcheck::Probe;
 
 /// Reads the process's arguments, its environment and the file `.env` in its working directory.
@@ -41,13 +44,34 @@ use crate::edge::healthcheck::Probe;
 /// The text of `--help` or `--version`, or what is wrong: the setting and what it must be, never its value.
 pub fn load() -> Result<Invocation, Stop> {
     let matches = command().try_get_matches()?;
-    let file = env_file::load()?;
+    let is_ours =
+        |name: &str| ALL.iter().flat_map(|(_, settings)| *settings).any(|setting| setting.variable == Some(name));
+    let leaves_file = [Some(&matches), matches.subcommand().map(|(_, matches)| matches)];
+    let leaves_file = leaves_file.into_iter().flatten().any(|matches| matches.get_flag(NO_ENV_FILE));
+    let file = if leaves_file { EnvFile::default() } else { env_file::load(is_ours) };
     for setting in ALL.iter().flat_map(|(_, settings)| *settings) {
         if setting.variable.and_then(env::var_os).is_some_and(|value| value.to_str().is_none()) {
             return Err(Stop::new(format!("{setting} must be UTF-8")));
         }
     }
-    read(&matches, |name| env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| file.get(name).cloned()))
+    let outcome = read(&matches, |name| match env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(Some(value)),
+        _ => file.get(name),
+    });
+    with_file(outcome, file)
+}
+
+/// What becomes of a start, with what there was of the file `.env`. One that could not be read may hold what is missing.
+fn with_file(outcome: Result<(Invocation, bool), Stop>, file: EnvFile) -> Result<Invocation, Stop> {
+    match (outcome, &file.unreadable) {
+        (Err(stop), Some(why)) => Err(Stop::new(format!("{stop}. Besides, {why}"))),
+        (Err(stop), None) => Err(stop),
+        (Ok((_, true)), Some(why)) => Err(Stop::new(format!(
+            "{why}. A key or a database may be named in it: mend it, name both in the environment, or leave it out with \
+             --{NO_ENV_FILE}"
+        ))),
+        (Ok((invocation, _)), _) => Ok(Invocation { warnings: file.warnings(), ..invocation }),
+    }
 }
 
 /// Reads these arguments, of which the first is the program's name, and these variables.
@@ -58,10 +82,14 @@ pub fn parse<A: Into<OsString> + Clone>(
     arguments: impl IntoIterator<Item = A>,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Invocation, Stop> {
-    read(&command().try_get_matches_from(arguments)?, environment)
+    read(&command().try_get_matches_from(arguments)?, |name| Ok(environment(name))).map(|(invocation, _)| invocation)
 }
 
-fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Result<Invocation, Stop> {
+/// What was asked for, and whether a default stands for a key or a database.
+fn read(
+    root: &ArgMatches,
+    environment: impl Fn(&str) -> Result<Option<String>, Stop>,
+) -> Result<(Invocation, bool), Stop> {
     let (name, matches) = root.subcommand().unwrap_or(("serve", root));
     let given = Given { matches: [matches, root], environment };
     let log = given.log()?;
@@ -80,7 +108,8 @@ fn read(root: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Resu
         },
         _ => Command::Serve(Box::new(given.settings()?)),
     };
-    Ok(Invocation { log, command })
+    let is_bare = given.is_bare(&command)?;
+    Ok((Invocation { log, warnings: Vec::new(), command }, is_bare))
 }
 
 #[cfg(test)]
@@ -88,7 +117,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::env_file::env_file;
     use crate::config::given::EMBEDDED_DATABASE;
     use crate::config::table::Facts;
     use crate::edge::bind::Addresses;
@@ -98,6 +126,8 @@ mod tests {
     use crate::storage::settings::DatabaseTls;
 
     const KEY: &str = "0123456789abcdef0123456789abcdef";
+    /// An Ed25519 key (RFC 8037 §A.2).
+    const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----";
     const PUBLIC: [(&str, &str); 3] =
         [("LISTEN", "0.0.0.0:8080"), ("JWT_SECRET", KEY), ("DATABASE_URL", "postgresql://u:p@h/d")];
 
@@ -117,8 +147,10 @@ mod tests {
 
     /// What a public listener needs, without this variable and what outranks it.
     fn beside(variable: &str) -> Vec<(&'static str, &'static str)> {
-        let outranks =
-            |name| name == variable || (name == "JWT_SECRET" && ["BETTER_AUTH_SECRET", "JWKS_URL"].contains(&variable));
+        let outranks = |name| {
+            name == variable
+                || (name == "JWT_SECRET" && ["BETTER_AUTH_SECRET", "JWKS_URL", "JWT_PUBLIC_KEY"].contains(&variable))
+        };
         PUBLIC.into_iter().filter(|(name, _)| !outranks(*name)).collect()
     }
 
@@ -148,9 +180,9 @@ mod tests {
             assert_eq!(settings.database.max_connections, 10);
             assert_eq!(settings.database.tls, DatabaseTls::Verified);
             assert!(settings.database.migrate_on_start);
-            assert!(matches!(settings.identity.keys, Keys::Development));
+            assert!(settings.identity.keys.is_development());
             let leeway = Duration::from_secs(15);
-            assert_eq!(settings.identity.expected, Expected { issuer: None, audience: None, leeway });
+            assert_eq!(settings.identity.expected, Expected { leeway, ..Expected::default() });
             assert_eq!(settings.cors, None);
             assert_eq!(settings.public_url.to_string(), "");
             assert_eq!(settings.request_timeout, Duration::from_secs(15));
@@ -163,7 +195,7 @@ mod tests {
     #[test]
     fn every_default_is_a_value_that_is_taken() {
         let defaults: Vec<_> = settings().filter(|setting| !setting.default.is_empty()).collect();
-        assert_eq!(defaults.len(), 13);
+        assert_eq!(defaults.len(), 16);
         let flags: Vec<_> = defaults.iter().map(|setting| format!("--{} {}", setting.flag, setting.default)).collect();
         let (given, not) = (serve(&flags.join(" "), &[]).unwrap(), serve("", &[]).unwrap());
         assert_eq!(format!("{given:?}"), format!("{not:?}"));
@@ -356,23 +388,242 @@ mod tests {
     }
 
     #[test]
-    fn the_key_set_goes_before_better_auth_secret_and_not_with_jwt_secret() {
+    fn public_keys_go_before_better_auth_secret_and_beside_jwt_secret() {
         let jwks = ("JWKS_URL", "https://auth.example.com/api/auth/jwks");
-        let ignores = |variables: &[(&str, &str)]| match serve("", variables).unwrap().identity.keys {
-            Keys::Published { url, ignores_secret, .. } => {
-                assert_eq!(url.as_str(), jwks.1);
-                ignores_secret
+        let keys = |variables: &[(&str, &str)]| {
+            let keys = serve("", variables).unwrap().identity.keys;
+            match &keys.public {
+                Some(Public::Published { url, .. }) => assert_eq!(url.as_str(), jwks.1),
+                Some(Public::Given(keys)) => assert_eq!(format!("{keys:?}"), "PublicKeys(1)"),
+                None => panic!("{keys:?}"),
             }
-            other => panic!("{other:?}"),
+            (keys.shared.map(|shared| shared.variable), keys.previous.is_some(), keys.ignores_secret)
+        };
+        let ignores = |variables: &[(&str, &str)]| {
+            let (shared, previous, ignores) = keys(variables);
+            assert_eq!((shared, previous), (None, false));
+            ignores
         };
         assert!(!ignores(&[jwks]));
         assert!(ignores(&[jwks, ("BETTER_AUTH_SECRET", KEY)]));
         assert!(ignores(&[jwks, ("BETTER_AUTH_SECRET", "short")]));
         assert!(!ignores(&[jwks, ("JWT_SECRET", ""), ("LISTEN", "0.0.0.0:1"), ("DATABASE_URL", "sqlite://x")]));
-        let both = stop("", &[jwks, ("JWT_SECRET", KEY)]);
-        assert!(both.contains("JWKS_URL (--jwks-url) and JWT_SECRET (--jwt-secret) are both set"), "{both}");
-        let token = run("token --sub alice", &[jwks]).unwrap_err().to_string();
-        assert!(token.contains("JWKS_URL"), "{token}");
+        let given = ("JWT_PUBLIC_KEY", PUBLIC_KEY);
+        assert!(!ignores(&[given]) && ignores(&[given, ("BETTER_AUTH_SECRET", KEY)]));
+        let (secret, previous) = (("JWT_SECRET", KEY), ("JWT_SECRET_PREVIOUS", KEY));
+        for public in [jwks, given] {
+            // A move, in either direction.
+            assert_eq!(keys(&[public, secret]), (Some("JWT_SECRET"), false, false));
+            assert_eq!(keys(&[public, secret, previous]), (Some("JWT_SECRET"), true, false));
+            assert_eq!(keys(&[public, previous]), (None, true, false));
+            assert!(stop("", &[public, ("JWT_SECRET", "short")]).contains("JWT_SECRET (--jwt-secret) must have"));
+            let token = stop("token --sub alice", &[public]);
+            assert!(token.contains(public.0) && token.contains("only the issuer can make tokens"), "{token}");
+            assert!(run("token --sub alice", &[public, secret]).is_ok());
+        }
+        let both = stop("", &[jwks, given]);
+        assert!(both.contains("JWKS_URL (--jwks-url) and JWT_PUBLIC_KEY (--jwt-public-key) are both set"), "{both}");
+    }
+
+    #[test]
+    fn the_previous_secret_is_none_by_itself() {
+        let previous = ("JWT_SECRET_PREVIOUS", KEY);
+        for variables in [&[previous][..], &[previous, ("LISTEN", "0.0.0.0:1"), ("DATABASE_URL", "sqlite://x")]] {
+            assert!(stop("", variables).contains("JWT_SECRET_PREVIOUS (--jwt-secret-previous) is set, and neither"));
+        }
+        for variable in ["JWT_SECRET", "BETTER_AUTH_SECRET"] {
+            let keys = serve("", &[previous, (variable, KEY)]).unwrap().identity.keys;
+            assert_eq!(keys.shared.unwrap().variable, variable);
+            assert!(keys.previous.is_some());
+        }
+        assert!(stop("", &[("JWT_SECRET", KEY), ("JWT_SECRET_PREVIOUS", "short")]).contains("JWT_SECRET_PREVIOUS"));
+    }
+
+    #[test]
+    fn a_key_is_no_secret() {
+        let pem = "-----BEGIN PUBLIC KEY-----\ncanary\n-----END PUBLIC KEY-----\n";
+        let jwk = format!(r#"{{"kty":"RSA","n":"canary{KEY}","e":"AQAB"}}"#);
+        for variable in ["JWT_SECRET", "JWT_SECRET_PREVIOUS", "BETTER_AUTH_SECRET"] {
+            for text in
+                [pem, &pem.replace('\n', "\\n"), &format!("\"{pem}\""), &pem.replace("PUBLIC", "EC PRIVATE"), &jwk]
+            {
+                let stop = serve("", &[(variable, text)]).unwrap_err().to_string();
+                assert!(stop.contains(variable) && stop.contains("and no secret"), "{stop}");
+                assert!(
+                    stop.contains("JWT_PUBLIC_KEY") && stop.contains("JWKS_URL") && !stop.contains("canary"),
+                    "{stop}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_public_key_is_read_at_the_start_and_named_where_it_cannot_be() {
+        assert_eq!(
+            format!("{:?}", with("JWT_PUBLIC_KEY", PUBLIC_KEY).unwrap().identity.keys.public),
+            "Some(Given(PublicKeys(1)))"
+        );
+        assert!(with("JWT_PUBLIC_KEY", &format!(" {PUBLIC_KEY}\n")).is_ok(), "white space is no part of it");
+        for (text, told) in [
+            ("/canary/key.pem", "there is none"),
+            ("/tmp", "it is a folder"),
+            ("https://canary.example.com/jwks", "JWKS_URL"),
+            (&PUBLIC_KEY.replace("PUBLIC", "PRIVATE"), "a private key"),
+            (&PUBLIC_KEY.replace("PUBLIC KEY", "CERTIFICATE"), "a certificate"),
+            (&PUBLIC_KEY.replace("MCow", "canary"), "PEM"),
+            (r#"{"kty":"oct","k":"canary"}"#, "secret"),
+            ("\"/canary/key.pem\"", "quotation mark"),
+            ("${CANARY_canary}", "behind a $"),
+        ] {
+            let stop = with("JWT_PUBLIC_KEY", text).unwrap_err().to_string();
+            assert!(stop.starts_with("JWT_PUBLIC_KEY (--jwt-public-key) must be a public key"), "{stop}");
+            assert!(stop.contains(told) && !stop.contains("canary"), "{stop}");
+        }
+    }
+
+    #[test]
+    fn plain_http_of_other_hosts_is_taken_where_it_is_asked_for() {
+        let plain = ("JWKS_URL", "http://keycloak:8080/realms/r/protocol/openid-connect/certs");
+        let keys = |more: &[(&str, &str)]| serve("", &[&[plain], more].concat()).map(|settings| settings.identity.keys);
+        let refused = keys(&[]).unwrap_err().to_string();
+        assert!(refused.contains("JWKS_URL (--jwks-url) must be") && refused.contains("JWKS_TLS=off"), "{refused}");
+        assert!(keys(&[("JWKS_TLS", "verified")]).is_err());
+        assert!(keys(&[("JWKS_TLS", "off")]).unwrap().public.unwrap().is_in_plain_text());
+        for safe in [
+            "https://auth.example.com/jwks",
+            "http://localhost:3000/jwks",
+            "http://127.0.0.1/jwks",
+            "http://[::1]/jwks",
+        ] {
+            let keys = serve("", &[("JWKS_URL", safe), ("JWKS_TLS", "off")]).unwrap().identity.keys;
+            assert!(!keys.public.unwrap().is_in_plain_text(), "{safe}");
+        }
+        for wrong in ["file:///canary", "http://u@canary/", "ftp://canary/jwks"] {
+            assert!(serve("", &[("JWKS_URL", wrong), ("JWKS_TLS", "off")]).is_err(), "{wrong}");
+        }
+        for wrong in ["on", "OFF", "false"] {
+            assert!(stop("", &[plain, ("JWKS_TLS", wrong)]).contains("JWKS_TLS"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn audiences_are_a_list_and_issuers_are_none() {
+        for (text, audiences) in [
+            ("a", &["a"][..]),
+            ("a,b", &["a", "b"]),
+            ("a, b ,\tc", &["a", "b", "c"]),
+            ("https://a.example/,urn:x", &["https://a.example/", "urn:x"]),
+            ("two words,é", &["two words", "é"]),
+        ] {
+            assert_eq!(with("JWT_AUDIENCE", text).unwrap().identity.expected.audience, audiences, "{text}");
+        }
+        for wrong in ["a,,b", ",a", "a,", ",", "a, ,b", "a\u{1},b", " a,b", "a,b\n", "\"a,b\"", "a,${B}"] {
+            assert!(
+                with("JWT_AUDIENCE", wrong).unwrap_err().to_string().contains("JWT_AUDIENCE (--jwt-audience) "),
+                "{wrong}"
+            );
+        }
+        for good in ["https://a.example", "https://a.example/", "a", "Acme, Inc", "CN=a,O=b"] {
+            assert_eq!(with("JWT_ISSUER", good).unwrap().identity.expected.issuer.as_deref(), Some(good));
+        }
+        for wrong in
+            ["https://a.example,https://b.example", "https://a.example, https://b.example", "a,b", "https://a ", "'a'"]
+        {
+            assert!(
+                with("JWT_ISSUER", wrong).unwrap_err().to_string().contains("JWT_ISSUER (--jwt-issuer) "),
+                "{wrong}"
+            );
+        }
+        for claim in ["client_id", "azp"] {
+            let alone = with("JWT_AUDIENCE_CLAIM", claim).unwrap_err().to_string();
+            assert!(alone.contains("JWT_AUDIENCE_CLAIM") && alone.contains("JWT_AUDIENCE (--jwt-audience)"), "{alone}");
+            let both = serve("", &[("JWT_AUDIENCE_CLAIM", claim), ("JWT_AUDIENCE", "a")]).unwrap();
+            assert_eq!(both.identity.expected.audience_claim, claim);
+        }
+        for wrong in ["cid", "Aud", "aud,azp"] {
+            assert!(with("JWT_AUDIENCE_CLAIM", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_tells_users_apart_can_name_them() {
+        for good in ["sub", "user_id", "oid", "email", "https://example.com/uid", "größe"] {
+            assert_eq!(with("JWT_USER_CLAIM", good).unwrap().identity.expected.user_claim, good);
+        }
+        for wrong in
+            ["iss", "aud", "exp", "jti", "token_type", "email_verified", "a\u{1}", " sub", "\"user_id\"", "$CLAIM"]
+        {
+            let stop = with("JWT_USER_CLAIM", wrong).unwrap_err().to_string();
+            assert!(stop.contains("JWT_USER_CLAIM (--jwt-user-claim) "), "{stop}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_named_and_never_shown() {
+        let secret = "canary7f3a0123456789abcdef0123456789abcdef";
+        let spaces = [" ", "\n", "\r\n", "\t", "\u{a0}", "\u{200b}", "\u{feff}", "\u{2028}"];
+        let quotes = ["'", "\"", "`", "\u{201c}", "\u{201d}", "\u{2019}"];
+        for (variable, value) in [
+            ("JWT_SECRET", secret),
+            ("JWT_SECRET_PREVIOUS", secret),
+            ("BETTER_AUTH_SECRET", secret),
+            ("JWT_ISSUER", "canary7f3a"),
+            ("JWT_AUDIENCE", "canary7f3a"),
+            ("JWT_USER_CLAIM", "canary7f3a"),
+            ("JWKS_URL", "https://canary7f3a.example/jwks"),
+            ("DATABASE_URL", "postgresql://u:canary7f3a@h/d"),
+            ("DATABASE_SCHEMA", "canary7f3a"),
+            ("PUBLIC_URL", "https://canary7f3a.example"),
+            ("CORS_ALLOWED_ORIGINS", "https://canary7f3a.example"),
+            ("RUST_LOG", "info,canary7f3a=debug"),
+            ("LOG_FORMAT", "json"),
+            ("PORT", "3000"),
+        ] {
+            let others = if variable == "JWT_SECRET_PREVIOUS" { vec![("JWT_SECRET", KEY)] } else { beside(variable) };
+            let given = |value: &str| run("", &[others.as_slice(), &[(variable, value)]].concat());
+            assert!(given(value).is_ok(), "{variable}");
+            for (ends, word) in [(&spaces[..], "white space"), (&quotes, "quotation mark")] {
+                for end in ends {
+                    for text in [format!("{end}{value}{end}"), format!("{end}{value}"), format!("{value}{end}")] {
+                        let stop = given(&text).unwrap_err().to_string();
+                        assert!(stop.contains(variable) && stop.contains(word), "{text:?}: {stop}");
+                        assert!(!stop.contains("7f3a"), "{stop}");
+                    }
+                }
+            }
+            for reference in [
+                "$CANARY_7f3a_0123456789abcdef012345",
+                "${CANARY_7f3a_0123456789abcdef012345}",
+                "$(cat canary7f3a 0123456789abcdef)",
+            ] {
+                let stop = given(reference).unwrap_err().to_string();
+                assert!(stop.contains(variable) && stop.contains("behind a $") && !stop.contains("7f3a"), "{stop}");
+            }
+        }
+        for (variable, value) in [
+            ("JWT_ISSUER", "https://${HOST}/realms/a"),
+            ("JWT_AUDIENCE", "a,${AUDIENCE:-b}"),
+            ("DATABASE_URL", "postgresql://u:${PASSWORD}@h/d"),
+        ] {
+            let stop = with(variable, value).unwrap_err().to_string();
+            assert!(stop.contains(variable) && stop.contains("${…}"), "{stop}");
+        }
+        // What may be meant: keys of Django, base64, hexadecimal digits, prices.
+        for secret in [
+            "django-insecure-$x(=k^!*_m#2&q%8)w7v$z@e5r${a b}",
+            "$2b$12$abcdefghijklmnopqrstuv.wxyz0123456789",
+            "pa\"ss'wo rd with quotes and spaces in it",
+            "bm90IGEga2V5LCBidXQgbW9yZSB0aGFuIDMyIGJ5dGVz",
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        ] {
+            assert!(with("JWT_SECRET", secret).is_ok(), "{secret}");
+        }
+        assert!(with("DATABASE_URL", "postgresql://u:pa$word$@h/d").is_ok());
+        assert!(with("JWT_ISSUER", "https://a.example/$b").is_ok());
+        assert!(
+            run("token --sub=' --jwt-secret=0123456789abcdef0123456789abcdef", &[]).is_ok(),
+            "a user may be anything"
+        );
     }
 
     #[test]
@@ -409,11 +660,8 @@ mod tests {
 
     #[test]
     fn the_key_is_jwt_secret_before_better_auth_secret() {
-        let variable = |variables: &[(&str, &str)]| match serve("", variables).unwrap().identity.keys {
-            Keys::Shared { variable, .. } => variable,
-            Keys::Development => "none",
-            Keys::Published { .. } => "published",
-        };
+        let variable =
+            |variables: &[(&str, &str)]| serve("", variables).unwrap().identity.keys.shared.unwrap().variable;
         assert_eq!(variable(&[("JWT_SECRET", KEY)]), "JWT_SECRET");
         assert_eq!(variable(&[("BETTER_AUTH_SECRET", KEY)]), "BETTER_AUTH_SECRET");
         assert_eq!(variable(&[("JWT_SECRET", ""), ("BETTER_AUTH_SECRET", KEY)]), "BETTER_AUTH_SECRET");
@@ -532,7 +780,7 @@ mod tests {
             let value = match variable {
                 "RUST_LOG" => format!("{CANARY}=loud"),
                 "CORS_ALLOWED_ORIGINS" => format!("https://{CANARY}/"),
-                "JWT_ISSUER" | "JWT_AUDIENCE" | "DATABASE_SCHEMA" => format!("{CANARY}\u{1}"),
+                "JWT_ISSUER" | "JWT_AUDIENCE" | "JWT_USER_CLAIM" | "DATABASE_SCHEMA" => format!("{CANARY}\u{1}"),
                 _ => CANARY.to_owned(),
             };
             let others = beside(variable);
@@ -558,7 +806,7 @@ mod tests {
             ("REQUEST_TIMEOUT_SECONDS", &["1", "300"], &["0", "301", "99999999999999999999"]),
             ("SHUTDOWN_GRACE_SECONDS", &["0", "300"], &["301", "1e2"]),
             ("MIGRATE_ON_START", &["true", "false", "on", "off", "1", "0"], &["yes", "True", "2"]),
-            ("DATABASE_SCHEMA", &["tasks", "my \"own\"", "Größe"], &["pg_tasks", "information_schema", "a\nb"]),
+            ("DATABASE_SCHEMA", &["tasks", "my \"own\" tasks", "Größe"], &["pg_tasks", "information_schema", "a\nb"]),
             ("DATABASE_TLS", &["verified", "off"], &["on", "VERIFIED", "false"]),
             ("LOG_FORMAT", &["auto", "text", "json"], &["JSON", "pretty"]),
             ("RUST_LOG", &["warn", "info,tasks_server=debug", "off"], &["a=b=c", "info,x=loud"]),
@@ -734,25 +982,84 @@ mod tests {
     }
 
     #[test]
-    fn an_env_file_is_read_and_its_mistakes_are_named_by_line() {
-        let variables =
-            env_file("\u{feff}# note\n\nA=1\nexport B='x y' # note\nA=2\nC=\r\nD=\"two\nlines\"".as_bytes()).unwrap();
-        let pairs: [(&str, &str); 4] = [("A", "1"), ("B", "x y"), ("C", ""), ("D", "two\nlines")];
-        assert_eq!(variables, pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-        for (text, line) in [
-            ("canary", 1),
-            ("A=1\n\n# x\ncanary = x\ncanary\nB=2\n", 5),
-            ("A=1\nB='canary\nC=3\n", 2),
-            ("A=1\nB='canary\nC=3", 2),
-            ("A='x\ny'\nB=canary canary\n", 3),
-            ("A='x\ny'\nB='x\ncanary' y\nC=1\n", 3),
-            ("A=1\r\n1canary=2\r\n", 2),
+    fn an_unreadable_env_file_stops_only_what_may_need_it() {
+        let unreadable = || EnvFile::read(b"\xff\xfeJ\0", |_| true);
+        let ready = || Ok((run("", &PUBLIC).unwrap(), false));
+        let bare = || Ok((run("", &[]).unwrap(), true));
+        let warnings = with_file(ready(), unreadable()).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(".env is UTF-16"), "{warnings:?}");
+        let stop = with_file(bare(), unreadable()).unwrap_err().to_string();
+        assert!(stop.contains(".env is UTF-16") && stop.contains("--no-env-file"), "{stop}");
+        let stop = with_file(Err(Stop::new("JWT_SECRET must be set")), unreadable()).unwrap_err().to_string();
+        assert!(stop.starts_with("JWT_SECRET must be set. Besides, the file .env"), "{stop}");
+        assert!(with_file(bare(), EnvFile::default()).unwrap().warnings.is_empty());
+        // Which commands stand with a default: a key or a database.
+        for (arguments, variables, expected) in [
+            ("", &PUBLIC[..], false),
+            ("", &PUBLIC[..2], true),
+            ("", &PUBLIC[2..], true),
+            ("", &[], true),
+            ("migrate up", &PUBLIC[2..], false),
+            ("migrate up", &[], true),
+            ("purge", &[], true),
+            ("backup x", &[], true),
+            ("token --sub a", &PUBLIC[1..2], false),
+            ("token --sub a", &[], true),
+            ("healthcheck", &[], false),
         ] {
-            let stop = env_file(text.as_bytes()).unwrap_err().to_string();
-            assert_eq!(stop, format!("the file .env is malformed in line {line}"), "{text:?}");
+            let variables: Vec<_> = variables.iter().filter(|(name, _)| *name != "LISTEN").collect();
+            let matches = ["tasks-server"].into_iter().chain(arguments.split_whitespace());
+            let environment = |name: &str| {
+                Ok(variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+            };
+            let (_, is_bare) = read(&command().try_get_matches_from(matches).unwrap(), environment).unwrap();
+            assert_eq!(is_bare, expected, "{arguments} {variables:?}");
         }
-        let long = format!("A={}\nB=1\n\u{e9}=canary\n", "x".repeat(20_000));
-        assert!(env_file(long.as_bytes()).unwrap_err().text().ends_with("line 3"));
-        assert!(env_file(b"A=1\nB=\xff\n").unwrap_err().text().ends_with("line 2"));
+    }
+
+    #[test]
+    fn a_line_of_the_env_file_stops_only_what_needs_it() {
+        let with = |arguments: &str, text: &str, environment: &[(&str, &str)]| {
+            let file = EnvFile::read(text.as_bytes(), |name| settings().any(|setting| setting.variable == Some(name)));
+            let matches = command()
+                .try_get_matches_from(["tasks-server"].into_iter().chain(arguments.split_whitespace()))
+                .unwrap();
+            let outcome = read(&matches, |name| match environment.iter().find(|(known, _)| *known == name) {
+                Some((_, value)) => Ok(Some((*value).to_owned())),
+                None => file.get(name),
+            });
+            with_file(outcome, file)
+        };
+        let cut = format!("JWT_SECRET={KEY}$canary\n");
+        let stop = with("", &cut, &[]).unwrap_err().to_string();
+        assert!(stop.starts_with("JWT_SECRET in line 1 of the file .env holds a $ outside single quotes"), "{stop}");
+        for (arguments, environment) in [
+            ("", &[("JWT_SECRET", KEY)][..]),
+            ("--jwt-secret 0123456789abcdef0123456789abcdef", &[]),
+            ("migrate status", &[]),
+        ] {
+            let warnings = with(arguments, &cut, environment).unwrap().warnings;
+            assert!(
+                warnings.len() == 1 && warnings[0].contains("line 1") && !warnings[0].contains("canary"),
+                "{warnings:?}"
+            );
+        }
+        assert!(
+            with("", "DATABASE_URL = sqlite://x y\n", &[]).unwrap_err().to_string().contains("DATABASE_URL in line 1")
+        );
+    }
+
+    #[test]
+    fn no_env_file_is_a_flag_of_every_command() {
+        for arguments in [
+            "--no-env-file",
+            "serve --no-env-file",
+            "--no-env-file serve",
+            "migrate up --no-env-file",
+            "token --sub a --no-env-file",
+        ] {
+            assert!(run(arguments, &[]).is_ok(), "{arguments}");
+        }
+        assert!(run("--no-env-file=true", &[]).is_err());
     }
 }

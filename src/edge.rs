@@ -20,7 +20,7 @@
 //! | `metrics` | what happens, in numbers |
 //! | `trace` | the trace that a request belongs to |
 //! | `otlp` | spans for a collector, where the program is built with the feature `otlp` |
-//! | `log` | the form of the log, and its writer |
+//! | `log`, `log_line` | who writes the log, and the form of its lines |
 //! | `systemd` | what systemd is told |
 
 mod activity;
@@ -33,6 +33,7 @@ pub mod healthcheck;
 pub mod limits;
 pub(crate) mod listener;
 pub mod log;
+mod log_line;
 pub(crate) mod metrics;
 #[cfg(feature = "otlp")]
 pub(crate) mod otlp;

@@ -28,13 +28,14 @@ use tasks_api::Options;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-use crate::config::{DEVELOPMENT_KEY, Identity, Keys, Settings};
+use crate::config::{DEVELOPMENT_KEY, Identity, Public, Settings};
 use crate::edge::limits::Limits;
 use crate::edge::listener;
 use crate::edge::metrics::{self, Figures, Metrics};
 #[cfg(feature = "otlp")]
 use crate::edge::otlp::{Traces, TracesError};
 use crate::edge::request::{Edge, Rules};
+use crate::identity::claims::SUBJECT;
 use crate::identity::secret::{DevelopmentKeyError, development_key};
 use crate::identity::token::Verifier;
 use crate::storage::database::Database;
@@ -176,30 +177,60 @@ impl Server {
     }
 }
 
-/// What verifies the tokens of this identity.
+/// What verifies the tokens of this identity. What its settings leave open is logged.
 fn verifier(identity: &Identity) -> Result<Verifier, StartError> {
-    let expected = identity.expected.clone();
-    Ok(match &identity.keys {
-        Keys::Shared { secret, .. } => Verifier::shared(secret, expected),
-        Keys::Development => {
-            if expected.issuer.is_some() || expected.audience.is_some() {
-                tracing::warn!(
-                    "JWT_ISSUER or JWT_AUDIENCE is set, but no key (JWKS_URL or JWT_SECRET): development mode"
+    let Identity { keys, expected } = identity;
+    if expected.user_claim != SUBJECT && expected.issuer.is_none() {
+        tracing::warn!(
+            "JWT_USER_CLAIM is set and JWT_ISSUER is not: users of two issuers with one id would be one person"
+        );
+    }
+    if keys.is_development() {
+        if expected.issuer.is_some() || !expected.audience.is_empty() {
+            tracing::warn!(
+                "JWT_ISSUER or JWT_AUDIENCE is set, but no key (JWKS_URL, JWT_PUBLIC_KEY or JWT_SECRET): development mode"
+            );
+        }
+        return Ok(Verifier::shared(&development_key(Path::new(DEVELOPMENT_KEY))?, expected.clone()));
+    }
+    if expected.audience.is_empty() {
+        tracing::warn!(
+            "JWT_AUDIENCE is not set: tokens that were made for other servers, or for another purpose, are taken too"
+        );
+    }
+    let verifier = match &keys.public {
+        None => Verifier::new(expected.clone()),
+        Some(public) => {
+            let variable = public.variable();
+            if keys.ignores_secret {
+                tracing::info!(
+                    "{variable} is set: BETTER_AUTH_SECRET is not used, and no token signed with it is taken"
                 );
             }
-            Verifier::shared(&development_key(Path::new(DEVELOPMENT_KEY))?, expected)
-        }
-        Keys::Published { url, pace, ignores_secret } => {
-            if *ignores_secret {
-                tracing::info!("JWKS_URL is set: BETTER_AUTH_SECRET is not used, and no token signed with it is taken");
+            if keys.shared.is_some() || keys.previous.is_some() {
+                tracing::info!("{variable} and a secret are set: tokens of either are taken, as during a move");
             }
             if expected.issuer.is_none() {
                 tracing::warn!("JWT_ISSUER is not set: any token that these keys signed is taken, whatever its iss");
             }
-            if expected.audience.is_none() {
-                tracing::warn!("JWT_AUDIENCE is not set: tokens that were made for other servers are taken too");
+            if public.is_in_plain_text() {
+                tracing::warn!(
+                    "JWKS_TLS=off: the keys come in plain text, and whoever is on the way to them can put others in their place"
+                );
             }
-            Verifier::published(url.clone(), pace.clone(), expected).map_err(StartError::KeySet)?
+            match public {
+                Public::Published { url, pace } => {
+                    Verifier::published(url.clone(), pace.clone(), expected.clone()).map_err(StartError::KeySet)?
+                }
+                Public::Given(given) => {
+                    for reason in given.left_out() {
+                        tracing::warn!("a key of JWT_PUBLIC_KEY is left out: {reason}");
+                    }
+                    Verifier::given(given.clone(), expected.clone())
+                }
+            }
         }
-    })
+    };
+    let secrets = keys.shared.iter().map(|shared| &shared.secret).chain(&keys.previous);
+    Ok(secrets.fold(verifier, Verifier::or_shared))
 }

@@ -6,13 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tasks_api::UserId;
 use tasks_server::Server;
-use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Keys, Migration, Settings};
+use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Migration, Public, Settings};
 use tasks_server::edge::healthcheck::healthcheck;
 use tasks_server::edge::{log, systemd};
-use tasks_server::identity::claims::Expected;
-use tasks_server::identity::secret::{MintError, Secret, development_key, mint};
+use tasks_server::identity::secret::{development_key, mint_as_expected};
 use tasks_server::storage::backup::backup;
 use tasks_server::storage::database::Database;
 use tasks_server::storage::settings::DatabaseSettings;
@@ -25,11 +23,19 @@ use tokio::net::TcpListener;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Invocation { log, command } = match config::load() {
+    let Invocation { log, warnings, command } = match config::load() {
         Ok(invocation) => invocation,
         Err(stop) => return stop.report(),
     };
     let _written = log::start(&log);
+    for warning in warnings {
+        if matches!(command, Command::Serve(_)) {
+            tracing::warn!("{warning}");
+        } else {
+            // What commands answer is on standard output.
+            let _ = writeln!(std::io::stderr(), "tasks-server: {warning}");
+        }
+    }
     let done = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         let done = runtime.block_on(run(command));
         // A look-up of a name that nobody waits for any more does not hold up the end.
@@ -63,24 +69,22 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             Ok(writeln!(std::io::stdout(), "ok")?)
         }
         Command::Token { sub, ttl, identity } => {
-            let token = match &identity.keys {
-                Keys::Shared { secret, .. } => token(secret, &sub, ttl, &identity.expected)?,
-                _ if !Path::new(DEVELOPMENT_KEY).exists() => {
-                    let token = token(&development_key(Path::new(DEVELOPMENT_KEY))?, &sub, ttl, &identity.expected)?;
-                    let note = "a server in another folder has another key, and takes no token of this one";
-                    writeln!(std::io::stderr(), "tasks-server: made a new key, {DEVELOPMENT_KEY}: {note}")?;
-                    token
+            let secret = match identity.keys.shared {
+                Some(shared) => shared.secret,
+                None => {
+                    let is_new = !Path::new(DEVELOPMENT_KEY).exists();
+                    let secret = development_key(Path::new(DEVELOPMENT_KEY))?;
+                    if is_new {
+                        let note = "a server in another folder has another key, and takes no token of this one";
+                        writeln!(std::io::stderr(), "tasks-server: made a new key, {DEVELOPMENT_KEY}: {note}")?;
+                    }
+                    secret
                 }
-                _ => token(&development_key(Path::new(DEVELOPMENT_KEY))?, &sub, ttl, &identity.expected)?,
             };
+            let token = mint_as_expected(&secret, &sub, ttl, &identity.expected)?;
             Ok(writeln!(std::io::stdout(), "{token}")?)
         }
     }
-}
-
-/// A token that a server with the same settings takes.
-fn token(secret: &Secret, sub: &UserId, ttl: Duration, expected: &Expected) -> Result<String, MintError> {
-    mint(secret, sub, ttl, expected.issuer.as_deref(), expected.audience.as_deref())
 }
 
 async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
@@ -124,16 +128,23 @@ fn banner(listeners: &[TcpListener], addresses: &str, settings: &Settings) -> Re
     };
     let version = env!("CARGO_PKG_VERSION");
     let database = if settings.database.url.starts_with("sqlite") { "SQLite, in a file" } else { "PostgreSQL" };
-    let (keys, token) = match settings.identity.keys {
-        Keys::Shared { variable, .. } => (format!("HS256, by {variable}"), String::new()),
-        Keys::Published { .. } => ("by the keys that JWKS_URL publishes".to_owned(), String::new()),
-        Keys::Development => {
-            let secret = development_key(Path::new(DEVELOPMENT_KEY))?;
-            let token = token(&secret, &"developer".parse()?, Duration::from_hours(24), &settings.identity.expected)?;
-            let text =
-                format!("\nDevelopment mode. A token for today (others: tasks-server token --sub alice):\n\n{token}\n");
-            (format!("HS256, by the development key {DEVELOPMENT_KEY}"), text)
-        }
+    let identity = &settings.identity;
+    let (keys, token) = if identity.keys.is_development() {
+        let secret = development_key(Path::new(DEVELOPMENT_KEY))?;
+        let day = Duration::from_hours(24);
+        let token = mint_as_expected(&secret, &"developer".parse()?, day, &identity.expected)?;
+        let text =
+            format!("\nDevelopment mode. A token for today (others: tasks-server token --sub alice):\n\n{token}\n");
+        (format!("by the development key {DEVELOPMENT_KEY}"), text)
+    } else {
+        let public = identity.keys.public.as_ref().map(|public| match public {
+            Public::Published { .. } => "by the keys that JWKS_URL publishes",
+            Public::Given(_) => "by JWT_PUBLIC_KEY",
+        });
+        let shared = identity.keys.shared.as_ref().map(|shared| format!("by {}", shared.variable));
+        let previous = identity.keys.previous.as_ref().map(|_| "by JWT_SECRET_PREVIOUS".to_owned());
+        let all: Vec<_> = [public.map(str::to_owned), shared, previous].into_iter().flatten().collect();
+        (all.join(", "), String::new())
     };
     Ok(format!(
         "tasks-server {version}\n\

@@ -159,7 +159,7 @@ fn walk<'a>(value: &'a Value, path: &str, see: &mut impl FnMut(&str, &'a Value))
     see(path, value);
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, member)| walk(member, &format!("{path}/{name}"), see))
+            members.iter().for_each(|(name, member)| walk(member, &format!("{path}/{name}"), see));
         }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(place, item)| walk(item, &format!("{path}/{place}"), see));

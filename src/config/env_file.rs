@@ -1,4 +1,6 @@
-//! The file `.env` of the working directory.
+//! The file `.env` of the working directory, which may be another program's as well.
+//!
+//! Only lines of settings that are needed can stop a start; what else cannot be read is passed over, with a warning.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -10,20 +12,127 @@ use crate::config::stop::Stop;
 /// The file of variables in the working directory.
 const ENV_FILE: &str = ".env";
 
-/// Its variables; none where there is no such file.
-///
-/// # Errors
-/// When it cannot be read, or in which line it is malformed.
-pub(super) fn load() -> Result<HashMap<String, String>, Stop> {
+/// For how many lines the log says that they were passed over.
+const MAX_WARNINGS: usize = 10;
+
+/// What there is of the file.
+#[derive(Debug, Default)]
+pub(super) struct EnvFile {
+    /// The variables; of several of one name the first counts. Of a setting whose line cannot be meant, why not.
+    variables: HashMap<String, Result<String, String>>,
+    /// What was passed over.
+    warnings: Vec<String>,
+    /// Why nothing of it could be read.
+    pub(super) unreadable: Option<String>,
+}
+
+/// The file of the working directory; one without variables where there is none. `is_ours` knows the settings by name.
+pub(super) fn load(is_ours: impl Fn(&str) -> bool) -> EnvFile {
+    let folder = || EnvFile {
+        warnings: vec![format!("{ENV_FILE} is a folder here, and was passed over")],
+        ..EnvFile::default()
+    };
+    // A folder of this name is a custom of Python's, and holds no settings.
+    if fs::metadata(ENV_FILE).is_ok_and(|found| found.is_dir()) {
+        return folder();
+    }
     match fs::read(ENV_FILE) {
-        Ok(text) => env_file(&text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
-        Err(error) => Err(Stop::new(format!("the file {ENV_FILE} cannot be read: {error}"))),
+        Ok(text) => EnvFile::read(&text, is_ours),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => EnvFile::default(),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => folder(),
+        Err(error) => EnvFile::unreadable(format!("the file {ENV_FILE} cannot be read: {error}")),
     }
 }
 
-/// The variables of a `.env` file; of several of one name the first counts.
-pub(super) fn env_file(text: &[u8]) -> Result<HashMap<String, String>, Stop> {
+impl EnvFile {
+    fn unreadable(why: String) -> Self {
+        Self { unreadable: Some(why), ..Self::default() }
+    }
+
+    /// Reads the text of such a file.
+    pub(super) fn read(bytes: &[u8], is_ours: impl Fn(&str) -> bool) -> Self {
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.contains(&0) {
+            return Self::unreadable(format!(
+                "the file {ENV_FILE} is UTF-16, as > of an older PowerShell writes it; save it as UTF-8"
+            ));
+        }
+        let mut file = Self::default();
+        // What is not UTF-8 becomes a character by which it is known.
+        let mut text = String::from_utf8_lossy(bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)).into_owned();
+        // Without it the reader would wait for more behind white space at the end.
+        text.push('\n');
+        let (mut rest, mut line) = (text.as_str(), 1);
+        while let Some(first) = rest.split_inclusive('\n').next() {
+            let mut count = 1;
+            let written = first.trim_start();
+            if !written.is_empty() && !written.starts_with('#') {
+                let name = name(written);
+                match variable(rest) {
+                    Some((name, value, lines)) => {
+                        count = lines;
+                        let raw: String = rest.split_inclusive('\n').take(lines).collect();
+                        let why = if is_ours(&name) { fault(&raw) } else { None };
+                        match why {
+                            None => _ = file.variables.entry(name).or_insert(Ok(value)),
+                            Some(why) => file.refuse(&name, line, why),
+                        }
+                    }
+                    None if is_ours(name) => {
+                        let why = fault(first).unwrap_or("is malformed: mostly it wants single quotes");
+                        file.refuse(name, line, why);
+                    }
+                    None => file
+                        .warnings
+                        .push(format!("line {line} of the file {ENV_FILE} is no setting, and was passed over")),
+                }
+            }
+            line += count;
+            let length = rest.split_inclusive('\n').take(count).map(str::len).sum();
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        file
+    }
+
+    /// Keeps why a setting cannot be read, unless it stands there already.
+    fn refuse(&mut self, name: &str, line: usize, why: &str) {
+        let why = format!("{name} in line {line} of the file {ENV_FILE} {why}");
+        self.warnings.push(why.clone());
+        self.variables.entry(name.to_owned()).or_insert(Err(why));
+    }
+
+    /// The value of a variable.
+    ///
+    /// # Errors
+    /// When its line cannot be meant.
+    pub(super) fn get(&self, name: &str) -> Result<Option<String>, Stop> {
+        match self.variables.get(name) {
+            None => Ok(None),
+            Some(Ok(value)) => Ok(Some(value.clone())),
+            Some(Err(why)) => Err(Stop::new(why)),
+        }
+    }
+
+    /// What was passed over, for the log of a process that starts all the same.
+    pub(super) fn warnings(self) -> Vec<String> {
+        let more = self.warnings.len().saturating_sub(MAX_WARNINGS);
+        let told = self.unreadable.map(|why| format!("{why}; it was passed over")).into_iter();
+        let mut warnings: Vec<_> = told.chain(self.warnings.into_iter().take(MAX_WARNINGS)).collect();
+        if more > 0 {
+            warnings.push(format!("{more} more lines of the file {ENV_FILE} were passed over"));
+        }
+        warnings
+    }
+}
+
+/// The name that a line seems to be about, whether or not it can be read.
+fn name(line: &str) -> &str {
+    let line = line.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).map_or(line, str::trim_start);
+    let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(line.len());
+    line.get(..end).unwrap_or_default()
+}
+
+/// The first variable of a text that begins with one: its name, its value, and how many lines it takes.
+fn variable(text: &str) -> Option<(String, String, usize)> {
     /// Hands out one line at a time and counts them: the reader of the format tells no line numbers.
     struct Lines<'a> {
         rest: &'a [u8],
@@ -42,18 +151,176 @@ pub(super) fn env_file(text: &[u8]) -> Result<HashMap<String, String>, Stop> {
     }
 
     let read = Cell::new(0);
-    let rest = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-    let mut variables = HashMap::new();
-    for variable in dotenvy::from_read_iter(Lines { rest, read: &read }) {
-        let (name, value) = variable.map_err(|error| {
-            // Its text would repeat the file's.
-            let lines = match error {
-                dotenvy::Error::LineParse(text, _) => text.lines().count().max(1),
-                _ => 1,
-            };
-            Stop::new(format!("the file {ENV_FILE} is malformed in line {}", (read.get() + 1).saturating_sub(lines)))
-        })?;
-        variables.entry(name).or_insert(value);
+    let (name, value) = dotenvy::from_read_iter(Lines { rest: text.as_bytes(), read: &read }).next()?.ok()?;
+    Some((name, value, read.get()))
+}
+
+/// Why the line of a setting, which the reader of the format takes, cannot be meant: another value than was written would come
+/// of it.
+fn fault(raw: &str) -> Option<&'static str> {
+    let (_, value) = raw.split_once('=')?;
+    if value.contains('\u{fffd}') {
+        return Some("is not UTF-8");
     }
-    Ok(variables)
+    let value = value.trim_end();
+    if value.starts_with('#') {
+        return Some("begins with a #, so that it would be empty: write the value in single quotes");
+    }
+    let (mut quote, mut is_escaped, mut has_begun) = (None, false, false);
+    for c in value.trim_start().chars() {
+        match (quote, c) {
+            _ if is_escaped => is_escaped = false,
+            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
+            (None | Some('"'), '\\') => is_escaped = true,
+            (None | Some('"'), '$') => {
+                return Some(
+                    "holds a $ outside single quotes, so that another variable would stand in its place: write the value in \
+                     single quotes",
+                );
+            }
+            // A comment may follow.
+            (None, ' ' | '\t') => return None,
+            (None, '\'' | '"') if has_begun => {
+                return Some(
+                    "holds a quotation mark in its middle, which would fall away: write the value in single quotes",
+                );
+            }
+            (None, '\'' | '"') => quote = Some(c),
+            _ => {}
+        }
+        has_begun = true;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_ours(name: &str) -> bool {
+        ["A", "B", "SECRET"].contains(&name)
+    }
+
+    fn read(text: impl AsRef<[u8]>) -> EnvFile {
+        EnvFile::read(text.as_ref(), is_ours)
+    }
+
+    /// The value of a variable, or why there is none.
+    fn get(file: &EnvFile, name: &str) -> Result<Option<String>, String> {
+        file.get(name).map_err(|stop| stop.to_string())
+    }
+
+    #[test]
+    fn a_file_is_read_as_others_read_it() {
+        let file = read(
+            "\u{feff}# note\n\nA=1\nexport B='x y' # note\nA=2\nC=\r\nD=\"two\nlines\"\n  E = x\nF=\"a\\$b\"\nG=x\\$y  ",
+        );
+        for (name, value) in
+            [("A", "1"), ("B", "x y"), ("C", ""), ("D", "two\nlines"), ("E", "x"), ("F", "a$b"), ("G", "x$y")]
+        {
+            assert_eq!(get(&file, name).unwrap().as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(get(&file, "H"), Ok(None));
+        assert_eq!(file.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_line_that_is_malformed_stops_whoever_needs_it_and_nobody_else() {
+        for (text, line, is_ours) in [
+            ("canary\nB=2\n", 1, false),
+            ("# x\n\ncanary: x\nB=2\n", 3, false),
+            ("X='canary\nB=2\n", 1, false),
+            ("X=canary canary\nB=2", 1, false),
+            ("X='x\ny'\n1canary=2\nB=2", 3, false),
+            ("X='x\ny\nz'\r\nY=canary \"x\"\r\nB=2\r\n", 4, false),
+            ("<<<<<<< canary\nB=2\n", 1, false),
+            ("caf\u{e9}=canary\nB=2\n", 1, false),
+            ("A=canary canary\nB=2\n", 1, true),
+            ("A 'canary'\nB=2\n", 1, true),
+            ("A: canary\nB=2\n", 1, true),
+            ("X=1\n\n  export A='canary\nB=2\n", 3, true),
+            ("A='canary' canary\nB=2\n", 1, true),
+            ("A=cana\\ry\nB=2\n", 1, true),
+        ] {
+            let file = read(text);
+            assert_eq!(get(&file, "B").unwrap().as_deref(), Some("2"), "{text:?}: what follows is read");
+            let refused = get(&file, "A").err();
+            assert_eq!(refused.is_some(), is_ours, "{text:?}: {refused:?}");
+            let warnings = file.warnings();
+            for told in refused.iter().chain(&warnings) {
+                assert!(told.contains(&format!("line {line} ")) && !told.contains("canary"), "{text:?}: {told}");
+            }
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+        }
+        let noise = read("x y\n".repeat(5000) + "B=2");
+        assert_eq!(get(&noise, "B").unwrap().as_deref(), Some("2"));
+        let warnings = noise.warnings();
+        assert_eq!((warnings.len(), warnings[10].starts_with("4990 more lines")), (11, true), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_line_that_would_become_another_value_stops_whoever_needs_it() {
+        for text in [
+            "SECRET=canary$x",
+            "SECRET=canary$",
+            "SECRET=$canary",
+            "SECRET=${canary}",
+            "SECRET=\"canary$x\"",
+            "SECRET=\"canary${x}\"",
+            "SECRET='canary'$x",
+            "SECRET=#canary",
+            "SECRET=cana\"ry\"",
+            "SECRET=cana'ry'",
+            "SECRET='cana''ry'",
+            "export SECRET=canary$x # note",
+            "SECRET='two\nlines'$canary",
+        ] {
+            let file = read(format!("\n{text}\nB=2"));
+            let told = get(&file, "SECRET").unwrap_err();
+            let is_of_line = told.starts_with("SECRET in line 2 of the file .env ") && told.contains("single quotes");
+            assert!(is_of_line && !told.contains("canary") && !told.contains("malformed"), "{text}: {told}");
+            assert_eq!(get(&file, "B").unwrap().as_deref(), Some("2"));
+            // Another program's own.
+            let other = read(format!("{}\nB=2", text.replace("SECRET", "OTHER")));
+            assert_eq!(get(&other, "B").unwrap().as_deref(), Some("2"), "{text}");
+        }
+        for (text, value) in [
+            ("SECRET='a$b${c}#d\"e'", "a$b${c}#d\"e"),
+            ("SECRET='a\\$b'", "a\\$b"),
+            ("SECRET=a\\$b", "a$b"),
+            ("SECRET=\"a\\$b\"", "a$b"),
+            ("SECRET=a#b", "a#b"),
+            ("SECRET=\"it's\"", "it's"),
+            ("SECRET=a # costs $5, \"or so\"", "a"),
+            ("SECRET=", ""),
+            ("SECRET= # $none", ""),
+            ("SECRET='a' # $5", "a"),
+            ("SECRET=a=b==", "a=b=="),
+        ] {
+            let file = read(text);
+            assert_eq!(get(&file, "SECRET").unwrap().as_deref(), Some(value), "{text}");
+            assert!(file.warnings().is_empty(), "{text}");
+        }
+        let long = read(format!("X={}\nB=1\nSECRET=a$b\n", "x".repeat(20_000)));
+        assert!(get(&long, "SECRET").unwrap_err().contains("line 3 "));
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_told_by_what_it_is() {
+        let wide = |order: fn(u16) -> [u8; 2]| "A=1\r\nB=2\r\n".encode_utf16().flat_map(order).collect::<Vec<_>>();
+        for text in [
+            [&[0xff, 0xfe], wide(u16::to_le_bytes).as_slice()].concat(),
+            [&[0xfe, 0xff], wide(u16::to_be_bytes).as_slice()].concat(),
+            wide(u16::to_le_bytes),
+            wide(u16::to_be_bytes),
+        ] {
+            let file = read(&text);
+            assert!(file.unreadable.as_ref().unwrap().contains("UTF-16"));
+            assert_eq!(get(&file, "A"), Ok(None));
+            assert_eq!(file.warnings().len(), 1);
+        }
+        let file = read(b"# caf\xe9\nX=caf\xe9\nA=caf\xe9\nB=2\n");
+        assert!(get(&file, "A").unwrap_err().contains("line 3 of the file .env is not UTF-8"));
+        assert_eq!(get(&file, "B").unwrap().as_deref(), Some("2"));
+    }
 }

@@ -4,21 +4,23 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use crate::config::settings::{Identity, Keys, Migration, Settings};
+use crate::config::settings::{Command, Identity, Keys, Migration, Public, Settings, Shared};
 use crate::config::stop::Stop;
 use crate::config::table::{
     BETTER_AUTH_SECRET, COPY, CORS, DATABASE_MAX_CONNECTIONS, DATABASE_SCHEMA, DATABASE_TLS, DATABASE_URL,
-    DATABASE_URL_UNPOOLED, JWKS_URL, JWT_AUDIENCE, JWT_ISSUER, JWT_LEEWAY, JWT_SECRET, LISTEN, LOG_FORMAT,
-    MAX_CONNECTIONS, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS,
-    REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SERVER_TIMING, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
+    DATABASE_URL_UNPOOLED, JWKS_TLS, JWKS_URL, JWT_AUDIENCE, JWT_AUDIENCE_CLAIM, JWT_ISSUER, JWT_LEEWAY,
+    JWT_PUBLIC_KEY, JWT_SECRET, JWT_SECRET_PREVIOUS, JWT_USER_CLAIM, LISTEN, LOG_FORMAT, MAX_CONNECTIONS, METRICS_ADDR,
+    MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT, REQUIRE_IF_MATCH,
+    ROLE, RUST_LOG, SERVER_TIMING, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
 };
-use crate::config::values::{line, role};
+use crate::config::values::{line, oddity, oddity_of_name, role};
 use crate::edge::bind::{Addresses, Listen};
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
 use crate::identity::claims::Expected;
-use crate::identity::key_set::Pace;
-use crate::identity::secret::Secret;
+use crate::identity::key_set::{Pace, is_loopback};
+use crate::identity::public_key::PublicKeys;
+use crate::identity::secret::{Secret, key_in_place_of_secret};
 use crate::storage::settings::DatabaseSettings;
 
 /// The database when none is named, relative to the working directory.
@@ -31,7 +33,7 @@ pub(super) struct Given<'a, E> {
     pub(super) environment: E,
 }
 
-impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
+impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
     fn flag<T>(&self, setting: &Setting<T>) -> Option<&str> {
         // A command has only the flags that it needs; to ask it for another is no mistake.
         let mut found =
@@ -40,14 +42,46 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
     }
 
     /// What was given for a setting, as it was written.
-    fn text<T>(&self, setting: &Setting<T>) -> Option<String> {
-        let variable = || setting.facts.variable.and_then(&self.environment).filter(|value| !value.is_empty());
-        self.flag(setting).map(str::to_owned).or_else(variable)
+    fn text<T>(&self, setting: &Setting<T>) -> Result<Option<String>, Stop> {
+        match (self.flag(setting), setting.facts.variable) {
+            (Some(text), _) => Ok(Some(text.to_owned())),
+            (None, Some(variable)) => Ok((self.environment)(variable)?.filter(|value| !value.is_empty())),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Whether something was given for a setting.
+    fn is_given<T>(&self, setting: &Setting<T>) -> Result<bool, Stop> {
+        self.text(setting).map(|text| text.is_some())
     }
 
     /// The value of a setting, if it has one.
     fn optional<T>(&self, setting: &Setting<T>) -> Result<Option<T>, Stop> {
-        self.text(setting).map(|text| (setting.parse)(&text).ok_or_else(|| setting.facts.bad())).transpose()
+        self.text(setting)?.map(|text| read(setting, &text, oddity_of_name)).transpose()
+    }
+
+    /// The secret of a setting, if it has one.
+    fn secret(&self, setting: &Setting<Secret>) -> Result<Option<Secret>, Stop> {
+        let Some(text) = self.text(setting)? else { return Ok(None) };
+        if let Some(what) = key_in_place_of_secret(&text) {
+            return Err(Stop::new(format!(
+                "{setting} is {what} and no secret: whoever has the public key could sign tokens with it. A public key goes to \
+                 {JWT_PUBLIC_KEY}, the address of published ones to {JWKS_URL}"
+            )));
+        }
+        read(setting, &text, oddity).map(Some)
+    }
+
+    /// The public keys of a setting, if it has some.
+    fn public_keys(&self) -> Result<Option<PublicKeys>, Stop> {
+        let setting = &JWT_PUBLIC_KEY;
+        let Some(text) = self.text(setting)? else { return Ok(None) };
+        // White space at the ends is no part of a key, nor of a path.
+        let keys = match oddity(text.trim()) {
+            Some(reason) => Err(setting.facts.bad_as(reason)),
+            None => PublicKeys::read(&text).map_err(|error| setting.facts.bad_as(error)),
+        };
+        keys.map(Some)
     }
 
     /// The value of a setting, or its default.
@@ -90,16 +124,14 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
         if let Some(port) = if yields { None } else { self.optional(&PORT)? } {
             listen.addresses = listen.addresses.with_port(port);
             // Who sets a port and no address is mostly a platform, which sends requests from outside.
-            if self.text(&LISTEN).is_none() {
-                let keys = [self.text(&JWKS_URL), self.text(&JWT_SECRET), self.text(&BETTER_AUTH_SECRET)];
-                let has_key = keys.iter().any(Option::is_some);
-                let is_ready = has_key && self.text(&DATABASE_URL).is_some();
+            if !self.is_given(&LISTEN)? {
+                let is_ready = self.has_key()? && self.is_given(&DATABASE_URL)?;
                 listen = if is_ready {
                     let reason = "PORT is set and LISTEN is not, and a key and a database are named: all addresses";
                     Listen { addresses: Addresses::All(port), reason }
                 } else {
                     let reason = "PORT is set and LISTEN is not, but to be reached from outside the server needs a key \
-                                  (JWKS_URL or JWT_SECRET) and a database (DATABASE_URL): this machine alone";
+                                  (JWKS_URL, JWT_PUBLIC_KEY or JWT_SECRET) and a database (DATABASE_URL): this machine alone";
                     Listen { reason, ..listen }
                 };
             }
@@ -109,8 +141,27 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
 
     /// Whether systemd hands over sockets to this process (`sd_listen_fds(3)`).
     fn has_sockets(&self) -> bool {
-        let number = |name| (self.environment)(name).and_then(|text| text.parse::<u32>().ok());
+        let number = |name| (self.environment)(name).ok().flatten().and_then(|text| text.parse::<u32>().ok());
         number("LISTEN_PID") == Some(std::process::id()) && number("LISTEN_FDS").is_some_and(|count| count > 0)
+    }
+
+    /// Whether a key is named, so that it is not the development mode's.
+    fn has_key(&self) -> Result<bool, Stop> {
+        Ok(self.is_given(&JWKS_URL)?
+            || self.is_given(&JWT_PUBLIC_KEY)?
+            || self.is_given(&JWT_SECRET)?
+            || self.is_given(&BETTER_AUTH_SECRET)?)
+    }
+
+    /// Whether a default stands for what a person would name to be of use to others: a key, or a database.
+    pub(super) fn is_bare(&self, command: &Command) -> Result<bool, Stop> {
+        let has_database = self.is_given(&DATABASE_URL)?;
+        Ok(match command {
+            Command::Serve(_) => !(has_database && self.has_key()?),
+            Command::Migrate(..) | Command::Purge(_) | Command::Backup(..) => !has_database,
+            Command::Token { .. } => !self.has_key()?,
+            Command::Healthcheck(..) => false,
+        })
     }
 
     /// Whether it is certain that only this machine reaches the server.
@@ -156,61 +207,102 @@ impl<E: Fn(&str) -> Option<String>> Given<'_, E> {
     }
 
     fn identity(&self) -> Result<Identity, Stop> {
-        let shared = |setting: &Setting<Secret>| -> Result<Option<Keys>, Stop> {
-            let secret = self.optional(setting)?;
-            Ok(secret.zip(setting.facts.variable).map(|(secret, variable)| Keys::Shared { secret, variable }))
-        };
-        let keys = match (self.optional(&JWKS_URL)?, shared(&JWT_SECRET)?) {
-            (Some(_), Some(_)) => {
+        let keys = self.keys()?;
+        if keys.is_development() {
+            if keys.previous.is_some() {
                 return Err(Stop::new(format!(
-                    "{JWKS_URL} and {JWT_SECRET} are both set: tokens are signed either with a key that the issuer \
-                     publishes or with a shared secret. Unset one",
+                    "{JWT_SECRET_PREVIOUS} is set, and neither {JWT_SECRET} nor another key is: it names the secret before that \
+                     one"
                 )));
             }
-            (Some(url), None) => {
-                let ignores_secret = self.text(&BETTER_AUTH_SECRET).is_some();
-                let pace = Pace::default();
-                // A request that waits for the keys is to be answered before its own time is over.
-                let timeout = pace.timeout.min(self.required(&REQUEST_TIMEOUT)? / 2);
-                Some(Keys::Published { url, pace: Pace { timeout, ..pace }, ignores_secret })
-            }
-            (None, Some(keys)) => Some(keys),
-            (None, None) => shared(&BETTER_AUTH_SECRET)?,
-        };
-        let keys = match keys {
-            Some(keys) => keys,
-            None if self.is_private()? => Keys::Development,
-            None => {
+            if !self.is_private()? {
                 return Err(Stop::new(format!(
                     "{JWKS_URL} or {JWT_SECRET} must be set {}: where the issuer of tokens publishes its keys, or the \
-                     secret, of at least 32 bytes, that it signs them with. Without either the server runs in \
-                     development mode, on a loopback address only",
+                     secret, of at least 32 bytes, that it signs them with; or {JWT_PUBLIC_KEY}, where it publishes none. \
+                     Without any the server runs in development mode, on a loopback address only",
                     self.beyond()
                 )));
             }
-        };
+        }
         let expected = Expected {
             issuer: self.optional(&JWT_ISSUER)?,
-            audience: self.optional(&JWT_AUDIENCE)?,
+            audience: self.optional(&JWT_AUDIENCE)?.unwrap_or_default(),
+            audience_claim: self.required(&JWT_AUDIENCE_CLAIM)?,
+            user_claim: self.required(&JWT_USER_CLAIM)?,
             leeway: self.required(&JWT_LEEWAY)?,
         };
+        if expected.audience_claim != JWT_AUDIENCE_CLAIM.facts.default && expected.audience.is_empty() {
+            return Err(Stop::new(format!(
+                "{JWT_AUDIENCE_CLAIM} is set, and {JWT_AUDIENCE}, of which that claim must name one, is not"
+            )));
+        }
         Ok(Identity { keys, expected })
+    }
+
+    /// What tokens are signed with.
+    fn keys(&self) -> Result<Keys, Stop> {
+        let public = match (self.key_set()?, self.public_keys()?) {
+            (Some(_), Some(_)) => {
+                return Err(Stop::new(format!(
+                    "{JWKS_URL} and {JWT_PUBLIC_KEY} are both set: an issuer that publishes its keys publishes the one that it \
+                     signs with, too. Unset {JWT_PUBLIC_KEY}"
+                )));
+            }
+            (set, keys) => set.or(keys.map(Public::Given)),
+        };
+        let shared = |setting: &Setting<Secret>| -> Result<Option<Shared>, Stop> {
+            let secret = self.secret(setting)?;
+            Ok(secret.zip(setting.facts.variable).map(|(secret, variable)| Shared { secret, variable }))
+        };
+        let named = shared(&JWT_SECRET)?;
+        let ignores_secret = public.is_some() && named.is_none() && self.is_given(&BETTER_AUTH_SECRET)?;
+        let shared = match named {
+            None if public.is_none() => shared(&BETTER_AUTH_SECRET)?,
+            named => named,
+        };
+        Ok(Keys { shared, previous: self.secret(&JWT_SECRET_PREVIOUS)?, public, ignores_secret })
+    }
+
+    /// Where the issuer publishes its keys.
+    fn key_set(&self) -> Result<Option<Public>, Stop> {
+        let is_verified = self.required(&JWKS_TLS)?;
+        let Some(url) = self.optional(&JWKS_URL)? else { return Ok(None) };
+        if is_verified && url.scheme() != "https" && !is_loopback(&url) {
+            return Err(JWKS_URL.facts.bad());
+        }
+        let pace = Pace::default();
+        // A request that waits for the keys is to be answered before its own time is over.
+        let timeout = pace.timeout.min(self.required(&REQUEST_TIMEOUT)? / 2);
+        Ok(Some(Public::Published { url, pace: Pace { timeout, ..pace } }))
     }
 
     /// As [`Self::identity`], where tokens can be made.
     pub(super) fn signing_identity(&self) -> Result<Identity, Stop> {
         let identity = self.identity()?;
-        match identity.keys {
-            Keys::Shared { .. } | Keys::Development => Ok(identity),
-            Keys::Published { .. } => Err(Stop::new(format!(
-                "where {JWKS_URL} is set, only the issuer can make tokens: sign in there. For tokens of one's own, start \
-                 server and command without it",
+        match &identity.keys {
+            Keys { shared: None, public: Some(public), .. } => Err(Stop::new(format!(
+                "where {} is set, only the issuer can make tokens: sign in there. For tokens of one's own, start server and \
+                 command with {JWT_SECRET} in its place, or without either",
+                public.variable()
             ))),
+            _ => Ok(identity),
         }
     }
 
     pub(super) fn log(&self) -> Result<Log, Stop> {
         Ok(Log { filter: self.required(&RUST_LOG)?, format: self.required(&LOG_FORMAT)? })
+    }
+}
+
+/// What the text of a setting means.
+fn read<T>(setting: &Setting<T>, text: &str, oddity: fn(&str) -> Option<&'static str>) -> Result<T, Stop> {
+    // A user's id may be anything; it is no setting.
+    let odd = setting.facts.variable.and_then(|_| oddity(text));
+    match ((setting.parse)(text), odd) {
+        (Some(value), None) => Ok(value),
+        (Some(_), Some(reason)) => Err(Stop::new(format!("{setting} {reason}"))),
+        (None, Some(reason)) => Err(setting.facts.bad_as(reason)),
+        (None, None) => Err(setting.facts.bad()),
     }
 }
 

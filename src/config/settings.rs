@@ -13,7 +13,8 @@ use crate::edge::healthcheck::Probe;
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
 use crate::identity::claims::Expected;
-use crate::identity::key_set::Pace;
+use crate::identity::key_set::{Pace, is_loopback};
+use crate::identity::public_key::PublicKeys;
 use crate::identity::secret::Secret;
 use crate::storage::settings::DatabaseSettings;
 
@@ -25,6 +26,8 @@ pub const DEVELOPMENT_KEY: &str = "data/dev-key";
 pub struct Invocation {
     /// How to log.
     pub log: Log,
+    /// What was passed over while settings were read, in sentences that hold no value.
+    pub warnings: Vec<String>,
     /// What to do.
     pub command: Command,
 }
@@ -104,48 +107,91 @@ pub struct Identity {
     pub expected: Expected,
 }
 
-/// What tokens are signed with.
+/// What tokens are signed with: secrets, public keys, or, during a move, both. Without any of them it is the key of the
+/// development mode, [`DEVELOPMENT_KEY`], and only ever on a loopback address.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// The secret that the issuer has, too.
+    pub shared: Option<Shared>,
+    /// The secret before it, whose tokens are still taken. Never alone.
+    pub previous: Option<Secret>,
+    /// The issuer's public keys.
+    pub public: Option<Public>,
+    /// Whether a secret is given too, under Better Auth's name, which goes unused: for the log.
+    pub ignores_secret: bool,
+}
+
+/// A secret that the issuer has, too.
 #[derive(Debug)]
-pub enum Keys {
-    /// A secret that the issuer has, too.
-    Shared {
-        /// The secret.
-        secret: Secret,
-        /// The variable that gave it, or whose flag did: for the log.
-        variable: &'static str,
-    },
-    /// A key of the set that the issuer publishes.
+pub struct Shared {
+    /// The secret.
+    pub secret: Secret,
+    /// The variable that gave it, or whose flag did: for the log.
+    pub variable: &'static str,
+}
+
+/// Where public keys come from.
+#[derive(Debug)]
+pub enum Public {
+    /// From the set that the issuer publishes.
     Published {
-        /// Where: `https`, or `http` on loopback.
+        /// Where: `https`, or `http` on loopback, or, with `JWKS_TLS=off`, any `http`.
         url: Url,
         /// When it is fetched.
         pace: Pace,
-        /// Whether a secret is given too, under Better Auth's name, which goes unused: for the log.
-        ignores_secret: bool,
     },
-    /// The key of the development mode, [`DEVELOPMENT_KEY`]. Only ever on a loopback address.
-    Development,
+    /// From the setting itself.
+    Given(PublicKeys),
+}
+
+impl Public {
+    /// The variable that gave it, or whose flag did.
+    #[must_use]
+    pub fn variable(&self) -> &'static str {
+        match self {
+            Self::Published { .. } => "JWKS_URL",
+            Self::Given(_) => "JWT_PUBLIC_KEY",
+        }
+    }
+
+    /// Whether whoever is on the way to the keys can put others in their place.
+    #[must_use]
+    pub fn is_in_plain_text(&self) -> bool {
+        matches!(self, Self::Published { url, .. } if url.scheme() == "http" && !is_loopback(url))
+    }
 }
 
 impl Keys {
+    /// Keys of a set that the issuer publishes there, alone.
+    #[must_use]
+    pub fn published(url: Url, pace: Pace) -> Self {
+        Self { public: Some(Public::Published { url, pace }), ..Self::default() }
+    }
+
+    /// Whether none is given, so that the key of the development mode is taken.
+    #[must_use]
+    pub fn is_development(&self) -> bool {
+        self.shared.is_none() && self.public.is_none()
+    }
+
     /// How somebody at Swagger UI gets a token, in Markdown.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Development => {
-                "**To get one here** (development mode): copy the token that the server printed when it started, or run \
-                 `tasks-server token --sub alice` in the folder where it runs."
-            }
-            Self::Shared { .. } => {
-                "**To get one here**: sign in to the application that shares its secret with this server, and take the \
-                 JSON Web Token (HS256) that it sends; or run `tasks-server token --sub alice` with the settings of \
-                 this server (`JWT_SECRET`, and `JWT_ISSUER` and `JWT_AUDIENCE` where they are set)."
-            }
-            Self::Published { .. } => {
+            Self { public: Some(_), .. } => {
                 "**To get one here**: sign in to the sign-in system whose keys this server trusts, and ask it for a \
                  JSON Web Token. With Better Auth, open `/api/auth/token` of your application in the same browser \
                  and copy `token` (not the session cookie); with Neon Auth it is the result of `token()`, with Clerk \
                  of `getToken()`, with Auth0, Keycloak and Supabase the access token."
+            }
+            Self { shared: Some(_), .. } => {
+                "**To get one here**: sign in to the application that shares its secret with this server, and take the \
+                 JSON Web Token that it sends; or run `tasks-server token --sub alice` with the settings of this server \
+                 (`JWT_SECRET`, and `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_USER_CLAIM` where they are set)."
+            }
+            Self { .. } => {
+                "**To get one here** (development mode): copy the token that the server printed when it started, or run \
+                 `tasks-server token --sub alice` in the folder where it runs."
             }
         }
     }

@@ -12,8 +12,8 @@ use tasks_api::{PublicUrl, UserId};
 
 use crate::config::stop::Stop;
 use crate::config::values::{
-    addresses, boolean, cors, database_url, jwks_url, line, log_filter, log_format, networks, number, public_url,
-    schema, seconds, secret, tls, ttl,
+    addresses, audience_claim, audiences, boolean, cors, database_url, issuer, jwks_url, log_filter, log_format, mode,
+    networks, number, public_key, public_url, schema, seconds, secret, ttl, user_claim,
 };
 use crate::edge::bind::Addresses;
 use crate::edge::cors::Cors;
@@ -46,6 +46,11 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn bad(&self) -> Stop {
         Stop::new(format!("{self} must {}", self.must))
+    }
+
+    /// As [`Self::bad`], with the reason: the end of a sentence that begins with the setting.
+    pub(super) fn bad_as(&self, reason: impl fmt::Display) -> Stop {
+        Stop::new(format!("{self} must {}: it {reason}", self.must))
     }
 
     fn arg(&self) -> Arg {
@@ -148,7 +153,7 @@ settings! {
     DATABASE_MAX_CONNECTIONS: u32 = "database-max-connections" Some("DATABASE_MAX_CONNECTIONS"), "NUMBER" "10", |text| number(text, 1..=1000),
         "be a whole number from 1 to 1000",
         "The most connections to the database at a time: 1 to 1000";
-    DATABASE_TLS: DatabaseTls = "database-tls" Some("DATABASE_TLS"), "MODE" "verified", tls,
+    DATABASE_TLS: DatabaseTls = "database-tls" Some("DATABASE_TLS"), "MODE" "verified", |text| mode(text, DatabaseTls::Verified, DatabaseTls::Off),
         "be verified or off",
         "verified: the certificate of a remote database is checked, whatever DATABASE_URL says\n\
          off: sslmode in DATABASE_URL decides, also for plain text";
@@ -159,22 +164,42 @@ settings! {
 
     JWT_SECRET: Secret = "jwt-secret" Some("JWT_SECRET"), "SECRET" "", secret,
         "have at least 32 bytes; `openssl rand -hex 32` makes one that has",
-        "The secret that tokens are signed with (HS256), at least 32 bytes; best set as a variable, as\n\
-         others see flags. Without it the server runs in development mode, on a loopback address only";
+        "The secret that tokens are signed with: at least 32 bytes for HS256, 48 for HS384, 64 for HS512; best\n\
+         set as a variable, as others see flags. Without any key the server runs in development mode, on a\n\
+         loopback address only";
+    JWT_SECRET_PREVIOUS: Secret = "jwt-secret-previous" Some("JWT_SECRET_PREVIOUS"), "SECRET" "", secret,
+        "have at least 32 bytes, as the secret before JWT_SECRET had",
+        "The secret before it, while tokens that were signed with that one are still to be taken";
     BETTER_AUTH_SECRET: Secret = "better-auth-secret" Some("BETTER_AUTH_SECRET"), "SECRET" "", secret,
         "have at least 32 bytes; `openssl rand -hex 32` makes one that has",
         "The same under Better Auth's name; JWT_SECRET wins";
     JWKS_URL: Url = "jwks-url" Some("JWKS_URL"), "URL" "", jwks_url,
         "be an https:// address without user name, password or fragment; http:// is taken for this machine only, as in \
-         http://localhost:3000/api/auth/jwks",
-        "Where the issuer publishes its keys (EdDSA, ES256, ES384, RS256 to RS512, PS256 to PS512), such as\n\
-         https://auth.example.com/api/auth/jwks. In place of JWT_SECRET; BETTER_AUTH_SECRET yields to it";
-    JWT_ISSUER: String = "jwt-issuer" Some("JWT_ISSUER"), "TEXT" "", line,
-        "not be empty or hold control characters",
+         http://localhost:3000/api/auth/jwks, unless JWKS_TLS=off",
+        "Where the issuer publishes its keys (EdDSA, ES256 to ES512, RS256 to RS512, PS256 to PS512), such as\n\
+         https://auth.example.com/api/auth/jwks. JWT_SECRET beside it is for a move; BETTER_AUTH_SECRET\n\
+         yields to it";
+    JWKS_TLS: bool = "jwks-tls" Some("JWKS_TLS"), "MODE" "verified", |text| mode(text, true, false),
+        "be verified or off",
+        "verified: the keys come by https, or from this machine\n\
+         off: http:// of any host is taken, where nobody else is on the way; https stays verified";
+    JWT_PUBLIC_KEY: String = "jwt-public-key" Some("JWT_PUBLIC_KEY"), "KEY" "", public_key,
+        "be a public key in PEM or JWK, a JWK Set, or the path of a file of one",
+        "The issuer's public key, where it publishes none: a PEM, a JWK, a JWK Set, or the path of a file of\n\
+         one. Two PEMs, one behind the other, are two keys. In place of JWKS_URL";
+    JWT_ISSUER: String = "jwt-issuer" Some("JWT_ISSUER"), "TEXT" "", issuer,
+        "be one issuer, without control characters; there can be no second one",
         "The issuer that tokens must name (iss). When not given, it is not checked";
-    JWT_AUDIENCE: String = "jwt-audience" Some("JWT_AUDIENCE"), "TEXT" "", line,
-        "not be empty or hold control characters",
-        "The audience that tokens must name (aud). When not given, it is not checked";
+    JWT_AUDIENCE: Vec<String> = "jwt-audience" Some("JWT_AUDIENCE"), "LIST" "", audiences,
+        "be one or more audiences, separated by commas, none of them empty or with control characters",
+        "The audiences of which tokens must name one (aud), separated by commas. When not given, it is not\n\
+         checked";
+    JWT_AUDIENCE_CLAIM: &'static str = "jwt-audience-claim" Some("JWT_AUDIENCE_CLAIM"), "CLAIM" "aud", audience_claim,
+        "be aud, client_id or azp",
+        "Where it is: aud, or client_id or azp for issuers whose tokens have no aud, as Cognito's access tokens";
+    JWT_USER_CLAIM: String = "jwt-user-claim" Some("JWT_USER_CLAIM"), "CLAIM" "sub", user_claim,
+        "be the name of a claim that tells users apart, without control characters, such as sub, user_id or oid",
+        "The claim that is the user's id. Whoever changes it later hides everybody's tasks from them";
     JWT_LEEWAY: Duration = "jwt-leeway-seconds" Some("JWT_LEEWAY_SECONDS"), "SECONDS" "15", |text| seconds(text, 0..=300),
         "be a whole number from 0 to 300",
         "By how much the issuer's clock may differ: 0 to 300 s";
@@ -231,11 +256,16 @@ const SCHEMA: Group =
 const IDENTITY: Group = (
     "Tokens",
     &[
-        JWT_SECRET.facts,
-        BETTER_AUTH_SECRET.facts,
         JWKS_URL.facts,
+        JWKS_TLS.facts,
+        JWT_PUBLIC_KEY.facts,
+        JWT_SECRET.facts,
+        JWT_SECRET_PREVIOUS.facts,
+        BETTER_AUTH_SECRET.facts,
         JWT_ISSUER.facts,
         JWT_AUDIENCE.facts,
+        JWT_AUDIENCE_CLAIM.facts,
+        JWT_USER_CLAIM.facts,
         JWT_LEEWAY.facts,
     ],
 );
@@ -253,6 +283,7 @@ pub(super) const MIGRATION: &str = "up|down|status|role";
 pub(super) const ROLE: &str = "NAME";
 pub(super) const COPY: &str = "FILE";
 pub(super) const READY: &str = "ready";
+pub(super) const NO_ENV_FILE: &str = "no-env-file";
 
 /// The command line, from which manual pages and completions are made too.
 #[must_use]
@@ -268,7 +299,14 @@ pub fn command() -> clap::Command {
         .after_help(
             "Each setting can be given as a flag, as the variable beside it, or in the file .env of the\n\
              working directory; the first of these wins. An empty variable counts as not set.\n\
-             In .env, values with spaces, # or $ stand in single quotes.",
+             In .env, values with spaces, quotes, # or $ stand in single quotes.",
+        )
+        .arg(
+            Arg::new(NO_ENV_FILE)
+                .long(NO_ENV_FILE)
+                .action(ArgAction::SetTrue)
+                .global(true)
+                .help("Leave the file .env of the working directory unread"),
         )
         .disable_help_subcommand(true)
         .next_line_help(true);

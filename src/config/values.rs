@@ -13,8 +13,8 @@ use tracing_subscriber::EnvFilter;
 use crate::edge::bind::Addresses;
 use crate::edge::cors::{Cors, Origin};
 use crate::edge::log::LogFormat;
+use crate::identity::claims::Expected;
 use crate::identity::secret::Secret;
-use crate::storage::settings::DatabaseTls;
 
 /// A whole number in decimal digits, without a sign.
 pub(super) fn number<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
@@ -71,17 +71,80 @@ pub(super) fn schema(text: &str) -> Option<String> {
     line(text).filter(|name| name.len() <= 63 && is_own)
 }
 
-/// An address that keys may come from: nobody on the way to it can change them.
+/// An address that keys can come from. Whether nobody on the way to it can change them is for another setting to say.
 pub(super) fn jwks_url(text: &str) -> Option<Url> {
     let url = Url::parse(&line(text)?).ok()?;
-    let host = url.host_str()?;
-    let is_loopback = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(ip) => ip.to_canonical().is_loopback(),
-        Err(_) => host == "localhost",
-    };
-    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+    let is_web = ["https", "http"].contains(&url.scheme()) && url.has_host();
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (is_safe && is_plain).then_some(url)
+    (is_web && is_plain).then_some(url)
+}
+
+/// A public key, or where it is: what it holds is read by whoever knows keys.
+pub(super) fn public_key(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// One issuer. A list of them would be an issuer that no token names.
+pub(super) fn issuer(text: &str) -> Option<String> {
+    let is_name = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == '=');
+    let is_list = text.contains(',')
+        && (text.split(',').skip(1).any(|part| part.contains("://")) || text.split(',').all(is_name));
+    line(text).filter(|_| !is_list)
+}
+
+/// Audiences, none of them empty.
+pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
+    text.split(',').map(|item| line(item.trim_ascii())).collect()
+}
+
+/// The claims that audiences may stand in.
+pub(super) fn audience_claim(text: &str) -> Option<&'static str> {
+    ["aud", "client_id", "azp"].into_iter().find(|known| *known == text)
+}
+
+/// A claim that can name users.
+pub(super) fn user_claim(text: &str) -> Option<String> {
+    line(text).filter(|name| Expected::can_name_users(name))
+}
+
+/// Why a value cannot be meant, though it may be one: what stood around it was taken for a part of it, or what should have been
+/// replaced was not. The end of a sentence that begins with the setting; `None` when nothing is wrong.
+pub(super) fn oddity(text: &str) -> Option<&'static str> {
+    // Some that nobody sees are no white space to Unicode.
+    let is_space = |c: char| c.is_whitespace() || ['\u{200b}', '\u{2060}', '\u{feff}'].contains(&c);
+    let is_quote = |c: char| "\"'`\u{201c}\u{201d}\u{201e}\u{2018}\u{2019}".contains(c);
+    if text.starts_with(is_space) || text.ends_with(is_space) {
+        Some("begins or ends with white space or a line break, which would be a part of it: take it away")
+    } else if text.starts_with(is_quote) || text.ends_with(is_quote) {
+        Some("begins or ends with a quotation mark, which would be a part of it: take it away")
+    } else if is_reference(text) {
+        Some("is the name of a variable behind a $, in whose place nothing was put")
+    } else {
+        None
+    }
+}
+
+/// As [`oddity`], for values in which `${…}` means nothing, as in addresses and names; in a secret it may be by chance.
+pub(super) fn oddity_of_name(text: &str) -> Option<&'static str> {
+    let holds_reference =
+        text.split("${").skip(1).any(|rest| rest.split_once('}').is_some_and(|(name, _)| is_variable(name)));
+    oddity(text).or(holds_reference.then_some("holds the name of a variable as ${…}, in whose place nothing was put"))
+}
+
+/// Whether a text is nothing but `$NAME`, `${NAME}` or `$(command)`.
+fn is_reference(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix('$') else { return false };
+    let within = |open, close| rest.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    is_variable(rest)
+        || within('{', '}').is_some_and(is_variable)
+        || within('(', ')').is_some_and(|name| !name.is_empty())
+}
+
+/// Whether it is the name of a variable, with a default or without (POSIX Shell §2.6.2).
+fn is_variable(text: &str) -> bool {
+    let name = text.split([':', '-', '?', '+', '=']).next().unwrap_or_default();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(is_word)
 }
 
 pub(super) fn cors(text: &str) -> Option<Cors> {
@@ -151,10 +214,11 @@ pub(super) fn secret(text: &str) -> Option<Secret> {
     Secret::new(text.into())
 }
 
-pub(super) fn tls(text: &str) -> Option<DatabaseTls> {
+/// How a connection is made safe: so, or so.
+pub(super) fn mode<T>(text: &str, verified: T, off: T) -> Option<T> {
     match text {
-        "verified" => Some(DatabaseTls::Verified),
-        "off" => Some(DatabaseTls::Off),
+        "verified" => Some(verified),
+        "off" => Some(off),
         _ => None,
     }
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::edge::log_line::Json;
+
 /// How to log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -68,11 +70,8 @@ pub fn start(log: &Log) -> Writing {
         .log_internal_errors(false)
         .with_writer(&LINES);
     // A second start, in a test, changes nothing.
-    let _ = if is_text {
-        lines.with_ansi(stdout().is_terminal()).try_init()
-    } else {
-        lines.json().with_current_span(false).with_span_list(false).try_init()
-    };
+    let _ =
+        if is_text { lines.with_ansi(stdout().is_terminal()).try_init() } else { lines.event_format(Json).try_init() };
     // A request's panic is answered 500; here its place is told, in one line.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

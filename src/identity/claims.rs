@@ -1,9 +1,11 @@
-//! What tokens say (RFC 7519 §4): the subject, and until when and for whom they are good.
+//! What tokens say (RFC 7519 §4): the user, and until when, for whom and for what they are good.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
-use tasks_api::{TokenFault, UserId};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
+use tasks_api::{Error, TokenFault, UserId};
 
 use crate::identity::jose::Member;
 
@@ -11,57 +13,243 @@ use crate::identity::jose::Member;
 /// would in effect never expire.
 pub(crate) const MAX_EXP: f64 = 253_402_300_799.0;
 
-/// What a token must say beside its subject.
+/// The claim that names the user, unless another is wanted (RFC 7519 §4.1.2).
+pub const SUBJECT: &str = "sub";
+
+/// What a token must say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// The one issuer that is trusted; with `None`, `iss` is not looked at.
     pub issuer: Option<String>,
-    /// The name that `aud` must hold; with `None`, `aud` is not looked at.
-    pub audience: Option<String>,
+    /// The names of which a token must have one; where there are none, its audience is not looked at.
+    pub audience: Vec<String>,
+    /// In which claim it must have it: `aud`, unless the issuer writes none.
+    pub audience_claim: &'static str,
+    /// Which claim names the user.
+    pub user_claim: String,
     /// By how much the issuer's clock and ours may differ.
     pub leeway: Duration,
 }
 
-impl Expected {
-    /// The subject of claims whose signature is good.
-    pub(super) fn judge(&self, claims: &Claims<'_>, now: f64) -> Result<UserId, TokenFault> {
-        let leeway = self.leeway.as_secs_f64();
-        match claims.exp {
-            Member::Number(exp) if exp > MAX_EXP => return Err(TokenFault::Claims),
-            Member::Number(exp) if now >= exp + leeway => return Err(TokenFault::Expired),
-            Member::Number(_) => {}
-            _ => return Err(TokenFault::Claims),
-        }
-        match claims.nbf {
-            Member::Number(nbf) if now + leeway < nbf => return Err(TokenFault::NotYetValid),
-            Member::Number(_) | Member::Absent => {}
-            _ => return Err(TokenFault::Claims),
-        }
-        if self.issuer.as_ref().is_some_and(|issuer| !claims.iss.is(issuer)) {
-            return Err(TokenFault::Issuer);
-        }
-        if self.audience.as_ref().is_some_and(|audience| !claims.aud.names(audience)) {
-            return Err(TokenFault::Audience);
-        }
-        match &claims.sub {
-            Member::Text(sub) => subject(sub).ok_or(TokenFault::Claims),
-            _ => Err(TokenFault::Claims),
+impl Default for Expected {
+    /// Any issuer, any audience, the user in `sub`, clocks that agree.
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            audience: Vec::new(),
+            audience_claim: "aud",
+            user_claim: SUBJECT.to_owned(),
+            leeway: Duration::ZERO,
         }
     }
 }
 
+impl Expected {
+    /// The claim that must be `true` where an address is the user: whoever signs up writes any address (`OpenID` Connect
+    /// Core 1.0 §5.1, §5.7).
+    #[must_use]
+    pub fn verified_claim(&self) -> Option<&'static str> {
+        match self.user_claim.as_str() {
+            "email" => Some("email_verified"),
+            "phone_number" => Some("phone_number_verified"),
+            _ => None,
+        }
+    }
+
+    /// The user of claims whose signature is good.
+    pub(super) fn judge(&self, claims: &Claims<'_>, now: f64) -> Result<UserId, Error> {
+        if claims.is_for_renewal {
+            return Err(TokenFault::Type.into());
+        }
+        let leeway = self.leeway.as_secs_f64();
+        let seconds = "must be a number, in seconds since 1970";
+        match claims.exp.number() {
+            Some(exp) if exp > MAX_EXP => {
+                return Err(Error::UnusableClaim(
+                    "The token's exp lies beyond the year 9999: it must be in seconds since 1970, not milliseconds."
+                        .into(),
+                ));
+            }
+            Some(exp) if now >= exp + leeway => return Err(TokenFault::Expired.into()),
+            Some(_) => {}
+            None => return Err(unusable("exp", &claims.exp, seconds)),
+        }
+        match (&claims.nbf, claims.nbf.number()) {
+            (_, Some(nbf)) if now + leeway < nbf => return Err(TokenFault::NotYetValid.into()),
+            (_, Some(_)) | (Member::Absent, _) => {}
+            (nbf, None) => return Err(unusable("nbf", nbf, seconds)),
+        }
+        if self.issuer.as_ref().is_some_and(|issuer| !claims.iss.is(issuer)) {
+            return Err(TokenFault::Issuer.into());
+        }
+        if !self.audience.is_empty() && !self.audience.iter().any(|audience| claims.audience.names(audience)) {
+            return Err(TokenFault::Audience.into());
+        }
+        match (self.verified_claim(), &claims.verified) {
+            (None, _) | (_, Member::Boolean(true)) => {}
+            (Some(name), verified) => return Err(unusable(name, verified, "must be true")),
+        }
+        let user = if self.user_claim == self.audience_claim { &claims.audience } else { &claims.user };
+        self.user(user)
+    }
+
+    /// The user whom this claim names.
+    fn user(&self, claim: &Member<'_>) -> Result<UserId, Error> {
+        const TEXT: &str = "must be a text of 1 to 255 characters, without control characters and not me";
+        const TEXT_OR_NUMBER: &str = "must be a text of 1 to 255 characters, without control characters and not me, or a \
+                                      whole number from 0 to 18446744073709551615, without fraction and exponent";
+        let takes_numbers = self.user_claim != SUBJECT;
+        let user = match claim {
+            Member::Text(text) => subject(text),
+            // RFC 7519 §4.1.2 makes `sub` a text; the ids of other claims are often a database's numbers.
+            Member::Integer(number) if takes_numbers => number.to_string().parse().ok(),
+            _ => None,
+        };
+        user.ok_or_else(|| unusable(&self.user_claim, claim, if takes_numbers { TEXT_OR_NUMBER } else { TEXT }))
+    }
+}
+
+/// A claim that is missing, or not as it must be. Its type is told and never what it holds.
+fn unusable(name: &str, claim: &Member<'_>, must: &str) -> Error {
+    Error::UnusableClaim(match claim {
+        Member::Absent => format!("The token has no {name}, which {must}."),
+        claim => format!("The token's {name} is {} that cannot be used: it {must}.", claim.kind()),
+    })
+}
+
 /// The claims, as far as they are looked at.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 pub(super) struct Claims<'a> {
     exp: Member<'a>,
     nbf: Member<'a>,
-    #[serde(borrow)]
     iss: Member<'a>,
-    #[serde(borrow)]
-    aud: Member<'a>,
-    #[serde(borrow)]
-    sub: Member<'a>,
+    audience: Member<'a>,
+    user: Member<'a>,
+    verified: Member<'a>,
+    /// Which of the members that say what a token is for were read, a bit each.
+    kinds: u8,
+    /// Whether it is a refresh token, by which new tokens are got and nothing else.
+    is_for_renewal: bool,
+}
+
+/// The members in which issuers say what a token is for, and what they say of refresh tokens.
+const KINDS: [&str; 4] = ["typ", "type", "token_type", "token_use"];
+const RENEWAL: [&str; 2] = ["refresh", "offline"];
+
+/// A claim that is looked at.
+enum Name {
+    Exp,
+    Nbf,
+    Iss,
+    Audience,
+    User,
+    Verified,
+    /// One of [`KINDS`], with a bit of its own.
+    Kind(u8),
+    Other,
+}
+
+impl Expected {
+    /// The claim of this name. Names that are settings come last: they are none of the others.
+    fn name(&self, text: &str) -> Name {
+        match text {
+            "exp" => Name::Exp,
+            "nbf" => Name::Nbf,
+            "iss" => Name::Iss,
+            "typ" => Name::Kind(1),
+            "type" => Name::Kind(1 << 1),
+            "token_type" => Name::Kind(1 << 2),
+            "token_use" => Name::Kind(1 << 3),
+            name if name == self.audience_claim => Name::Audience,
+            name if name == self.user_claim => Name::User,
+            name if Some(name) == self.verified_claim() => Name::Verified,
+            _ => Name::Other,
+        }
+    }
+
+    /// Whether a user can be read from a claim of this name: one that is looked at for something else, or that says nothing
+    /// of a person, would make one user of many, or many of one.
+    #[must_use]
+    pub fn can_name_users(name: &str) -> bool {
+        let others =
+            ["exp", "nbf", "iat", "iss", "aud", "jti", "nonce", "auth_time", "acr", "amr", "sid", "scope", "scp"];
+        let is_verification = name.ends_with("_verified");
+        !others.contains(&name) && !KINDS.contains(&name) && !is_verification
+    }
+}
+
+/// Reads [`Claims`], in which no claim that is read stands twice (RFC 7519 §4).
+pub(super) struct Reader<'e>(pub(super) &'e Expected);
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Claims<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Claims<'de>, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Claims<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims<'de>, A::Error> {
+        let mut claims = Claims::default();
+        while let Some(name) = map.next_key_seed(NameReader(self.0))? {
+            let place = match name {
+                Name::Exp => &mut claims.exp,
+                Name::Nbf => &mut claims.nbf,
+                Name::Iss => &mut claims.iss,
+                Name::Audience => &mut claims.audience,
+                Name::User => &mut claims.user,
+                Name::Verified => &mut claims.verified,
+                Name::Kind(bit) => {
+                    let kind: Member<'de> = map.next_value()?;
+                    if claims.kinds & bit != 0 {
+                        return Err(A::Error::custom("a claim that stands twice"));
+                    }
+                    claims.kinds |= bit;
+                    claims.is_for_renewal |= RENEWAL.iter().any(|renewal| kind.is_in_any_case(renewal));
+                    continue;
+                }
+                Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if !matches!(place, Member::Absent) {
+                return Err(A::Error::custom("a claim that stands twice"));
+            }
+            *place = map.next_value()?;
+        }
+        Ok(claims)
+    }
+}
+
+/// Reads the name of a claim.
+struct NameReader<'e>(&'e Expected);
+
+impl<'de> DeserializeSeed<'de> for NameReader<'_> {
+    type Value = Name;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Name, D::Error> {
+        from.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for NameReader<'_> {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a claim")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+        Ok(self.0.name(text))
+    }
 }
 
 /// The user of this subject, if it can be one: a user id, but not `me`. In a path `me` means the caller, whoever that

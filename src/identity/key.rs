@@ -4,18 +4,18 @@
 //! key can be taken for a secret (RFC 8725 §3.1). The names are those of RFC 7518 §3.1, RFC 8037 §3.1 and RFC 9864 §2.2.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use aws_lc_rs::rsa::PublicKey;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, EcdsaVerificationAlgorithm,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+    RsaPublicKeyComponents,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse, RSAKeyParameters,
 };
@@ -23,7 +23,61 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::identity::point;
 use crate::identity::secret::Secret;
+
+/// The algorithms that keys here can be for. (The library's own names lack ES512, which it cannot verify.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    HS256,
+    HS384,
+    HS512,
+    ES256,
+    ES384,
+    ES512,
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    EdDSA,
+}
+
+impl Algorithm {
+    /// The algorithm of this name; `Ed25519` is the newer name of `EdDSA` with that curve (RFC 9864 §2.2).
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "HS256" => Self::HS256,
+            "HS384" => Self::HS384,
+            "HS512" => Self::HS512,
+            "ES256" => Self::ES256,
+            "ES384" => Self::ES384,
+            "ES512" => Self::ES512,
+            "RS256" => Self::RS256,
+            "RS384" => Self::RS384,
+            "RS512" => Self::RS512,
+            "PS256" => Self::PS256,
+            "PS384" => Self::PS384,
+            "PS512" => Self::PS512,
+            "EdDSA" | "Ed25519" => Self::EdDSA,
+            _ => return None,
+        })
+    }
+
+    /// Whether its keys are secrets.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
+    }
+}
+
+/// The algorithms of secrets, each with what it is in the library; a secret is for those whose hash is not longer than
+/// itself (RFC 7518 §3.2).
+const HMAC: [(Algorithm, hmac::Algorithm); 3] = [
+    (Algorithm::HS256, hmac::HMAC_SHA256),
+    (Algorithm::HS384, hmac::HMAC_SHA384),
+    (Algorithm::HS512, hmac::HMAC_SHA512),
+];
 
 /// The algorithms of RSA keys, each with what verifies it: at least 2048 bits (RFC 7518 §3.3, §3.5).
 const RSA: [(Algorithm, &RsaParameters); 6] = [
@@ -35,51 +89,67 @@ const RSA: [(Algorithm, &RsaParameters); 6] = [
     (Algorithm::PS512, &RSA_PSS_2048_8192_SHA512),
 ];
 
+/// The curves of ECDSA, each with its algorithm and the bytes of a coordinate (RFC 7518 §3.4).
+const ELLIPTIC: [(EllipticCurve, Algorithm, &EcdsaVerificationAlgorithm, usize); 3] = [
+    (EllipticCurve::P256, Algorithm::ES256, &ECDSA_P256_SHA256_FIXED, 32),
+    (EllipticCurve::P384, Algorithm::ES384, &ECDSA_P384_SHA384_FIXED, 48),
+    (EllipticCurve::P521, Algorithm::ES512, &ECDSA_P521_SHA512_FIXED, 66),
+];
+
 /// The bits that the modulus of an RSA key may have.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// The algorithm of this name; `Ed25519` is the newer name of `EdDSA` with that curve (RFC 9864 §2.2).
-pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
-    if name == "Ed25519" { Some(Algorithm::EdDSA) } else { Algorithm::from_str(name).ok() }
+/// The secrets that tokens may be signed with, each for its algorithms.
+#[derive(Default)]
+pub(crate) struct Secrets(Vec<(Algorithm, hmac::Key)>);
+
+impl Secrets {
+    /// Takes one more secret.
+    pub(crate) fn add(&mut self, secret: &Secret) {
+        let fitting = HMAC.iter().filter(|(_, own)| own.digest_algorithm().output_len() <= secret.bytes().len());
+        self.0.extend(fitting.map(|(algorithm, own)| (*algorithm, hmac::Key::new(*own, secret.bytes()))));
+    }
+
+    /// Whether `signature` is over `message` and that of one of them; `None` when none is for this algorithm.
+    pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Option<bool> {
+        let mut fitting = self.0.iter().filter(|(own, _)| *own == algorithm).peekable();
+        fitting.peek()?;
+        Some(fitting.any(|(_, key)| hmac::verify(key, message, signature).is_ok()))
+    }
 }
 
-/// Verifies the signatures of one algorithm.
+/// A public key that verifies the signatures of one algorithm.
 #[derive(Clone)]
-pub(crate) enum Key {
-    /// HS256.
-    Secret(Arc<hmac::Key>),
-    /// This other one.
-    Public(Algorithm, Arc<ParsedPublicKey>),
+pub(crate) struct Key {
+    algorithm: Algorithm,
+    key: Arc<ParsedPublicKey>,
 }
 
 impl Key {
-    /// The key for HS256 that this secret is.
-    pub(crate) fn shared(secret: &Secret) -> Self {
-        Self::Secret(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret.bytes())))
-    }
-
-    /// Whether it verifies this algorithm.
-    pub(crate) fn is_for(&self, algorithm: Algorithm) -> bool {
-        match self {
-            Self::Secret(_) => algorithm == Algorithm::HS256,
-            Self::Public(own, _) => algorithm == *own,
-        }
+    fn new(algorithm: Algorithm, key: ParsedPublicKey) -> Self {
+        Self { algorithm, key: Arc::new(key) }
     }
 
     /// Whether `signature` is this key's over `message`.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        match self {
-            Self::Secret(key) => hmac::verify(key, message, signature).is_ok(),
-            Self::Public(_, key) => key.verify_sig(message, signature).is_ok(),
-        }
+        self.key.verify_sig(message, signature).is_ok()
     }
 }
 
-/// The public keys of an issuer that can verify tokens.
-pub(crate) struct Keys(Vec<Published>);
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && (*self.key).as_ref() == (*other.key).as_ref()
+    }
+}
 
-/// One key of a set.
-struct Published {
+/// Public keys that can verify tokens.
+#[derive(Clone)]
+pub(crate) struct Keys(pub(super) Vec<Named>);
+
+/// A key with its name.
+#[derive(Clone, PartialEq)]
+pub(super) struct Named {
+    /// Its `kid`.
     id: Option<String>,
     /// The key, once for each algorithm that it is for.
     keys: Vec<Key>,
@@ -123,9 +193,9 @@ impl Keys {
         // A derived reader takes an array as well, member by member.
         let json = Some(json).filter(|json| json.trim_ascii_start().starts_with(b"{")).ok_or(SetError)?;
         let Set { keys } = serde_json::from_slice(json).map_err(|_| SetError)?;
-        let (mut usable, mut skipped) = (Vec::<Published>::new(), Vec::new());
+        let (mut usable, mut skipped) = (Vec::<Named>::new(), Vec::new());
         for (index, jwk) in keys.into_iter().enumerate() {
-            let parsed = serde_json::from_str(jwk.get()).map_err(|_| MALFORMED).and_then(Published::parse);
+            let parsed = serde_json::from_str(jwk.get()).map_err(|_| MALFORMED).and_then(Named::parse);
             match parsed {
                 Ok(key) if usable.contains(&key) => skipped.push(Skipped { index, reason: "it stands there twice" }),
                 Ok(key) => {
@@ -155,75 +225,95 @@ impl Keys {
         if named.peek().is_none() {
             return Err(NoKey::Unknown);
         }
-        let mut fitting = named.flat_map(|key| &key.keys).filter(|key| key.is_for(algorithm));
+        let mut fitting = named.flat_map(|key| &key.keys).filter(|key| key.algorithm == algorithm);
         let key = fitting.next().ok_or(NoKey::Algorithm)?;
         // Two keys under one name: the issuer has lost track of its keys, and none is tried.
         if fitting.next().is_some() { Err(NoKey::Unknown) } else { Ok(key.clone()) }
     }
-}
 
-const MALFORMED: &str = "it is malformed";
-
-impl PartialEq for Published {
-    /// Whether they are the same key under the same name.
-    fn eq(&self, other: &Self) -> bool {
-        let same = |(own, other): (&Key, &Key)| match (own, other) {
-            (Key::Public(own, key), Key::Public(other, others)) => {
-                own == other && (**key).as_ref() == (**others).as_ref()
-            }
-            _ => false,
-        };
-        self.id == other.id && self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(same)
+    /// The keys for tokens of this `kid` and algorithm where whoever runs the server has named each key: those of that name,
+    /// else those without a name; for a token without `kid` all of them.
+    ///
+    /// # Errors
+    /// When there is none, or all of them are for other algorithms.
+    pub(crate) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Vec<&Key>, NoKey> {
+        let is_known = id.is_some() && self.0.iter().any(|key| key.id.as_deref() == id);
+        let name = if is_known { id } else { None };
+        let meant: Vec<_> = self.0.iter().filter(|key| id.is_none() || key.id.as_deref() == name).collect();
+        if meant.is_empty() {
+            return Err(NoKey::Unknown);
+        }
+        let fitting: Vec<_> =
+            meant.into_iter().flat_map(|key| &key.keys).filter(|key| key.algorithm == algorithm).collect();
+        if fitting.is_empty() { Err(NoKey::Algorithm) } else { Ok(fitting) }
     }
 }
 
-impl Published {
-    /// A key of a set, or why it is left out.
-    fn parse(jwk: Value) -> Result<Self, &'static str> {
-        if ["d", "p", "q", "dp", "dq", "qi"].iter().any(|private| jwk.get(private).is_some()) {
-            return Err("its private half is published with it");
+const MALFORMED: &str = "it is malformed";
+pub(super) const PRIVATE: &str = "its private half is published with it";
+pub(super) const SECRET: &str = "it is a secret, and published";
+
+impl Named {
+    /// A key in JWK (RFC 7517 §4), or why it cannot be used.
+    pub(super) fn parse(jwk: Value) -> Result<Self, &'static str> {
+        if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|private| jwk.get(private).is_some()) {
+            return Err(PRIVATE);
         }
         // Looked at as text: the library knows no name that is newer than itself.
         let name = match jwk.get("alg") {
             None => None,
-            Some(Value::String(name)) => Some(algorithm(name).ok_or("its alg is not one that verifies tokens here")?),
+            Some(Value::String(name)) => {
+                Some(Algorithm::named(name).ok_or("its alg is not one that verifies tokens here")?)
+            }
             Some(_) => return Err("its alg is no text"),
         };
         let Jwk { common, algorithm: parameters } = serde_json::from_value(jwk).map_err(|_| MALFORMED)?;
         check_purpose(&common)?;
         let mut keys = match &parameters {
-            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-                let point = decode(&key.x)?;
-                let key = ParsedPublicKey::new(&ED25519, point).map_err(|_| "its x is no Ed25519 key")?;
-                vec![(Algorithm::EdDSA, key)]
-            }
+            AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => edwards(&decode(&key.x)?)?,
             AlgorithmParameters::EllipticCurve(key) => {
-                let (algorithm, verification, bytes) = match key.curve {
-                    EllipticCurve::P256 => (Algorithm::ES256, &ECDSA_P256_SHA256_FIXED, 32),
-                    EllipticCurve::P384 => (Algorithm::ES384, &ECDSA_P384_SHA384_FIXED, 48),
-                    _ => return Err("its curve is not P-256 or P-384"),
-                };
+                let curve = ELLIPTIC.iter().find(|(curve, ..)| *curve == key.curve);
+                let (_, algorithm, verification, bytes) = curve.ok_or("its curve is not P-256, P-384 or P-521")?;
                 let (x, y) = (decode(&key.x)?, decode(&key.y)?);
-                if x.len() != bytes || y.len() != bytes {
+                if x.len() != *bytes || y.len() != *bytes {
                     return Err("its coordinates have not the length of its curve");
                 }
                 // A point in its uncompressed form (SEC 1 §2.3.3).
                 let point = [&[4], x.as_slice(), y.as_slice()].concat();
-                let key = ParsedPublicKey::new(verification, point).map_err(|_| "its point is not on its curve")?;
-                vec![(algorithm, key)]
+                let key = ParsedPublicKey::new(*verification, point).map_err(|_| "its point is not on its curve")?;
+                vec![Key::new(*algorithm, key)]
             }
-            AlgorithmParameters::RSA(key) => rsa(key, name)?,
-            AlgorithmParameters::OctetKey(_) => return Err("it is a secret, and published"),
+            AlgorithmParameters::RSA(RSAKeyParameters { n, e, .. }) => rsa(&decode(n)?, &decode(e)?, name)?,
+            AlgorithmParameters::OctetKey(_) => return Err(SECRET),
             _ => return Err("its kty or crv is not one that verifies tokens here"),
         };
         if let Some(name) = name {
-            keys.retain(|(algorithm, _)| *algorithm == name);
+            keys.retain(|key| key.algorithm == name);
         }
         if keys.is_empty() {
             return Err("its alg does not fit its kty or crv");
         }
-        let keys = keys.into_iter().map(|(algorithm, key)| Key::Public(algorithm, Arc::new(key))).collect();
         Ok(Self { id: common.key_id, keys })
+    }
+
+    /// A key in DER, as it stands in a PEM: SPKI (RFC 5280 §4.1.2.7) or an RSA key by itself (RFC 8017 §A.1.1), without a name;
+    /// or why it cannot be used.
+    pub(super) fn from_der(der: &[u8]) -> Result<Self, &'static str> {
+        /// What stands before the point in the SPKI of Ed25519 (RFC 8410 §4).
+        const EDWARDS: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+
+        let keys = if let Some(point) = der.strip_prefix(EDWARDS) {
+            edwards(point)?
+        } else if let Ok(key) = PublicKey::from_der(der) {
+            let number = |number: aws_lc_rs::io::Positive<'_>| number.big_endian_without_leading_zero().to_vec();
+            rsa(&number(key.modulus()), &number(key.exponent()), None)?
+        } else {
+            let elliptic = ELLIPTIC.iter().find_map(|(_, algorithm, verification, _)| {
+                Some(Key::new(*algorithm, ParsedPublicKey::new(*verification, der).ok()?))
+            });
+            vec![elliptic.ok_or("it is no key of RSA, P-256, P-384, P-521 or Ed25519, or a broken one")?]
+        };
+        Ok(Self { id: None, keys })
     }
 }
 
@@ -238,11 +328,19 @@ fn check_purpose(key: &CommonParameters) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// An RSA key, once for each algorithm that it may be used with: the one that it names, else all.
-fn rsa(key: &RSAKeyParameters, name: Option<Algorithm>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, &'static str> {
-    let (n, e) = (decode(&key.n)?, decode(&key.e)?);
+/// An Ed25519 key (RFC 8032 §5.1.5). A point of small order verifies signatures that anybody can make.
+fn edwards(point: &[u8]) -> Result<Vec<Key>, &'static str> {
+    let point: &[u8; 32] = point.try_into().map_err(|_| "its x is no Ed25519 key")?;
+    point::check(point)?;
+    let key = ParsedPublicKey::new(&ED25519, point).map_err(|_| "its x is no Ed25519 key")?;
+    Ok(vec![Key::new(Algorithm::EdDSA, key)])
+}
+
+/// An RSA key of this modulus and exponent, once for each algorithm that it may be used with: the one that it names, else
+/// all.
+fn rsa(n: &[u8], e: &[u8], name: Option<Algorithm>) -> Result<Vec<Key>, &'static str> {
     // Some issuers write the zero byte in front that their library keeps for the sign.
-    let (n, e) = (trim_zeros(&n), trim_zeros(&e));
+    let (n, e) = (trim_zeros(n), trim_zeros(e));
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     if !RSA_BITS.contains(&bits) {
         return Err("its modulus has not 2048 to 8192 bits");
@@ -257,7 +355,7 @@ fn rsa(key: &RSAKeyParameters, name: Option<Algorithm>) -> Result<Vec<(Algorithm
     let components = RsaPublicKeyComponents { n, e };
     let wanted = RSA.into_iter().filter(|(algorithm, _)| name.is_none_or(|name| name == *algorithm));
     wanted
-        .map(|(algorithm, parameters)| Ok((algorithm, components.to_parsed_public_key(parameters)?)))
+        .map(|(algorithm, parameters)| Ok(Key::new(algorithm, components.to_parsed_public_key(parameters)?)))
         .collect::<Result<_, aws_lc_rs::error::KeyRejected>>()
         .map_err(|_| "its modulus or exponent is not one of an RSA key")
 }
@@ -323,15 +421,12 @@ mod tests {
     }
 
     fn reason(jwk: Value) -> &'static str {
-        Published::parse(jwk).map(drop).expect_err("a key that is left out")
+        Named::parse(jwk).map(drop).expect_err("a key that is left out")
     }
 
     fn algorithms(jwk: Value) -> Vec<Algorithm> {
-        let own = |key: &Key| match key {
-            Key::Public(own, _) => *own,
-            Key::Secret(_) => panic!("a secret"),
-        };
-        Published::parse(jwk).unwrap_or_else(|reason| panic!("{reason}")).keys.iter().map(own).collect()
+        let named = Named::parse(jwk).unwrap_or_else(|reason| panic!("{reason}"));
+        named.keys.iter().map(|key| key.algorithm).collect()
     }
 
     #[test]
@@ -371,7 +466,8 @@ mod tests {
             (elliptic(json!({ "y": P256.0 })), "not on its curve"),
             (elliptic(json!({ "x": "AAAA" })), "length"),
             (elliptic(json!({ "crv": "P-384" })), "length"),
-            (elliptic(json!({ "crv": "P-521" })), "curve is not"),
+            (elliptic(json!({ "crv": "P-521" })), "length"),
+            (elliptic(json!({ "alg": "ES512" })), "does not fit"),
             (elliptic(json!({ "crv": "secp256k1" })), "kty or crv"),
             (elliptic(json!({ "alg": "ES384" })), "does not fit"),
             (rsa(1024, json!({})), "2048"),
@@ -397,6 +493,73 @@ mod tests {
         }
     }
 
+    /// A signature over every message whose hash the key's order divides: R is the neutral point, and S is 0.
+    fn anybodys() -> [u8; 64] {
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        signature
+    }
+
+    #[test]
+    fn a_point_of_small_order_verifies_what_anybody_signs_and_is_left_out() {
+        let with = |mut y: [u8; 32], sign: u8| {
+            y[31] |= sign;
+            y
+        };
+        for small in point::SMALL {
+            // What it would be to take it: of so few messages one at least is "signed".
+            let raw = ParsedPublicKey::new(&ED25519, small).unwrap();
+            let forged = (0..200_u8).filter(|message| raw.verify_sig(&[*message], &anybodys()).is_ok()).count();
+            assert!(forged > 0, "{small:x?}");
+            for sign in [0, 0x80] {
+                let x = URL_SAFE_NO_PAD.encode(with(small, sign));
+                assert!(
+                    reason(edwards(json!({ "x": x, "alg": "EdDSA" }))).contains("small order"),
+                    "{small:x?} {sign}"
+                );
+            }
+        }
+        // The same points in numbers that are not reduced, and all others of that kind.
+        for more in 0..19 {
+            let mut y = [0xff; 32];
+            (y[0], y[31]) = (0xed + more, 0x7f);
+            for sign in [0, 0x80] {
+                let x = URL_SAFE_NO_PAD.encode(with(y, sign));
+                assert!(reason(edwards(json!({ "x": x }))).contains("not written"), "{more} {sign}");
+            }
+        }
+        let der = |point: [u8; 32]| [&[48, 42, 48, 5, 6, 3, 43, 101, 112, 3, 33, 0], point.as_slice()].concat();
+        assert!(Named::from_der(&der(point::SMALL[0])).err().unwrap().contains("small order"));
+        assert!(Named::from_der(&der([7; 32])).is_ok(), "any other may be a key");
+    }
+
+    #[test]
+    fn secrets_are_for_hashes_that_are_not_longer_than_themselves() {
+        use Algorithm::{HS256, HS384, HS512};
+        for (bytes, known) in [(32, 1), (47, 1), (48, 2), (63, 2), (64, 3), (200, 3)] {
+            let mut secrets = Secrets::default();
+            secrets.add(&Secret::new(vec![7; bytes]).unwrap());
+            for (number, (algorithm, hash)) in
+                [(HS256, hmac::HMAC_SHA256), (HS384, hmac::HMAC_SHA384), (HS512, hmac::HMAC_SHA512)]
+                    .into_iter()
+                    .enumerate()
+            {
+                let good = hmac::sign(&hmac::Key::new(hash, &vec![7; bytes]), b"message");
+                let verified = secrets.verify(algorithm, b"message", good.as_ref());
+                assert_eq!(verified, (number < known).then_some(true), "{bytes} {algorithm:?}");
+            }
+            assert_eq!(secrets.verify(HS256, b"message", b"signature"), Some(false));
+            assert_eq!(secrets.verify(Algorithm::RS256, b"message", b"signature"), None);
+        }
+        // Two of different length: a token of the longer hash is the longer one's.
+        let mut secrets = Secrets::default();
+        secrets.add(&Secret::new(vec![1; 32]).unwrap());
+        secrets.add(&Secret::new(vec![2; 64]).unwrap());
+        let of = |secret: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA512, secret), b"message");
+        assert_eq!(secrets.verify(HS512, b"message", of(&[2; 64]).as_ref()), Some(true));
+        assert_eq!(secrets.verify(HS512, b"message", of(&[1; 32]).as_ref()), Some(false));
+    }
+
     #[test]
     fn one_bad_key_does_not_spoil_a_set() {
         let good = edwards(json!({ "kid": "good" })).to_string();
@@ -407,8 +570,8 @@ mod tests {
         let left_out: Vec<_> = skipped.iter().map(|key| key.index).collect();
         assert_eq!((keys.len(), left_out), (1, vec![0, 1, 2, 3, 4, 5, 7]));
         assert!(keys.find(Some("good"), Algorithm::EdDSA).is_ok());
-        assert_eq!(keys.find(Some("good"), Algorithm::ES256).unwrap_err(), NoKey::Algorithm);
-        assert_eq!(keys.find(Some("bad"), Algorithm::EdDSA).unwrap_err(), NoKey::Unknown);
+        assert_eq!(keys.find(Some("good"), Algorithm::ES256).err(), Some(NoKey::Algorithm));
+        assert_eq!(keys.find(Some("bad"), Algorithm::EdDSA).err(), Some(NoKey::Unknown));
         for text in ["", "[]", "[[]]", "{}", r#"{"keys":{}}"#, r#"{"keys":[1,}"#, r#"{"keys":[]}x"#] {
             assert_eq!(Keys::parse(text.as_bytes()).map(drop).unwrap_err(), SetError, "{text}");
         }

@@ -8,13 +8,14 @@
 //! | is older | is served, and a fetch begins behind its back |
 //! | is older than [`Pace::idle`], and none was tried for so long | waits for a fetch, and is served whatever becomes of it |
 //! | is older than [`Pace::stale`], or there is none | waits for a fetch, and is 503 when it fails |
-//! | has no key that verifies the token | waits for the fetch under way, or for a new one unless the last began less than [`Pace::retry`] ago |
+//! | has no key that verifies the token | waits for the fetch under way, or for a new one as long as [`Pace::budget`] lasts |
 //!
 //! An issuer that fails changes nothing of this; one that answers a set without a usable key has withdrawn its keys, and
 //! then there is none. Nothing is fetched while no requests come, nothing twice at a time, and nothing a token says is ever fetched.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,13 @@ const MAX_REASONS: usize = 10;
 pub struct Pace {
     /// The age at which it is fetched anew.
     pub refresh: Duration,
-    /// The least time between two fetches once there is a set: after a failure, or for a token that no key verifies.
+    /// The least time between two fetches once there is a set and the last failed.
     pub retry: Duration,
+    /// How many fetches there may be at once for tokens that no key verifies: a key may be new, and anybody can name one
+    /// that never was.
+    pub budget: u32,
+    /// After how long one more of them may be.
+    pub refill: Duration,
     /// The least time between two fetches while there is none.
     pub first: Duration,
     /// The age from which it is not used unseen: whoever asks first waits for a new one.
@@ -53,6 +59,8 @@ impl Default for Pace {
         Self {
             refresh: Duration::from_mins(5),
             retry: Duration::from_secs(30),
+            budget: 5,
+            refill: Duration::from_secs(30),
             first: Duration::from_secs(2),
             idle: Duration::from_hours(1),
             stale: Duration::from_hours(24),
@@ -93,6 +101,34 @@ struct State {
     failed: u64,
     /// The last fetch, done or still under way.
     fetch: Option<(AbortHandle, Flight)>,
+    spent: Spent,
+}
+
+/// What is spent of [`Pace::budget`]: fetches for tokens that no key verifies.
+#[derive(Default)]
+struct Spent {
+    fetches: u32,
+    /// When one of them was last given back, or the first was spent.
+    since: Option<Instant>,
+}
+
+impl Spent {
+    /// Spends one fetch at this time, if there is one.
+    fn spend(&mut self, pace: &Pace, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let refill = pace.refill.max(Duration::from_nanos(1)).as_nanos();
+        let back = now.saturating_duration_since(since).as_nanos() / refill;
+        let back = u32::try_from(back).unwrap_or(u32::MAX);
+        if back >= self.fetches {
+            *self = Self { fetches: 0, since: Some(now) };
+        } else {
+            self.fetches -= back;
+            self.since = Some(since + pace.refill * back);
+        }
+        let has_some = self.fetches < pace.budget;
+        self.fetches += u32::from(has_some);
+        has_some
+    }
 }
 
 /// The end of a fetch, which any number of requests can wait for.
@@ -135,6 +171,16 @@ fn chain(error: &reqwest::Error) -> String {
     if error.is_timeout() { "the issuer took too long to answer".to_owned() } else { text }
 }
 
+/// Whether this address is of this machine, so that nothing on the way to it can be changed.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => host == "localhost",
+    }
+}
+
 impl KeySet {
     /// The key set at this address, not fetched yet.
     ///
@@ -146,21 +192,24 @@ impl KeySet {
             .redirect(redirect::Policy::none())
             .timeout(pace.timeout)
             .pool_max_idle_per_host(0);
+        let is_loopback = is_loopback(&url);
         let client = if url.scheme() == "https" {
             // The system's certificates, for issuers of one's own; the web's, for images that have none.
             let web = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
             let web = web.iter().map(|root| Certificate::from_der(root)).collect::<Result<Vec<_>, _>>()?;
             client.tls_certs_merge(web)
-        } else {
-            // On loopback, where no proxy is wanted and no certificate needed.
+        } else if is_loopback {
+            // Where no proxy is wanted and no certificate needed.
             client.no_proxy().tls_certs_only([])
+        } else {
+            client.tls_certs_only([])
         };
         Ok(Arc::new(Self { client: client.build()?, url, pace, state: Mutex::default() }))
     }
 
     /// Begins the first fetch, so that the first request need not wait for it.
     pub(crate) fn prefetch(self: &Arc<Self>) {
-        drop(self.fetch(Duration::ZERO));
+        drop(self.fetch(|_| true));
     }
 
     /// The set, fetched as the module's table says; `None` when there is none.
@@ -171,11 +220,11 @@ impl KeySet {
         // While the issuer fails, nobody waits for it as long as there is something to serve from.
         let patience = if self.is_failing() { self.pace.stale } else { self.pace.idle.min(self.pace.stale) };
         if let Some(keys) = self.kept(patience) {
-            drop(self.fetch(self.pace.retry));
+            drop(self.fetch(Self::after(self.pace.retry)));
             return Some(keys);
         }
         let spacing = if self.kept(self.pace.stale).is_some() { self.pace.retry } else { self.pace.first };
-        if let Some(flight) = self.fetch(spacing) {
+        if let Some(flight) = self.fetch(Self::after(spacing)) {
             flight.await;
         }
         self.kept(self.pace.stale)
@@ -183,7 +232,7 @@ impl KeySet {
 
     /// A newer set than this one, in which no key verifies a token: its key may have been published since.
     pub(crate) async fn newer_than(self: &Arc<Self>, known: &Arc<Keys>) -> Option<Arc<Keys>> {
-        if let Some(flight) = self.fetch(self.pace.retry) {
+        if let Some(flight) = self.fetch(|state| state.spent.spend(&self.pace, Instant::now())) {
             flight.await;
         }
         self.kept(self.pace.stale).filter(|kept| !Arc::ptr_eq(kept, known))
@@ -213,14 +262,19 @@ impl KeySet {
         state.kept.as_ref().filter(|kept| kept.fetched.elapsed() <= age).map(|kept| Arc::clone(&kept.keys))
     }
 
-    /// The fetch that is under way, or a new one unless the last began less than `spacing` ago.
-    fn fetch(self: &Arc<Self>, spacing: Duration) -> Option<Flight> {
+    /// Whether the last fetch began so long ago.
+    fn after(spacing: Duration) -> impl FnOnce(&mut State) -> bool {
+        move |state| state.begun.is_none_or(|begun| begun.elapsed() >= spacing)
+    }
+
+    /// The fetch that is under way, or a new one if there may be one.
+    fn fetch(self: &Arc<Self>, may: impl FnOnce(&mut State) -> bool) -> Option<Flight> {
         let mut state = self.state();
         let last = state.fetch.as_ref();
         if let Some((_, flight)) = last.filter(|(task, _)| !task.is_finished()) {
             return Some(flight.clone());
         }
-        if state.begun.is_some_and(|begun| begun.elapsed() < spacing) {
+        if !may(&mut state) {
             return None;
         }
         state.begun = Some(Instant::now());

@@ -1,4 +1,4 @@
-//! The secret behind HS256: what it must be, the one of the development mode, and tokens made with it.
+//! Secrets that are shared with the issuer: what one must be, that of the development mode, and tokens made with it.
 
 use std::fmt::{self, Write as _};
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -6,19 +6,22 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::crypto::aws_lc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde::Serialize;
+use serde_json::{Map, Value};
 use tasks_api::UserId;
 
-use crate::identity::claims::{MAX_EXP, now, subject};
+use crate::identity::claims::{Expected, MAX_EXP, now, subject};
 
-/// A secret that signs and verifies tokens with HS256: at least 32 bytes (RFC 7518 §3.2).
+/// A secret that signs and verifies tokens: at least 32 bytes for HS256, 48 for HS384, 64 for HS512 (RFC 7518 §3.2).
 #[derive(Clone)]
 pub struct Secret(Vec<u8>);
 
 impl Secret {
-    /// The fewest bytes of a secret: as many as the hash has.
+    /// The fewest bytes of a secret: as many as the hash of HS256 has.
     pub const MIN_BYTES: usize = 32;
 
     /// The secret of these bytes; `None` when they are fewer than [`Self::MIN_BYTES`].
@@ -29,6 +32,75 @@ impl Secret {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// What a text is, when it is a key and no secret: whoever has the public one could sign, and a public key is published,
+/// whatever it is written in. A private one has no place where tokens are only verified.
+#[must_use]
+pub fn key_in_place_of_secret(text: &str) -> Option<&'static str> {
+    let text = text.trim();
+    let begins = |beginning: &&str| text.get(..beginning.len()).is_some_and(|own| own.eq_ignore_ascii_case(beginning));
+    if let Some(what) = pem_or_jwk(text) {
+        Some(what)
+    } else if ["ssh-rsa ", "ssh-dss ", "ssh-ed25519 ", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"].iter().any(begins) {
+        Some("a key of SSH")
+    } else if decode_any(text).is_some_and(|bytes| is_der(&bytes) || str::from_utf8(&bytes).is_ok_and(is_pem_or_jwk)) {
+        Some("a key in base64")
+    } else {
+        None
+    }
+}
+
+fn pem_or_jwk(text: &str) -> Option<&'static str> {
+    // Also with its line breaks written as `\n`, and the second form (RFC 4716 §3.2).
+    if text.contains("-----BEGIN") || text.contains("---- BEGIN ") {
+        return Some("a PEM");
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(members)) if members.contains_key("kty") || members.contains_key("keys") => Some("a JWK"),
+        _ => None,
+    }
+}
+
+fn is_pem_or_jwk(text: &str) -> bool {
+    pem_or_jwk(text).is_some()
+}
+
+/// The bytes of base64 in either alphabet, with line breaks or without.
+fn decode_any(text: &str) -> Option<Vec<u8>> {
+    const ANY: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let joined: String = text.split_ascii_whitespace().flat_map(|line| line.split("\\n")).collect();
+    [&alphabet::STANDARD, &alphabet::URL_SAFE]
+        .into_iter()
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, ANY).decode(&joined).ok())
+}
+
+/// Whether it is a key or a certificate in DER (X.690 §8.9): one sequence, of an algorithm, a version or a modulus and more. Of
+/// random bytes not one in 2^30 is.
+fn is_der(bytes: &[u8]) -> bool {
+    /// The content of a sequence, and what stands behind it.
+    fn sequence(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let (length, rest) = match *bytes {
+            [0x30, 0x82, high, low, ref rest @ ..] => (usize::from(high) << 8 | usize::from(low), rest),
+            [0x30, 0x81, length, ref rest @ ..] | [0x30, length @ 0..=0x7f, ref rest @ ..] => {
+                (usize::from(length), rest)
+            }
+            _ => return None,
+        };
+        rest.split_at_checked(length)
+    }
+
+    let Some((content, [])) = sequence(bytes) else { return false };
+    match (content, sequence(content)) {
+        // The algorithm of a public key, or the version of a certificate (RFC 5280 §4.1).
+        (_, Some((first, _))) => first.starts_with(&[0x06]) || first.starts_with(&[0xa0, 0x03, 0x02, 0x01]),
+        // A modulus of at least 128 bytes (RFC 8017 §A.1.1), or the version of a private key (RFC 5208 §5, RFC 5915 §3).
+        _ => [&[0x02, 0x81][..], &[0x02, 0x82], &[0x02, 0x01, 0x00], &[0x02, 0x01, 0x01]]
+            .into_iter()
+            .any(|beginning| content.starts_with(beginning)),
     }
 }
 
@@ -64,23 +136,40 @@ pub fn mint(
     issuer: Option<&str>,
     audience: Option<&str>,
 ) -> Result<String, MintError> {
-    #[derive(Serialize)]
-    struct Claims<'a> {
-        sub: &'a str,
-        iat: u64,
-        exp: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        iss: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        aud: Option<&'a str>,
-    }
+    let audience = audience.into_iter().map(str::to_owned).collect();
+    let expected = Expected { issuer: issuer.map(str::to_owned), audience, ..Expected::default() };
+    mint_as_expected(secret, sub, ttl, &expected)
+}
 
+/// The same, with all that a server says it expects of a token.
+///
+/// # Errors
+/// As [`mint`].
+pub fn mint_as_expected(
+    secret: &Secret,
+    user: &UserId,
+    ttl: Duration,
+    expected: &Expected,
+) -> Result<String, MintError> {
     // Again and again is harmless.
     let _ = aws_lc::DEFAULT_PROVIDER.install_default();
-    let sub = subject(sub.as_str()).ok_or(MintError::Subject)?;
+    let user = subject(user.as_str()).ok_or(MintError::Subject)?;
     let iat = Duration::from_secs(now().as_secs());
     let exp = iat.checked_add(ttl).filter(|exp| exp.as_secs_f64() <= MAX_EXP).ok_or(MintError::Lifetime)?;
-    let claims = Claims { sub: sub.as_str(), iat: iat.as_secs(), exp: exp.as_secs(), iss: issuer, aud: audience };
+    let mut claims = Map::new();
+    claims.insert("iat".to_owned(), iat.as_secs().into());
+    claims.insert("exp".to_owned(), exp.as_secs().into());
+    if let Some(issuer) = &expected.issuer {
+        claims.insert("iss".to_owned(), issuer.as_str().into());
+    }
+    if let Some(audience) = expected.audience.first() {
+        claims.insert(expected.audience_claim.to_owned(), audience.as_str().into());
+    }
+    if let Some(verified) = expected.verified_claim() {
+        claims.insert(verified.to_owned(), true.into());
+    }
+    // Last: where one claim is both, the user is who was asked for, and the audience is refused with its name.
+    claims.insert(expected.user_claim.clone(), user.as_str().into());
     let key = EncodingKey::from_secret(&secret.0);
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).map_err(MintError::Signing)
 }
@@ -164,12 +253,72 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
     use super::*;
 
     #[test]
     fn a_secret_has_32_bytes_and_is_not_shown() {
         assert!(Secret::new(vec![b'x'; 31]).is_none());
         assert_eq!(format!("{:?}", Secret::new(vec![b'x'; 32]).unwrap()), "Secret(…)");
+    }
+
+    #[test]
+    fn a_key_is_told_from_a_secret_in_every_form() {
+        let der = STANDARD.decode("MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").unwrap();
+        let body = STANDARD.encode(&der);
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+        let modulus = [[0x30, 0x82, 1, 10, 2, 0x82, 1, 1, 0].as_slice(), &[0xb5; 256], &[2, 3, 1, 0, 1]].concat();
+        let certificate = [[0x30, 0x81, 133, 0x30, 0x81, 130, 0xa0, 3, 2, 1, 2].as_slice(), &[7; 125]].concat();
+        let private = [[0x30, 46, 2, 1, 0, 0x30, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32].as_slice(), &[7; 32]].concat();
+        let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        for (text, what) in [
+            (pem.clone(), "a PEM"),
+            (pem.replace('\n', "\\n"), "a PEM"),
+            (pem.replace('\n', " "), "a PEM"),
+            (format!("# note\n{pem}"), "a PEM"),
+            (pem.replace("PUBLIC KEY", "RSA PRIVATE KEY"), "a PEM"),
+            (pem.replace("PUBLIC KEY", "CERTIFICATE"), "a PEM"),
+            (pem.replace("PUBLIC KEY", "ANYTHING AT ALL"), "a PEM"),
+            ("---- BEGIN SSH2 PUBLIC KEY ----\nAAAA".to_owned(), "a PEM"),
+            (jwk.to_owned(), "a JWK"),
+            (format!(" {{\"keys\": [{jwk}]}}\n"), "a JWK"),
+            (r#"{"k":"AAAA","kty":"oct"}"#.to_owned(), "a JWK"),
+            (format!("ssh-ed25519 {body} ada@example.com"), "a key of SSH"),
+            (format!("ecdsa-sha2-nistp256 {body}"), "a key of SSH"),
+            (body.clone(), "a key in base64"),
+            (body.trim_end_matches('=').to_owned(), "a key in base64"),
+            (format!("{}\n{}", &body[..30], &body[30..]), "a key in base64"),
+            (format!("{}\\n{}", &body[..30], &body[30..]), "a key in base64"),
+            (URL_SAFE_NO_PAD.encode(&der), "a key in base64"),
+            (STANDARD.encode(&pem), "a key in base64"),
+            (STANDARD.encode(jwk), "a key in base64"),
+            (STANDARD.encode(modulus), "a key in base64"),
+            (STANDARD.encode(certificate), "a key in base64"),
+            (STANDARD.encode(private), "a key in base64"),
+        ] {
+            assert_eq!(key_in_place_of_secret(&text), Some(what), "{text}");
+        }
+        for secret in [
+            "0123456789abcdef0123456789abcdef",
+            "django-insecure-0(=$k^!x*_m#2&q-----begin%8)w7v$z@e5r",
+            r#"{"secret":"with braces and more than 32 bytes"}"#,
+            "ssh and more than thirty-two bytes of it",
+            "MCowBQYDK2VwAyEA",
+            "the secret of the tests, 32 bytes and more",
+            &"a".repeat(88),
+        ] {
+            assert_eq!(key_in_place_of_secret(secret), None, "{secret}");
+        }
+        // Secrets as openssl makes them, in base64 and in hexadecimal digits.
+        for _ in 0..20_000 {
+            let bytes = random::<64>().unwrap();
+            let short: String = to_hex(&bytes).chars().take(64).collect();
+            for secret in [STANDARD.encode(bytes), STANDARD.encode(&bytes[..32]), URL_SAFE_NO_PAD.encode(bytes), short]
+            {
+                assert_eq!(key_in_place_of_secret(&secret), None, "{secret}");
+            }
+        }
     }
 
     #[test]

@@ -1,29 +1,31 @@
 //! From a bearer token to the user it stands for.
 //!
 //! A token is a JSON Web Token (RFC 7519) in compact form (RFC 7515 §3.1). The router hands it to [`Verifier`] through
-//! [`Authenticate`]; nothing after it sees the token again. Only the subject is kept: the other claims may hold a whole
+//! [`Authenticate`]; nothing after it sees the token again. Only the user's id is kept: the other claims may hold a whole
 //! user record, and neither they nor the token appear in an error or in the log.
 //!
-//! The checks, in this order, each with its own [`TokenFault`]:
+//! The checks, in this order, each with its own [`TokenFault`] or, of claims, [`Error::UnusableClaim`]:
 //!
 //! | check | fault |
 //! | --- | --- |
-//! | at most 8 KiB | `Malformed` |
+//! | at most 16 KiB | `TooLong` |
 //! | not what only its issuer can read: an opaque session token, or an encrypted one (RFC 7516) | `Opaque` |
 //! | three parts; header and signature are base64url as RFC 7515 §2 writes it: no padding, white space or stray bits | `Malformed` |
 //! | the header is a JSON object in which no member that is read stands twice (RFC 7515 §4) | `Malformed` |
 //! | no `crit`: no extension is understood here (RFC 7515 §4.1.11) | `Malformed` |
 //! | `typ`, where present, is `JWT` or `at+jwt` (RFC 9068 §2.1), in any case, also behind `application/` (RFC 7515 §4.1.9): a token of another kind is not for us (RFC 8725 §3.11) | `Type` |
 //! | `alg` is one that keys here can be for, letter for letter | `Algorithm` |
-//! | `kid`, where present, is a text and names a key; without it there is only one key that could be meant | `Malformed`, `UnknownKey` |
+//! | `kid`, where present, is a text and names a public key; without it there is only one key that could be meant. A secret has no name | `Malformed`, `UnknownKey` |
 //! | `alg` is one that the key is for | `Algorithm` |
 //! | the signature | `Signature` |
 //! | the payload is base64url and a JSON object in which no claim that is read stands twice (RFC 7519 §4) | `Malformed` |
-//! | `exp` is a number and has not passed (RFC 7519 §4.1.4) | `Claims`, `Expired` |
-//! | `nbf`, where present, is a number and has come (§4.1.5) | `Claims`, `NotYetValid` |
+//! | none of `typ`, `type`, `token_type`, `token_use` of the payload is `refresh` or `offline`, in any case: other texts and types are a user record's | `Type` |
+//! | `exp` is a number and has not passed (RFC 7519 §4.1.4) | `UnusableClaim`, `Expired` |
+//! | `nbf`, where present, is a number and has come (§4.1.5) | `UnusableClaim`, `NotYetValid` |
 //! | `iss`, where an issuer is configured, is that text (§4.1.1) | `Issuer` |
-//! | `aud`, where an audience is configured, is that text or a list of texts with it (§4.1.3) | `Audience` |
-//! | `sub` is a user id and not `me` (§4.1.2) | `Claims` |
+//! | `aud`, or the claim in its place, where audiences are configured, is one of them or a list of texts with one (§4.1.3) | `Audience` |
+//! | an address that is the user is verified | `UnusableClaim` |
+//! | `sub` is a user id and not `me` (§4.1.2); another claim in its place may be a whole number too | `UnusableClaim` |
 //!
 //! Nothing that a token's header offers as its key, or as the place of one (`jwk`, `jku`, `x5c`, `x5u`), is looked at.
 
@@ -31,39 +33,54 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use reqwest::Url;
 use serde::Deserialize;
 use tasks_api::{Authenticate, Error, TokenFault, UserId};
 
-use crate::identity::claims::{Expected, now};
-use crate::identity::jose::{Member, decode, parse};
-use crate::identity::key::{Key, Keys, NoKey, algorithm};
+use crate::identity::claims::{Expected, Reader, now};
+use crate::identity::jose::{Member, decode, parse, parse_by};
+use crate::identity::key::{Algorithm, Keys, NoKey, Secrets};
 use crate::identity::key_set::{KeySet, KeySetFigures, Pace};
+use crate::identity::public_key::PublicKeys;
 use crate::identity::secret::Secret;
 
 /// The longest token that is read, in bytes.
-const MAX_BYTES: usize = 8 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 
-/// Verifies tokens.
+/// Verifies tokens: those of HS256, HS384 and HS512 by the secrets alone, all others by the public keys alone.
 pub struct Verifier {
-    keys: KeySource,
+    secrets: Secrets,
+    public: Public,
     expected: Expected,
 }
 
-/// Where the key of a token comes from.
-enum KeySource {
-    /// One secret, shared with the issuer. A `kid` is no name of it and is not looked at.
-    Shared(Key),
+/// Where the public key of a token comes from.
+enum Public {
+    /// There is none: tokens are signed with secrets.
+    None,
+    /// The keys that a setting holds.
+    Given(PublicKeys),
     /// The keys that the issuer publishes.
     Published(Arc<KeySet>),
 }
 
 impl Verifier {
-    /// A verifier of tokens that are signed with a shared secret (HS256).
+    /// A verifier that has no key yet and takes no token.
+    #[must_use]
+    pub fn new(expected: Expected) -> Self {
+        Self { secrets: Secrets::default(), public: Public::None, expected }
+    }
+
+    /// A verifier of tokens that are signed with a shared secret.
     #[must_use]
     pub fn shared(secret: &Secret, expected: Expected) -> Self {
-        Self { keys: KeySource::Shared(Key::shared(secret)), expected }
+        Self::new(expected).or_shared(secret)
+    }
+
+    /// A verifier of tokens that are signed with one of these keys.
+    #[must_use]
+    pub fn given(keys: PublicKeys, expected: Expected) -> Self {
+        Self { public: Public::Given(keys), ..Self::new(expected) }
     }
 
     /// A verifier of tokens that are signed with a key of the set at this address. Begins to fetch it.
@@ -76,67 +93,103 @@ impl Verifier {
     pub fn published(url: Url, pace: Pace, expected: Expected) -> Result<Self, reqwest::Error> {
         let set = KeySet::new(url, pace)?;
         set.prefetch();
-        Ok(Self { keys: KeySource::Published(set), expected })
+        Ok(Self { public: Public::Published(set), ..Self::new(expected) })
+    }
+
+    /// The same, which takes tokens that are signed with this secret too.
+    #[must_use]
+    pub fn or_shared(mut self, secret: &Secret) -> Self {
+        self.secrets.add(secret);
+        self
     }
 
     /// What there is of the key set, where one is published.
     #[must_use]
     pub fn figures(&self) -> Option<KeySetFigures> {
-        match &self.keys {
-            KeySource::Shared(_) => None,
-            KeySource::Published(set) => Some(set.figures()),
+        match &self.public {
+            Public::None | Public::Given(_) => None,
+            Public::Published(set) => Some(set.figures()),
         }
     }
 
     /// The user whom the token stands for, at a time in seconds since 1970.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`] with the first check of the module's list that fails; [`Error::Unavailable`] when there
-    /// is no key set yet.
+    /// [`Error::Unauthorized`] or [`Error::UnusableClaim`] with the first check of the module's list that fails;
+    /// [`Error::Unavailable`] when there is no key set yet.
     fn verify_at<'a>(&'a self, token: &'a str, now: f64) -> Answer<'a> {
         let signed = match Signed::parse(token) {
             Ok(signed) => signed,
             Err(fault) => return Box::pin(ready(Err(fault.into()))),
         };
-        match &self.keys {
+        // No secret is ever published, and no public key is one.
+        if signed.header.algorithm.is_shared() {
+            return Box::pin(ready(self.verify_shared(&signed, now)));
+        }
+        match &self.public {
+            Public::None => Box::pin(ready(Err(TokenFault::Algorithm.into()))),
             // Nothing to wait for.
-            KeySource::Shared(key) => Box::pin(ready(self.verify(&signed, key, now).map_err(Error::from))),
-            // No secret is ever published.
-            KeySource::Published(_) if signed.header.algorithm.family() == AlgorithmFamily::Hmac => {
-                Box::pin(ready(Err(TokenFault::Algorithm.into())))
-            }
-            KeySource::Published(set) => Box::pin(async move {
+            Public::Given(keys) => Box::pin(ready(self.verify_given(&signed, keys, now))),
+            Public::Published(set) => Box::pin(async move {
                 let Some(keys) = set.keys().await else {
                     return Err(Error::Unavailable("there is no key set to verify tokens with (JWKS_URL)".into()));
                 };
-                let found = self.verify_with(&signed, &keys, now);
+                let found = self.verify_published(&signed, &keys, now);
                 // Its key may be newer than the set.
                 let newer = match &found {
-                    Err(TokenFault::UnknownKey | TokenFault::Algorithm | TokenFault::Signature) => {
-                        set.newer_than(&keys).await
-                    }
+                    Err(Error::Unauthorized(
+                        TokenFault::UnknownKey | TokenFault::Algorithm | TokenFault::Signature,
+                    )) => set.newer_than(&keys).await,
                     _ => None,
                 };
-                Ok(newer.map_or(found, |newer| self.verify_with(&signed, &newer, now))?)
+                newer.map_or(found, |newer| self.verify_published(&signed, &newer, now))
             }),
         }
     }
 
-    /// As [`Self::verify`], with the key of a set that the token names.
-    fn verify_with(&self, signed: &Signed<'_>, keys: &Keys, now: f64) -> Result<UserId, TokenFault> {
-        let key = keys.find(signed.header.key.as_deref(), signed.header.algorithm).map_err(|none| match none {
-            NoKey::Unknown => TokenFault::UnknownKey,
-            NoKey::Algorithm => TokenFault::Algorithm,
-        })?;
-        self.verify(signed, &key, now)
+    /// The user of a token that one of the secrets must have signed.
+    fn verify_shared(&self, signed: &Signed<'_>, now: f64) -> Result<UserId, Error> {
+        let message = signed.message.as_bytes();
+        match self.secrets.verify(signed.header.algorithm, message, &signed.signature) {
+            None => Err(TokenFault::Algorithm.into()),
+            Some(false) => Err(TokenFault::Signature.into()),
+            Some(true) => self.judge(signed, now),
+        }
     }
 
-    /// The user whom a token stands for that this key must have signed.
-    fn verify(&self, signed: &Signed<'_>, key: &Key, now: f64) -> Result<UserId, TokenFault> {
-        if !key.is_for(signed.header.algorithm) {
-            return Err(TokenFault::Algorithm);
+    /// The user of a token that one of these keys must have signed.
+    fn verify_given(&self, signed: &Signed<'_>, keys: &PublicKeys, now: f64) -> Result<UserId, Error> {
+        let keys = keys.candidates(signed.header.key.as_deref(), signed.header.algorithm)?;
+        if keys.iter().any(|key| key.verifies(signed.message.as_bytes(), &signed.signature)) {
+            self.judge(signed, now)
+        } else {
+            Err(TokenFault::Signature.into())
         }
-        self.expected.judge(&parse(&signed.payload(key)?)?, now)
+    }
+
+    /// The user of a token that the key which it names in this set must have signed.
+    fn verify_published(&self, signed: &Signed<'_>, keys: &Keys, now: f64) -> Result<UserId, Error> {
+        let key = keys.find(signed.header.key.as_deref(), signed.header.algorithm)?;
+        if key.verifies(signed.message.as_bytes(), &signed.signature) {
+            self.judge(signed, now)
+        } else {
+            Err(TokenFault::Signature.into())
+        }
+    }
+
+    /// The user of a token whose signature is good.
+    fn judge(&self, signed: &Signed<'_>, now: f64) -> Result<UserId, Error> {
+        let payload = decode(signed.payload)?;
+        self.expected.judge(&parse_by(Reader(&self.expected), &payload)?, now)
+    }
+}
+
+impl From<NoKey> for Error {
+    fn from(none: NoKey) -> Self {
+        Self::Unauthorized(match none {
+            NoKey::Unknown => TokenFault::UnknownKey,
+            NoKey::Algorithm => TokenFault::Algorithm,
+        })
     }
 }
 
@@ -170,7 +223,7 @@ struct Header {
 impl<'a> Signed<'a> {
     fn parse(token: &'a str) -> Result<Self, TokenFault> {
         if token.len() > MAX_BYTES {
-            return Err(TokenFault::Malformed);
+            return Err(TokenFault::TooLong);
         }
         let parts = || token.rsplit_once('.').and_then(|(message, end)| Some((message.split_once('.')?, message, end)));
         let ((header, payload), message, signature) = match parts() {
@@ -184,15 +237,6 @@ impl<'a> Signed<'a> {
             _ => parse::<Head>(&decode(header)?)?.check()?,
         };
         Ok(Self { header, message, payload, signature })
-    }
-
-    /// What it says, when the key signed it.
-    fn payload(&self, key: &Key) -> Result<Vec<u8>, TokenFault> {
-        if key.verifies(self.message.as_bytes(), &self.signature) {
-            decode(self.payload)
-        } else {
-            Err(TokenFault::Signature)
-        }
     }
 }
 
@@ -240,7 +284,7 @@ impl Head<'_> {
             return Err(TokenFault::Type);
         }
         let algorithm = match &self.alg {
-            Member::Text(name) => algorithm(name).ok_or(TokenFault::Algorithm)?,
+            Member::Text(name) => Algorithm::named(name).ok_or(TokenFault::Algorithm)?,
             _ => return Err(TokenFault::Algorithm),
         };
         let key = match self.kid {
@@ -264,11 +308,14 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use futures_util::FutureExt;
 
-    use super::TokenFault::{
-        Algorithm as WrongAlgorithm, Audience, Claims, Expired, Issuer, Malformed, NotYetValid, Opaque, Signature, Type,
+    use tasks_api::ProblemCode::{
+        self, TokenAlgorithm as WrongAlgorithm, TokenAudience as Audience, TokenClaims as Claims,
+        TokenExpired as Expired, TokenIssuer as Issuer, TokenMalformed as Malformed, TokenNotYetValid as NotYetValid,
+        TokenOpaque as Opaque, TokenSignature as Signature, TokenTooLong as TooLong, TokenType as Type,
     };
+
     use super::*;
-    use crate::identity::secret::{MintError, mint};
+    use crate::identity::secret::{MintError, mint, mint_as_expected};
 
     /// What the tests take for the present.
     const NOW: u32 = 1_900_000_000;
@@ -282,8 +329,9 @@ mod tests {
     fn verifier(issuer: Option<&str>, audience: Option<&str>) -> Verifier {
         let expected = Expected {
             issuer: issuer.map(str::to_owned),
-            audience: audience.map(str::to_owned),
+            audience: audience.into_iter().map(str::to_owned).collect(),
             leeway: Duration::from_secs(15),
+            ..Expected::default()
         };
         Verifier::shared(&secret(), expected)
     }
@@ -302,32 +350,29 @@ mod tests {
         sign(&format!("{}.{}", encode(header), encode(payload)))
     }
 
-    fn verify(token: &str) -> Result<String, TokenFault> {
+    fn verify(token: &str) -> Result<String, ProblemCode> {
         verifier(None, None).at(token, NOW)
     }
 
     impl Verifier {
         /// What becomes of a token at this time; nothing is waited for.
-        fn at(&self, token: &str, now: u32) -> Result<String, TokenFault> {
-            match self.verify_at(token, f64::from(now)).now_or_never().expect("no wait") {
-                Ok(user) => Ok(user.as_str().to_owned()),
-                Err(Error::Unauthorized(fault)) => Err(fault),
-                Err(other) => panic!("{other:?}"),
-            }
+        fn at(&self, token: &str, now: u32) -> Result<String, ProblemCode> {
+            let verified = self.verify_at(token, f64::from(now)).now_or_never().expect("no wait");
+            verified.map(|user| user.as_str().to_owned()).map_err(|error| error.code())
         }
 
-        fn today(&self, token: &str) -> Result<String, TokenFault> {
+        fn today(&self, token: &str) -> Result<String, ProblemCode> {
             self.at(token, u32::try_from(now().as_secs()).unwrap())
         }
     }
 
     /// What becomes of a payload under a good header and signature.
-    fn claims(payload: &str) -> Result<String, TokenFault> {
+    fn claims(payload: &str) -> Result<String, ProblemCode> {
         verify(&token(HEADER, payload))
     }
 
     /// What becomes of a header over a good payload, under a good signature.
-    fn header(header: &str) -> Result<String, TokenFault> {
+    fn header(header: &str) -> Result<String, ProblemCode> {
         verify(&token(header, GOOD))
     }
 
@@ -354,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_8_kib_are_not_read() {
+    fn more_than_16_kib_are_not_read() {
         let of = |filler: usize| {
             let filler = "x".repeat(filler);
             token(HEADER, format!(r#"{{"sub":"alice","exp":1900000060,"x":"{filler}"}}"#))
@@ -362,8 +407,10 @@ mod tests {
         let longest = (0..MAX_BYTES).rev().map(of).find(|token| token.len() <= MAX_BYTES).unwrap();
         assert!(longest.len() > MAX_BYTES - 2);
         assert!(verify(&longest).is_ok());
-        assert_eq!(verify(&format!("{longest}AA")), Err(Malformed));
-        assert_eq!(verify(&of(MAX_BYTES)), Err(Malformed));
+        assert_eq!(MAX_BYTES, 16 * 1024);
+        assert_eq!(verify(&format!("{longest}AA")), Err(TooLong));
+        assert_eq!(verify(&of(MAX_BYTES)), Err(TooLong));
+        assert_eq!(verify(&"x".repeat(MAX_BYTES + 1)), Err(TooLong));
     }
 
     #[test]
@@ -520,10 +567,7 @@ mod tests {
             let forged = format!("{}.{}.{foreign}", encode(HEADER), encode(payload));
             assert_eq!(verify(&forged), Err(Signature), "{payload}");
         }
-        let other = Verifier::shared(
-            &Secret::new(vec![8; 32]).unwrap(),
-            Expected { issuer: None, audience: None, leeway: Duration::ZERO },
-        );
+        let other = Verifier::shared(&Secret::new(vec![8; 32]).unwrap(), Expected::default());
         assert_eq!(other.today(&good), Err(Signature));
         let (message, signature) = good.rsplit_once('.').unwrap();
         let bytes = decode(signature).unwrap();
@@ -614,6 +658,283 @@ mod tests {
             assert_eq!(sub(wrong), Err(Claims), "{wrong}");
         }
         assert_eq!(claims(r#"{"exp":1900000060}"#), Err(Claims));
+    }
+
+    /// The sentence with which these claims are refused.
+    fn told(expected: &Expected, payload: &str) -> String {
+        let verifier = Verifier::shared(&secret(), expected.clone());
+        match verifier.verify_at(&token(HEADER, payload), f64::from(NOW)).now_or_never().expect("no wait") {
+            Err(Error::UnusableClaim(sentence)) => sentence,
+            other => panic!("{other:?}: {payload}"),
+        }
+    }
+
+    #[test]
+    fn the_problem_names_the_claim_and_its_type_and_never_its_value() {
+        let plain = Expected::default();
+        let by = |name: &str| Expected { user_claim: name.to_owned(), ..Expected::default() };
+        for (expected, payload, start) in [
+            (&plain, "{}", "The token has no exp, which must be a number"),
+            (&plain, r#"{"exp":"canary"}"#, "The token's exp is a text that cannot be used: it must be a number"),
+            (&plain, r#"{"exp":null}"#, "The token's exp is null"),
+            (&plain, r#"{"exp":true}"#, "The token's exp is a boolean"),
+            (&plain, r#"{"exp":["canary"]}"#, "The token's exp is a list"),
+            (&plain, r#"{"exp":{"canary":1}}"#, "The token's exp is an object"),
+            (&plain, r#"{"exp":1900000060000}"#, "The token's exp lies beyond the year 9999"),
+            (&plain, r#"{"exp":1900000060,"nbf":"canary"}"#, "The token's nbf is a text"),
+            (&plain, r#"{"exp":1900000060}"#, "The token has no sub, which must be a text"),
+            (&plain, r#"{"exp":1900000060,"user_id":"canary"}"#, "The token has no sub"),
+            (
+                &plain,
+                r#"{"exp":1900000060,"sub":7654321}"#,
+                "The token's sub is a number that cannot be used: it must be a text",
+            ),
+            (&plain, r#"{"exp":1900000060,"sub":"me"}"#, "The token's sub is a text that cannot be used"),
+            (&plain, r#"{"exp":1900000060,"sub":"canary\u0000"}"#, "The token's sub is a text that cannot be used"),
+            (&plain, r#"{"exp":1900000060,"sub":["canary"]}"#, "The token's sub is a list"),
+            (&plain, r#"{"exp":1900000060,"sub":["canary",1]}"#, "The token's sub is a list"),
+            (&by("user_id"), r#"{"exp":1900000060,"sub":"canary"}"#, "The token has no user_id, which must be a text"),
+            (
+                &by("user_id"),
+                r#"{"exp":1900000060,"user_id":7654321.5}"#,
+                "The token's user_id is a number that cannot be used",
+            ),
+            (
+                &by("email"),
+                r#"{"exp":1900000060,"email":"canary@x"}"#,
+                "The token has no email_verified, which must be true",
+            ),
+            (
+                &by("email"),
+                r#"{"exp":1900000060,"email":"canary@x","email_verified":"true"}"#,
+                "The token's email_verified is a text that cannot be used: it must be true",
+            ),
+        ] {
+            let sentence = told(expected, payload);
+            assert!(sentence.starts_with(start) && sentence.ends_with('.'), "{sentence}: {payload}");
+            assert!(!sentence.contains("canary") && !sentence.contains("7654321"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn refresh_tokens_are_refused_and_user_records_are_not() {
+        let with =
+            |member: &str, value: &str| claims(&format!(r#"{{"sub":"alice","exp":1900000060,"{member}":{value}}}"#));
+        for member in ["typ", "type", "token_type", "token_use"] {
+            for renewal in
+                ["refresh", "Refresh", "REFRESH", "rEfReSh", "offline", "Offline", "OFFLINE", r"\u0072efresh"]
+            {
+                assert_eq!(with(member, &format!("\"{renewal}\"")), Err(Type), "{member} {renewal}");
+            }
+            for other in [
+                r#""access""#,
+                r#""Bearer""#,
+                r#""id""#,
+                r#""user""#,
+                r#""ID""#,
+                r#""refresh_token""#,
+                r#"" refresh""#,
+                r#""re-fresh""#,
+                r#""""#,
+                "1",
+                "null",
+                "true",
+                "[]",
+                r#"["refresh"]"#,
+                r#"{"type":"refresh","refresh":"offline"}"#,
+            ] {
+                assert_eq!(with(member, other).unwrap(), "alice", "{member} {other}");
+            }
+        }
+        for other in ["Typ", "TYPE", "tokenType", "use", "scope", "grant_type"] {
+            assert!(with(other, "\"refresh\"").is_ok(), "{other}");
+        }
+        // One among others, wherever it stands; twice is as malformed as any claim that is read.
+        assert_eq!(with("type", r#""access","token_type":"refresh""#), Err(Type));
+        assert_eq!(with("token_type", r#""refresh","type":{"a":1}"#), Err(Type));
+        assert_eq!(with("type", r#""access","type":"refresh""#), Err(Malformed));
+        // It is for another purpose, whether or not it is still good.
+        assert_eq!(claims(r#"{"sub":"alice","exp":1,"type":"refresh"}"#), Err(Type));
+    }
+
+    #[test]
+    fn another_claim_can_name_the_user() {
+        let by = |name: &str, payload: &str| {
+            let expected = Expected { user_claim: name.to_owned(), ..Expected::default() };
+            let payload = format!(r#"{{"exp":1900000060,"sub":"nobody",{payload}}}"#);
+            Verifier::shared(&secret(), expected).at(&token(HEADER, payload), NOW)
+        };
+        for (name, payload, user) in [
+            ("user_id", r#""user_id":"alice""#, "alice"),
+            ("user_id", r#""user_id":"1""#, "1"),
+            ("user_id", r#""user_id":1"#, "1"),
+            ("user_id", r#""user_id":0"#, "0"),
+            ("user_id", r#""user_id":9007199254740993"#, "9007199254740993"),
+            ("user_id", r#""user_id":18446744073709551615"#, "18446744073709551615"),
+            ("https://example.com/uid", r#""https://example.com/uid":"alice""#, "alice"),
+            ("https://example.com/uid", r#""https:\/\/example.com\/uid":7"#, "7"),
+            ("user.id", r#""user":{"id":"bob"},"user.id":"alice""#, "alice"),
+            ("größe", r#""gr\u00f6\u00dfe":"alice""#, "alice"),
+            ("email", r#""email":"Ada@example.com","email_verified":true"#, "Ada@example.com"),
+            ("email", r#""email_verified":true,"email":"ada@example.com""#, "ada@example.com"),
+            ("phone_number", r#""phone_number":"+49301234","phone_number_verified":true"#, "+49301234"),
+            ("oid", r#""oid":"00000000-0000-0000-0000-000000000001""#, "00000000-0000-0000-0000-000000000001"),
+        ] {
+            assert_eq!(by(name, payload).as_deref(), Ok(user), "{payload}");
+        }
+        for (name, payload) in [
+            ("user_id", r#""User_id":"alice""#),
+            ("user_id", r#""user_id":null"#),
+            ("user_id", r#""user_id":true"#),
+            ("user_id", r#""user_id":"""#),
+            ("user_id", r#""user_id":"me""#),
+            ("user_id", r#""user_id":["alice"]"#),
+            ("user_id", r#""user_id":{"id":"alice"}"#),
+            ("user_id", r#""user_id":-1"#),
+            ("user_id", r#""user_id":-0"#),
+            ("user_id", r#""user_id":1.0"#),
+            ("user_id", r#""user_id":1.5"#),
+            ("user_id", r#""user_id":1e3"#),
+            ("user_id", r#""user_id":1E0"#),
+            ("user_id", r#""user_id":18446744073709551616"#),
+            ("user_id", r#""user_id":1e300"#),
+            ("user.id", r#""user":{"id":"bob"}"#),
+            ("email", r#""email":"ada@example.com""#),
+            ("email", r#""email":"ada@example.com","email_verified":false"#),
+            ("email", r#""email":"ada@example.com","email_verified":"true""#),
+            ("email", r#""email":"ada@example.com","email_verified":1"#),
+            ("email", r#""email":"ada@example.com","email_verified":null"#),
+            ("email", r#""email":"ada@example.com","email_verified":[true]"#),
+            ("phone_number", r#""phone_number":"+49301234","email_verified":true"#),
+        ] {
+            assert_eq!(by(name, payload), Err(Claims), "{payload}");
+        }
+        assert_eq!(by("user_id", r#""user_id":"alice","user_id":"bob""#), Err(Malformed));
+        assert_eq!(by("email", r#""email":"a@b","email_verified":true,"email_verified":true"#), Err(Malformed));
+        // Nobody looks at what is no setting.
+        assert_eq!(
+            by("user_id", r#""user_id":"alice","email_verified":true,"email_verified":7"#).as_deref(),
+            Ok("alice")
+        );
+        assert!(claims(r#"{"sub":"alice","exp":1900000060,"user_id":1,"user_id":2}"#).is_ok());
+    }
+
+    #[test]
+    fn what_tells_no_users_apart_names_none() {
+        for name in [
+            "exp",
+            "nbf",
+            "iat",
+            "iss",
+            "aud",
+            "jti",
+            "typ",
+            "type",
+            "token_type",
+            "token_use",
+            "scope",
+            "scp",
+            "sid",
+            "nonce",
+            "email_verified",
+            "phone_number_verified",
+        ] {
+            assert!(!Expected::can_name_users(name), "{name}");
+        }
+        for name in ["sub", "user_id", "oid", "email", "client_id", "azp", "uid", "https://example.com/uid"] {
+            assert!(Expected::can_name_users(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_of_several_audiences_is_enough_and_another_claim_can_hold_it() {
+        let check = |claim: &'static str, more: &str| {
+            let audience = ["a", "b"].map(str::to_owned).into();
+            let expected = Expected { audience, audience_claim: claim, ..Expected::default() };
+            let payload = format!(r#"{{"sub":"alice","exp":1900000060{more}}}"#);
+            Verifier::shared(&secret(), expected).at(&token(HEADER, payload), NOW).map(drop)
+        };
+        for (claim, good) in [
+            ("aud", r#","aud":"a""#),
+            ("aud", r#","aud":"b""#),
+            ("aud", r#","aud":["c","b"]"#),
+            ("client_id", r#","client_id":"a""#),
+            ("client_id", r#","client_id":"b","aud":"c""#),
+            ("azp", r#","azp":"b""#),
+        ] {
+            assert_eq!(check(claim, good), Ok(()), "{claim} {good}");
+        }
+        for (claim, wrong) in [
+            ("aud", ""),
+            ("aud", r#","aud":"c""#),
+            ("aud", r#","aud":"a,b""#),
+            ("aud", r#","aud":["a",1]"#),
+            ("aud", r#","client_id":"a""#),
+            ("client_id", r#","aud":"a""#),
+            ("client_id", r#","client_id":"A""#),
+            ("client_id", r#","client_id":null"#),
+            ("azp", r#","client_id":"a""#),
+        ] {
+            assert_eq!(check(claim, wrong), Err(Audience), "{claim} {wrong}");
+        }
+        // One claim may be both.
+        let both = Expected {
+            audience: vec!["a".to_owned()],
+            audience_claim: "client_id",
+            user_claim: "client_id".to_owned(),
+            ..Expected::default()
+        };
+        let machine = token(HEADER, r#"{"exp":1900000060,"client_id":"a"}"#);
+        assert_eq!(Verifier::shared(&secret(), both).at(&machine, NOW).as_deref(), Ok("a"));
+    }
+
+    #[test]
+    fn tokens_are_minted_as_they_are_expected() {
+        for (audience_claim, user_claim) in
+            [("aud", "sub"), ("client_id", "user_id"), ("azp", "email"), ("aud", "phone_number")]
+        {
+            let expected = Expected {
+                issuer: Some("https://issuer".to_owned()),
+                audience: vec!["a".to_owned(), "b".to_owned()],
+                audience_claim,
+                user_claim: user_claim.to_owned(),
+                leeway: Duration::ZERO,
+            };
+            let token = mint_as_expected(&secret(), &"7".parse().unwrap(), Duration::from_hours(1), &expected).unwrap();
+            assert_eq!(Verifier::shared(&secret(), expected).today(&token).as_deref(), Ok("7"), "{user_claim}");
+        }
+    }
+
+    /// The signature of this algorithm by this secret over whatever stands in front of it.
+    fn signed_by(secret: &[u8], alg: &str, header: &str) -> String {
+        let algorithm = match alg {
+            "HS256" => aws_lc_rs::hmac::HMAC_SHA256,
+            "HS384" => aws_lc_rs::hmac::HMAC_SHA384,
+            _ => aws_lc_rs::hmac::HMAC_SHA512,
+        };
+        let message = format!("{}.{}", encode(header.replace("ALG", alg)), encode(GOOD));
+        let key = aws_lc_rs::hmac::Key::new(algorithm, secret);
+        format!("{message}.{}", encode(aws_lc_rs::hmac::sign(&key, message.as_bytes())))
+    }
+
+    #[test]
+    fn the_previous_secret_is_taken_beside_the_new_one_and_no_third() {
+        let (old, new, third) = ([1; 64], [2; 64], [3; 64]);
+        let of = |bytes: &[u8]| Secret::new(bytes.to_vec()).unwrap();
+        let verifier = Verifier::shared(&of(&new), Expected::default()).or_shared(&of(&old));
+        for alg in ["HS256", "HS384", "HS512"] {
+            for header in [r#"{"alg":"ALG","typ":"JWT"}"#, r#"{"alg":"ALG","kid":"whatever"}"#, r#"{"alg":"ALG"}"#] {
+                assert!(verifier.at(&signed_by(&old, alg, header), NOW).is_ok(), "{alg}");
+                assert!(verifier.at(&signed_by(&new, alg, header), NOW).is_ok(), "{alg}");
+                assert_eq!(verifier.at(&signed_by(&third, alg, header), NOW), Err(Signature), "{alg}");
+            }
+        }
+        let short = Verifier::shared(&of(&new[..40]), Expected::default());
+        assert!(short.at(&signed_by(&new[..40], "HS256", r#"{"alg":"ALG"}"#), NOW).is_ok());
+        for alg in ["HS384", "HS512"] {
+            assert_eq!(short.at(&signed_by(&new[..40], alg, r#"{"alg":"ALG"}"#), NOW), Err(WrongAlgorithm), "{alg}");
+        }
+        assert_eq!(Verifier::new(Expected::default()).at(&token(HEADER, GOOD), NOW), Err(WrongAlgorithm));
     }
 
     #[test]

@@ -118,8 +118,9 @@ fn token<S: AsRef<[u8]>>(header: &Value, claims: &Value, sign: impl Fn(&[u8]) ->
 }
 
 fn expected() -> Expected {
-    let origin = Some(ORIGIN.to_owned());
-    Expected { issuer: origin.clone(), audience: origin, leeway: Duration::from_secs(15) }
+    let origin = ORIGIN.to_owned();
+    let leeway = Duration::from_secs(15);
+    Expected { issuer: Some(origin.clone()), audience: vec![origin], leeway, ..Expected::default() }
 }
 
 /// The address at which this key set is served.

@@ -108,5 +108,5 @@ export const clients = [
   },
   { name: "Postman", tools: ["openapi-to-postmanv2"], language: "testers", programs: ["postman"] },
   { name: "Prism", tools: ["@stoplight/prism-cli"], after: "openapi-typescript", language: "testers", programs: ["prism"], isSlow: true },
-  { name: "Schemathesis", tools: [], language: "testers", programs: ["schemathesis"], isSlow: true },
+  { name: "Schemathesis", tools: ["schemathesis"], language: "testers", programs: ["schemathesis"], isSlow: true },
 ];

@@ -138,7 +138,7 @@ async function samples(url) {
 /** The table in api/README.md names the versions that are pinned. */
 async function judgeTable(clients) {
   const { devDependencies } = await json("package.json");
-  const requirements = (await text("requirements.txt")).matchAll(/^([^=\s]+)==(\S+)$/gm);
+  const requirements = `${await text("requirements.txt")}\n${await text("../contract/requirements.txt")}`.matchAll(/^([^=\s]+)==(\S+)$/gm);
   const pinned = { ...devDependencies, ...Object.fromEntries([...requirements].map(([, name, version]) => [name, version])) };
   const readme = await text("../../api/README.md");
   for (const tool of new Set(clients.flatMap(({ tools }) => tools))) {
@@ -173,7 +173,7 @@ async function main() {
   hold(binary, "usage: node run.mjs [--all] [--only NAME] /path/to/tasks-server");
   const wanted = clients.filter(({ name, isSlow }) => (values.only ? values.only.some((part) => name.includes(part)) : values.all || !isSlow));
   hold(wanted.length > 0, `no client of these names; there are ${clients.map(({ name }) => name).join("; ")}`);
-  //await judgeTable(clients);
+  await judgeTable(clients);
   const chosen = [];
   const others = clients.filter(({ name }) => wanted.some(({ after }) => after === name));
   for (const client of new Set([...others, ...wanted])) if (await isThere(client)) chosen.push(client);

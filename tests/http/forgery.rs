@@ -27,6 +27,9 @@ async fn stage() -> (Server, Issuer, Vec<Signer>) {
     (server, issuer, signers)
 }
 
+/// How often strangers can have the key set fetched at once.
+const BUDGET: usize = 5;
+
 /// The code with which a token is refused; `None` when it opens the tasks.
 async fn code_of(server: &Server, token: &str) -> Option<String> {
     let answer = server.with_token(token).to(Method::GET, "/api/me/tasks").send().await;
@@ -127,7 +130,8 @@ async fn no_name_of_a_key_is_more_than_a_name() {
             refused(&server, &signer.sign(&header, &claims("ada")), &["token-key-unknown"]).await;
         }
     }
-    assert_eq!(issuer.fetches(), before, "the last fetch is too fresh for another");
+    let more = issuer.fetches() - before;
+    assert!(more <= BUDGET, "{more} fetches");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,7 +157,8 @@ async fn no_key_comes_with_the_token() {
         let nameless = attacker.sign(&header, &claims("ada"));
         refused(&server, &nameless, &["token-signature"]).await;
     }
-    assert_eq!((lure.fetches(), issuer.fetches()), (0, 1), "nothing that a token says is fetched");
+    assert_eq!(lure.fetches(), 0, "nothing that a token says is fetched");
+    assert!(issuer.fetches() <= 1 + BUDGET, "{} fetches", issuer.fetches());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -283,14 +288,16 @@ async fn what_the_issuer_signed_by_mistake_is_refused() {
         (of(r#","sub":"ada""#).replace(&exp, "1e999"), "token-malformed"),
         (of(&format!(r#","sub":"{}""#, "x".repeat(64 * 1024))), "token-malformed"),
         (of(&format!(r#","sub":"{}""#, "x".repeat(4096))), "token-claims"),
+        (of(&format!(r#","sub":"ada","groups":"{}""#, "x".repeat(12_800))), "token-too-long"),
+        (of(r#","sub":"ada","type":"refresh""#), "token-type"),
     ] {
         // Longer headers than the server's are refused below the contract.
-        if payload.len() < 20_000 {
+        if payload.len() < 15_000 {
             refused(&server, &raw(&payload), &[code]).await;
         } else {
             let verifier = Verifier::shared(&Secret::new(SECRET.into()).unwrap(), anything());
             let refusal = verifier.authenticate(&raw(&payload)).await;
-            assert!(matches!(refusal, Err(Error::Unauthorized(TokenFault::Malformed))));
+            assert!(matches!(refusal, Err(Error::Unauthorized(TokenFault::TooLong))));
         }
     }
 }
@@ -315,7 +322,7 @@ async fn people_who_look_alike_are_strangers() {
 }
 
 fn anything() -> Expected {
-    Expected { issuer: None, audience: None, leeway: Duration::from_secs(15) }
+    Expected { leeway: Duration::from_secs(15), ..Expected::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

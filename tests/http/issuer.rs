@@ -8,11 +8,11 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
 };
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
@@ -66,6 +66,20 @@ impl Signer {
         jwk
     }
 
+    /// The public half of an RSA key as a PEM (RFC 8017 §A.1.1).
+    pub(crate) fn pem(&self) -> String {
+        let jwk = self.jwk();
+        let number = |name: &str| {
+            let bytes = URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap();
+            // A zero byte keeps it positive (X.690 §8.3).
+            element(2, &[&[0], bytes.as_slice()].concat())
+        };
+        // The exponent's highest bit is not set.
+        let exponent = element(2, &URL_SAFE_NO_PAD.decode(jwk["e"].as_str().unwrap()).unwrap());
+        let key = element(0x30, &[number("n"), exponent].concat());
+        format!("-----BEGIN RSA PUBLIC KEY-----\n{}\n-----END RSA PUBLIC KEY-----\n", STANDARD.encode(key))
+    }
+
     /// A good token of this user for the next hour.
     pub(crate) fn token(&self, sub: &str) -> String {
         let header = json!({ "alg": format!("{:?}", self.algorithm), "kid": self.kid });
@@ -84,6 +98,32 @@ impl Signer {
     }
 }
 
+/// A private key for ES512, with its name: the library that signs for the others cannot.
+pub(crate) struct Es512 {
+    kid: String,
+    key: EcdsaKeyPair,
+}
+
+impl Es512 {
+    pub(crate) fn new(kid: &str) -> Self {
+        Self { kid: kid.to_owned(), key: EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap() }
+    }
+
+    /// The public half, as an issuer publishes it.
+    pub(crate) fn jwk(&self) -> Value {
+        let (x, y) = self.key.public_key().as_ref()[1..].split_at(66);
+        json!({ "kty": "EC", "crv": "P-521", "alg": "ES512", "use": "sig", "kid": self.kid, "x": encode(x), "y": encode(y) })
+    }
+
+    /// A good token of this user for the next hour.
+    pub(crate) fn token(&self, sub: &str) -> String {
+        let header = json!({ "alg": "ES512", "kid": self.kid });
+        let message = format!("{}.{}", encode(header.to_string()), encode(claims(sub).to_string()));
+        let signature = self.key.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", encode(signature))
+    }
+}
+
 /// The claims of a good token.
 pub(crate) fn claims(sub: &str) -> Value {
     let now = chrono::Utc::now().timestamp();
@@ -95,6 +135,16 @@ pub(crate) const AUDIENCE: &str = "https://tasks.example.com";
 
 pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// An element in DER (X.690 §8.1).
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let length = match length {
+        [0, short @ 0..=127] => vec![short],
+        long => [&[0x82], long.as_slice()].concat(),
+    };
+    [&[tag], length.as_slice(), content].concat()
 }
 
 /// What the issuer does when it is asked for its keys.

@@ -261,6 +261,18 @@ fn a_bad_setting_stops_the_start_and_is_named_without_its_value() {
         ("MIGRATE_ON_START", "hunter2"),
         ("JWT_SECRET", "hunter2"),
         ("BETTER_AUTH_SECRET", "hunter2"),
+        ("JWT_SECRET", "hunter2 and more than thirty-two bytes\n"),
+        ("JWT_SECRET", "'hunter2 and more than thirty-two bytes'"),
+        ("JWT_SECRET", "-----BEGIN PUBLIC KEY-----\nhunter2\n-----END PUBLIC KEY-----"),
+        ("JWT_SECRET_PREVIOUS", "hunter2"),
+        ("JWT_PUBLIC_KEY", "hunter2"),
+        ("JWT_PUBLIC_KEY", "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----"),
+        ("JWKS_URL", "http://hunter2.example/jwks"),
+        ("JWKS_TLS", "hunter2"),
+        ("JWT_ISSUER", "https://a.example,https://hunter2.example"),
+        ("JWT_AUDIENCE", "hunter2,,b"),
+        ("JWT_AUDIENCE_CLAIM", "hunter2"),
+        ("JWT_USER_CLAIM", "hunter2 "),
         ("JWT_LEEWAY_SECONDS", "hunter2"),
         ("CORS_ALLOWED_ORIGINS", "hunter2"),
         ("REQUEST_TIMEOUT_SECONDS", "hunter2"),
@@ -418,6 +430,58 @@ async fn tokens_are_printed_for_anybody() {
     server.stop();
     let short = run(folder.path(), &["token", "--sub", "bob", "--ttl", "hunter2"], &[]);
     assert!(!short.status.success());
+}
+
+#[test]
+fn an_env_file_that_cannot_be_read_stops_only_what_may_need_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let env_file = folder.path().join(".env");
+    for told in ["is UTF-16", "cannot be read"] {
+        if told == "is UTF-16" {
+            std::fs::write(&env_file, [0xff, 0xfe, b'A', 0, b'=', 0, b'1', 0]).unwrap();
+        } else {
+            // A link to itself, as root may read whatever is there.
+            std::os::unix::fs::symlink(".env", &env_file).unwrap();
+        }
+        for arguments in [&[][..], &["migrate", "status"], &["token", "--sub", "bob"]] {
+            let output = run(folder.path(), arguments, &[]);
+            let said = text(&output);
+            assert!(!output.status.success() && said.contains(told) && said.contains("--no-env-file"), "{said}");
+        }
+        let log = Running::start(folder.path(), &NAMED).stop();
+        assert_eq!(log.matches(told).count(), 1, "{log}");
+        assert!(run(folder.path(), &["token", "--sub", "bob", "--no-env-file"], &[]).status.success());
+        assert!(run(folder.path(), &["--no-env-file", "token", "--sub", "bob"], &[]).status.success());
+        std::fs::remove_file(&env_file).unwrap();
+    }
+    // As Python's virtual environments are called.
+    std::fs::create_dir(&env_file).unwrap();
+    let log = Running::start(folder.path(), &[]).stop();
+    assert!(log.contains(".env is a folder"), "{log}");
+}
+
+#[tokio::test]
+async fn an_env_file_may_be_another_programs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = NAMED[0].1;
+    let ours = format!("JWT_SECRET='{secret}'\nDATABASE_URL=sqlite://tasks.db\n");
+    std::fs::write(folder.path().join(".env"), format!("hunter2: x y\nX=$HOME \"hunter2\nset -e\n{ours}")).unwrap();
+    let output = run(folder.path(), &["token", "--sub", "bob"], &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let token = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(
+        token.starts_with("eyJ") && token.trim().lines().count() == 1,
+        "what commands answer stands alone: {token}"
+    );
+    assert!(text(&output).contains("line 3 of the file .env is no setting") && !text(&output).contains("hunter2"));
+    let server = Running::start(folder.path(), &[]);
+    server.client("bob", Some(token.trim().to_owned())).create("x").await;
+    let log = server.stop();
+    assert_eq!(log.matches("of the file .env is no setting").count(), 3, "{log}");
+    // A secret that was cut would start a server that takes no token.
+    std::fs::write(folder.path().join(".env"), ours.replace('\'', "").replace("secret of", "secret$of")).unwrap();
+    let said = text(&run(folder.path(), &[], &[]));
+    assert!(said.contains("JWT_SECRET in line 1 of the file .env") && !said.contains("thirty-two"), "{said}");
 }
 
 #[test]

@@ -47,11 +47,12 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = settings(&format!("sqlite://{}", folder.path().join("tasks.db").display()));
         settings.identity = Identity {
-            keys: Keys::Published { url: issuer.url.parse().unwrap(), pace, ignores_secret: false },
+            keys: Keys::published(issuer.url.parse().unwrap(), pace),
             expected: Expected {
                 issuer: Some(ISSUER.to_owned()),
-                audience: Some(AUDIENCE.to_owned()),
+                audience: vec![AUDIENCE.to_owned()],
                 leeway: Duration::from_secs(15),
+                ..Expected::default()
             },
         };
         Self::serve(settings, Some(folder)).await
@@ -65,7 +66,7 @@ impl Server {
         Self::serve(settings, Some(folder)).await
     }
 
-    /// On an embedded database of its own, with these variables set too.
+    /// On an embedded database of its own, with these variables set too; an empty one counts as not set.
     pub(crate) async fn given(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("tasks.db").display());

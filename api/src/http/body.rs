@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer};
 use crate::http::diagnosis::{Entries, Shape, diagnose, in_our_words, pointer, wrong_count};
 use crate::http::error::{Error, Fault};
 use crate::http::json::JSON;
-use crate::http::newtype::{Nullable, never};
+use crate::http::newtype::never;
 
 /// The longest body that most operations read, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -135,11 +135,15 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let required = T::absent().is_none();
-        // Where no body will do, so does `null`.
-        let schema = if required { T::schema_ref } else { Nullable::<T>::schema_ref };
-        let content = T::MEDIA_TYPES.iter().map(|content_type| MetaMediaType { content_type, schema: schema() });
-        Some(MetaRequest { description: None, content: content.collect(), required })
+        // That `null` is taken for no body is not said: generated clients send the body that they are given, or refuse none.
+        Some(MetaRequest {
+            description: None,
+            content: T::MEDIA_TYPES
+                .iter()
+                .map(|content_type| MetaMediaType { content_type, schema: T::schema_ref() })
+                .collect(),
+            required: T::absent().is_none(),
+        })
     }
 
     async fn from_request(

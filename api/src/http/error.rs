@@ -32,6 +32,8 @@ pub enum Error {
     Invalid(Vec<Fault>),
     /// 401: no token, or one that does not verify.
     Unauthorized(TokenFault),
+    /// 401: a claim of the token is missing or unusable; the sentence says which and what it must be, never what it is.
+    UnusableClaim(String),
     /// 403: the path's user is not the token's.
     Forbidden,
     /// 404: the owner has no such task.
@@ -91,11 +93,13 @@ pub enum TokenFault {
     Missing,
     /// The `Authorization` header is of another scheme than `Bearer`.
     Scheme,
-    /// Not a JWT in compact form, more than one header, or longer than is read.
+    /// Not a JWT in compact form, or more than one header.
     Malformed,
+    /// Longer than is read.
+    TooLong,
     /// A token that only its issuer can read: an opaque session token, or an encrypted one.
     Opaque,
-    /// `typ` says that the token is of another kind than those that stand for a user.
+    /// The token is of another kind than those that stand for a user.
     Type,
     /// Signed with an algorithm that the server's key is not for.
     Algorithm,
@@ -111,8 +115,6 @@ pub enum TokenFault {
     Issuer,
     /// `aud` does not name this server.
     Audience,
-    /// A claim that is required is missing or of the wrong type, or `sub` is no user id.
-    Claims,
 }
 
 /// What is wrong with one part of a request.
@@ -253,30 +255,36 @@ problem_codes! {
         "The server reads bearer tokens only, and there must be one. Send the header Authorization: Bearer <token>.";
     /// The token is not a JWT.
     TokenMalformed = "token-malformed", UNAUTHORIZED, "The token is malformed",
-        "The token is not a JSON Web Token in compact form (three parts with dots between them), is longer than 8 KiB, \
-         has a crit header, or came in more than one Authorization header. Send it exactly as the sign-in system gave \
+        "The token is not a JSON Web Token in compact form (three parts with dots between them), has a crit header, or \
+         came in more than one Authorization header. Send it exactly as the sign-in system gave \
          it; look for undefined, quotation marks or a second Bearer in its place.";
+    /// The token is too long.
+    TokenTooLong = "token-too-long", UNAUTHORIZED, "The token is too long",
+        "The token is longer than 16 KiB. Make the sign-in system leave out of it what this server does not need, such as \
+         groups, roles, pictures or the whole user record.";
     /// The token is opaque: only its issuer can read it.
     TokenOpaque = "token-opaque", UNAUTHORIZED, "The token is opaque, not a signed JWT",
         "This is an opaque session token or an encrypted token, which only the sign-in system can read. Ask the sign-in system \
          for a signed JSON Web Token and send that.";
     /// The token is of a kind that stands for no user.
     TokenType = "token-type", UNAUTHORIZED, "The token is of another kind",
-        "The typ of the token's header is not JWT or at+jwt. Send an access token or an ID token.";
+        "The typ of the token's header is not JWT or at+jwt, or its payload says that it is a refresh token, by which new \
+         tokens are got and nothing else. Send an access token or an ID token.";
     /// The token is signed with another algorithm.
     TokenAlgorithm = "token-algorithm", UNAUTHORIZED, "The token's algorithm is not allowed",
-        "The alg of the token's header is not an algorithm of the server's key. The key decides the algorithm, never the \
-         token. HS256 wants JWT_SECRET, all others JWKS_URL: check that the server is set to the keys of the sign-in \
-         system that made the token.";
+        "The alg of the token's header is not an algorithm of the server's keys. The keys decide the algorithm, never the \
+         token. HS256 wants JWT_SECRET with at least 32 bytes, HS384 with 48, HS512 with 64; EdDSA (Ed25519), ES256, ES384, \
+         ES512, RS256 to RS512 and PS256 to PS512 want JWKS_URL or JWT_PUBLIC_KEY; no other is read. Check that the server is \
+         set to the keys of the sign-in system that made the token.";
     /// The token names a key that the server does not know.
     TokenKeyUnknown = "token-key-unknown", UNAUTHORIZED, "The token's key is unknown",
-        "The sign-in system publishes no key with the kid of the token's header, or the token has no kid where there are \
-         several keys. Ask for a new token; if it is new, try again in 30 seconds, and check that the server is set to \
-         the key set of this sign-in system (JWKS_URL).";
+        "The server has no key with the kid of the token's header, or the token has no kid where there are several keys. Ask \
+         for a new token; if it is new, try again in 30 seconds, and check that the server is set to the keys of this sign-in \
+         system (JWKS_URL or JWT_PUBLIC_KEY).";
     /// The token's signature is wrong.
     TokenSignature = "token-signature", UNAUTHORIZED, "The token's signature is wrong",
         "The token was signed with another key than the server's, or was changed on its way. Check that the server is \
-         set to the secret or the key set of the sign-in system that made the token; in development mode, that tokens \
+         set to the secret or the keys of the sign-in system that made the token; in development mode, that tokens \
          are made in the folder where the server runs.";
     /// The token has expired.
     TokenExpired = "token-expired", UNAUTHORIZED, "The token has expired",
@@ -290,15 +298,16 @@ problem_codes! {
          in a slash at the end.";
     /// The token is for another audience.
     TokenAudience = "token-audience", UNAUTHORIZED, "The token is for another audience",
-        "The token's aud is missing or does not name the audience that the server is set to (JWT_AUDIENCE). Ask the sign-in system for a \
-         token for this audience.";
+        "The token's aud, or the claim that the server is set to in its place (JWT_AUDIENCE_CLAIM), is missing or names no \
+         audience that the server is set to (JWT_AUDIENCE). Ask the sign-in system for a token for such an audience.";
     /// A claim of the token is missing or unusable.
     TokenClaims = "token-claims", UNAUTHORIZED, "A claim of the token is missing or unusable",
-        "The token needs exp (in seconds since 1970) and sub (1 to 255 characters, none of them a control character, and \
-         not me); nbf, if it has one, must be a number.";
+        "The token needs exp (in seconds since 1970) and its user's id: sub, or the claim that the server is set to in its \
+         place (JWT_USER_CLAIM), of 1 to 255 characters, none of them a control character, and not me; nbf, if it has one, \
+         must be a number. The problem's detail names the claim.";
     /// The path's user is not the token's.
     UserMismatch = "user-mismatch", FORBIDDEN, "These are another user's tasks",
-        "The user in the path is not the user of the token (its sub). Use your own id, or me.";
+        "The user in the path is not the user of the token (its sub, unless JWT_USER_CLAIM names another claim). Use your own id, or me.";
     /// The user has no such task.
     TaskNotFound = "task-not-found", NOT_FOUND, "No such task",
         "The user has no task with this id: it never was, was deleted, or is another user's. Where a body names many \
@@ -439,6 +448,7 @@ impl Error {
             Self::MalformedJson(_) => ProblemCode::MalformedJson,
             Self::Invalid(_) => ProblemCode::InvalidRequest,
             Self::Unauthorized(fault) => fault.code(),
+            Self::UnusableClaim(_) => ProblemCode::TokenClaims,
             Self::Forbidden => ProblemCode::UserMismatch,
             Self::TaskNotFound | Self::TasksNotFound(_) => ProblemCode::TaskNotFound,
             Self::PathNotFound => ProblemCode::PathNotFound,
@@ -494,6 +504,7 @@ impl Error {
             (Self::UnsupportedEncoding, _) => {
                 "Send the body uncompressed, and leave the header Content-Encoding out.".to_owned()
             }
+            (Self::UnusableClaim(sentence), _) => sentence.clone(),
             (Self::BodyTooLarge(limit), _) => format!("The body must have at most {limit} bytes."),
             _ => code.help_at(public_url),
         };
@@ -515,9 +526,9 @@ impl Error {
     /// The answer that a client gets, from a server that the world finds there.
     #[must_use]
     pub fn into_response(self, request_id: &str, public_url: &PublicUrl) -> Response {
-        let status = self.code().status();
+        let code = self.code();
         let mut response = Response::builder()
-            .status(status)
+            .status(code.status())
             .content_type(ProblemJson::MEDIA_TYPE)
             .header(header::CACHE_CONTROL, "no-store")
             .body(write_json(&self.problem(request_id, public_url)));
@@ -527,7 +538,7 @@ impl Error {
             }
         };
         match self {
-            Self::Unauthorized(fault) => set(header::WWW_AUTHENTICATE, fault.challenge()),
+            Self::Unauthorized(_) | Self::UnusableClaim(_) => set(header::WWW_AUTHENTICATE, challenge(code)),
             Self::MethodNotAllowed(allow) => set(header::ALLOW, allow),
             Self::VersionMismatch { current, .. } => set(header::ETAG, format!("\"{current}\"")),
             Self::UnsupportedMediaType { known, is_patch } => {
@@ -596,6 +607,7 @@ impl TokenFault {
             Self::Missing => ProblemCode::TokenMissing,
             Self::Scheme => ProblemCode::TokenScheme,
             Self::Malformed => ProblemCode::TokenMalformed,
+            Self::TooLong => ProblemCode::TokenTooLong,
             Self::Opaque => ProblemCode::TokenOpaque,
             Self::Type => ProblemCode::TokenType,
             Self::Algorithm => ProblemCode::TokenAlgorithm,
@@ -605,19 +617,15 @@ impl TokenFault {
             Self::NotYetValid => ProblemCode::TokenNotYetValid,
             Self::Issuer => ProblemCode::TokenIssuer,
             Self::Audience => ProblemCode::TokenAudience,
-            Self::Claims => ProblemCode::TokenClaims,
         }
     }
+}
 
-    /// The value of `WWW-Authenticate` (RFC 6750 §3): an error only when a token was sent, with what to do about it.
-    fn challenge(self) -> String {
-        match self {
-            Self::Missing | Self::Scheme => r#"Bearer realm="tasks-api""#.to_owned(),
-            sent => format!(
-                r#"Bearer realm="tasks-api", error="invalid_token", error_description="{}""#,
-                sent.code().help()
-            ),
-        }
+/// The value of `WWW-Authenticate` (RFC 6750 §3): an error only when a token was sent, with what to do about it.
+fn challenge(code: ProblemCode) -> String {
+    match code {
+        ProblemCode::TokenMissing | ProblemCode::TokenScheme => r#"Bearer realm="tasks-api""#.to_owned(),
+        sent => format!(r#"Bearer realm="tasks-api", error="invalid_token", error_description="{}""#, sent.help()),
     }
 }
 

@@ -86,8 +86,9 @@ impl<'a> ApiExtractor<'a> for Caller {
             MetaSecurityScheme {
                 ty: "http",
                 description: Some(
-                    "A JSON Web Token (RFC 7519) in the `Authorization` header: `Bearer <token>`. Its `sub` is the \
-                     user whose tasks it opens. Paste the token alone here, without `Bearer`.",
+                    "A JSON Web Token (RFC 7519) in the `Authorization` header: `Bearer <token>`. Its `sub`, or the claim \
+                     that the server is set to in its place, is the user whose tasks it opens. Paste the token alone \
+                     here, without `Bearer`.",
                 ),
                 name: None,
                 key_in: None,

@@ -267,7 +267,7 @@ export interface components {
             current_version?: number;
         };
         /** @description The kinds of problems. More may come: decide by those that you know, and by `status` where you do not know it. */
-        ProblemCode: ("malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable") | string;
+        ProblemCode: ("malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-too-long" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable") | string;
         /**
          * SelectedTask
          * @description A task that a request is about.
@@ -1936,7 +1936,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["TaskCompletion"] | null;
+                "application/json": components["schemas"]["TaskCompletion"];
             };
         };
         responses: {
