@@ -82,20 +82,25 @@ const languages = {
     run: (program, env) => run([join(target, "rust/debug/story")], env),
   },
   testers: {
-    needs: ["python3", "-m", "venv", "--help"],
+    needs: ["node", "--version"],
     compile() {},
     run: (program, env) => (program === "schemathesis" ? schemathesis(env) : run(["node", `testers/${program}.mjs`], env)),
   },
 };
 
+/** Installs a list of Python's packages in an environment of its own. */
+async function install(list, environment) {
+  await run(["python3", "-m", "venv", environment]);
+  await run([join(environment, "bin/pip"), "install", "--quiet", "--disable-pip-version-check", "-r", list]);
+}
+
 /** Schemathesis without hooks, whose failures are held against the list for testers. */
 async function schemathesis({ TASKS_SERVER: url, TASKS_TOKEN: token }) {
-  const python = resolve(target, "../contract-tools/python/bin");
-  await run(["python3", "-m", "venv", resolve(python, "..")]);
-  await run([join(python, "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", "../contract/requirements.txt"]);
+  const python = resolve(target, "../contract-tools/python");
+  await install("../contract/requirements.txt", python);
   const events = join(generated, "events.ndjson");
   // In a folder of its own: it leaves files where it runs.
-  const st = [join(python, "st"), "run", resolve(here, "../../api/openapi.json"), "--url", url, "-H", `Authorization: Bearer ${token}`];
+  const st = [join(python, "bin/st"), "run", resolve(here, "../../api/openapi.json"), "--url", url, "-H", `Authorization: Bearer ${token}`];
   const failed = await run([...st, "--seed", "1", "--report", "ndjson", "--report-ndjson-path", events], {}, generated).catch((fault) => fault);
   hold(!(failed instanceof Error) || /Schema|failures in/.test(failed.message), failed.message);
   return run(["python3", "testers/schemathesis.py", "../../api/README.md", events]);
@@ -135,29 +140,31 @@ async function samples(url) {
   return ['const token = "";', beginning.replace("./tasks.js", "./schema.js"), ...scopes].join("\n\n");
 }
 
-/** The table in api/README.md names the versions that are pinned. */
-async function judgeTable(clients) {
+/** The versions that are pinned in a list of Python's packages, by name. */
+const requirements = async (list) => Object.fromEntries([...(await text(list)).matchAll(/^([^=\s]+)==(\S+)$/gm)].map((found) => found.slice(1)));
+const inPython = { ...(await requirements("../contract/requirements.txt")), ...(await requirements("requirements.txt")) };
+
+/** The tables in api/README.md name the versions that are pinned. */
+async function judgeTables() {
   const { devDependencies } = await json("package.json");
-  const requirements = `${await text("requirements.txt")}\n${await text("../contract/requirements.txt")}`.matchAll(/^([^=\s]+)==(\S+)$/gm);
-  const pinned = { ...devDependencies, ...Object.fromEntries([...requirements].map(([, name, version]) => [name, version])) };
   const readme = await text("../../api/README.md");
   for (const tool of new Set(clients.flatMap(({ tools }) => tools))) {
-    hold(readme.includes(`${tool} ${pinned[tool]}`), `the table "Clients" in api/README.md does not say "${tool} ${pinned[tool]}"`);
+    const named = `${tool} ${devDependencies[tool] ?? inPython[tool]}`;
+    hold(readme.split(/[,:|]| with /).some((part) => part.trim().startsWith(named)), `the tables of clients in api/README.md do not name "${named}"`);
   }
 }
 
-/** Whether the toolchain of a client is there. */
-async function isThere({ name, language }) {
-  const { needs } = languages[language];
-  try {
-    await run(needs);
-    return true;
-  } catch {
+/** Whether the toolchains of a client are there. */
+async function isThere({ name, language, tools }) {
+  const all = [languages[language].needs, ...(tools.some((tool) => tool in inPython) ? [languages.python.needs] : [])];
+  for (const needs of all) {
+    if (await run(needs).then(() => true, () => false)) continue;
     const reason = `${name}: left out, as \`${needs.join(" ")}\` does not run here`;
     hold(process.env.REQUIRE_CLIENTS !== "1", reason);
     console.log(reason);
     return false;
   }
+  return true;
 }
 
 async function main() {
@@ -173,7 +180,7 @@ async function main() {
   hold(binary, "usage: node run.mjs [--all] [--only NAME] /path/to/tasks-server");
   const wanted = clients.filter(({ name, isSlow }) => (values.only ? values.only.some((part) => name.includes(part)) : values.all || !isSlow));
   hold(wanted.length > 0, `no client of these names; there are ${clients.map(({ name }) => name).join("; ")}`);
-  await judgeTable(clients);
+  await judgeTables();
   const chosen = [];
   const others = clients.filter(({ name }) => wanted.some(({ after }) => after === name));
   for (const client of new Set([...others, ...wanted])) if (await isThere(client)) chosen.push(client);
@@ -182,9 +189,8 @@ async function main() {
   await mkdir(join(generated, "datamodel"), { recursive: true });
   await writeFile(join(generated, "package.json"), '{ "private": true, "type": "module" }\n');
   const said = (what) => console.log(`clients: ${what} (after ${Math.round(performance.now() / 1000)} s)`);
-  await run(["python3", "-m", "venv", join(target, "python")]);
-  await run(["pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"]);
-  said("tools of Python installed");
+  if (chosen.some(({ tools }) => tools.some((tool) => tool in inPython))) await install("requirements.txt", join(target, "python"));
+  said("tools installed");
   await inPairs(chosen, ({ generate }) => generate && run(generate));
   said(`generated ${chosen.length}`);
 

@@ -33,8 +33,8 @@ for line in events.read_text().splitlines():
     if scenario is None:
         continue
     recorder = scenario["recorder"]
-    cases += len(recorder["cases"])
-    for case, checks in recorder["checks"].items():
+    cases += len(recorder.get("cases", ()))
+    for case, checks in recorder.get("checks", {}).items():
         for check in checks:
             if check["status"] == "failure":
                 found[(check["name"], *reason(recorder["interactions"][case]["response"]))] += 1

@@ -27,7 +27,7 @@ await story("swagger-typescript-api", {
   getTask: (o, id) => answer(api.getTask(o.user, id, params(o))),
   updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, params(o))),
   patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, params(o))),
-  completeTask: (o, id) => answer(api.completeTask(o.user, id, null, params(o))),
+  completeTask: (o, id) => answer(api.completeTask(o.user, id, {}, params(o))),
   deleteTask: (o, id) => answer(api.deleteTask(o.user, id, params(o))),
   bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, params(o))),
   bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, params(o))),
