@@ -19,7 +19,11 @@ const path = [join(here, "node_modules/.bin"), join(target, "python/bin"), proce
 /** Runs a program; what it prints is shown where it fails. */
 async function run([command, ...args], env = {}, cwd = here) {
   try {
-    return await promisify(execFile)(command, args, { cwd, env: { ...process.env, PATH: path, ...env }, maxBuffer: 2 ** 26 });
+    return await promisify(execFile)(command, args, {
+      cwd,
+      env: { ...process.env, PATH: path, ...env },
+      maxBuffer: 2 ** 26,
+    });
   } catch (failure) {
     throw new Error(`${[command, ...args].join(" ")}\n${failure.stdout ?? failure}${failure.stderr ?? ""}`);
   }
@@ -37,11 +41,15 @@ const languages = {
     async compile(clients, { url }) {
       await cp(join(here, "typescript"), generated, { recursive: true, filter: (name) => !/config/.test(name) });
       if (clients.some(({ programs }) => programs.includes("package"))) await buildPackage();
-      if (clients.some(({ programs }) => programs.includes("samples"))) await writeFile(join(generated, "samples.ts"), await samples(url));
+      if (clients.some(({ programs }) => programs.includes("samples")))
+        await writeFile(join(generated, "samples.ts"), await samples(url));
       await inPairs(clients, async ({ name, programs, loose = {} }) => {
         const project = join(generated, `tsconfig.${name.replace(/\W+/g, "-")}.json`);
         const files = programs.map((program) => `${program}.ts`);
-        await writeFile(project, JSON.stringify({ extends: "../typescript/tsconfig.json", compilerOptions: loose, files }));
+        await writeFile(
+          project,
+          JSON.stringify({ extends: "../typescript/tsconfig.json", compilerOptions: loose, files }),
+        );
         await run(["node_modules/typescript-7/bin/tsc", "--project", project]);
       });
     },
@@ -84,7 +92,8 @@ const languages = {
   testers: {
     needs: ["node", "--version"],
     compile() {},
-    run: (program, env) => (program === "schemathesis" ? schemathesis(env) : run(["node", `testers/${program}.mjs`], env)),
+    run: (program, env) =>
+      program === "schemathesis" ? schemathesis(env) : run(["node", `testers/${program}.mjs`], env),
   },
 };
 
@@ -100,8 +109,20 @@ async function schemathesis({ TASKS_SERVER: url, TASKS_TOKEN: token }) {
   await install("../contract/requirements.txt", python);
   const events = join(generated, "events.ndjson");
   // In a folder of its own: it leaves files where it runs.
-  const st = [join(python, "bin/st"), "run", resolve(here, "../../api/openapi.json"), "--url", url, "-H", `Authorization: Bearer ${token}`];
-  const failed = await run([...st, "--seed", "1", "--report", "ndjson", "--report-ndjson-path", events], {}, generated).catch((fault) => fault);
+  const st = [
+    join(python, "bin/st"),
+    "run",
+    resolve(here, "../../api/openapi.json"),
+    "--url",
+    url,
+    "-H",
+    `Authorization: Bearer ${token}`,
+  ];
+  const failed = await run(
+    [...st, "--seed", "1", "--report", "ndjson", "--report-ndjson-path", events],
+    {},
+    generated,
+  ).catch((fault) => fault);
   hold(!(failed instanceof Error) || /Schema|failures in/.test(failed.message), failed.message);
   return run(["python3", "testers/schemathesis.py", "../../api/README.md", events]);
 }
@@ -110,7 +131,7 @@ async function schemathesis({ TASKS_SERVER: url, TASKS_TOKEN: token }) {
 async function inPairs(all, work) {
   const rest = [...all];
   const worker = async () => {
-    for (let next; (next = rest.shift()); ) await work(next);
+    for (let next; (next = rest.shift());) await work(next);
   };
   await Promise.all([worker(), worker()]);
 }
@@ -124,7 +145,11 @@ async function buildPackage() {
   const { info } = await json("../../api/openapi.json");
   hold(version === info.version, "tests/clients/tasks-api-client/package.json has another version than the contract");
   await run(["npm", "pack", "--silent", "--pack-destination", generated, "./tasks-api-client"]);
-  await run(["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", `./${name}-${version}.tgz`], {}, generated);
+  await run(
+    ["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", `./${name}-${version}.tgz`],
+    {},
+    generated,
+  );
 }
 
 /** The samples of the reference page, each in a scope of its own. */
@@ -141,8 +166,12 @@ async function samples(url) {
 }
 
 /** The versions that are pinned in a list of Python's packages, by name. */
-const requirements = async (list) => Object.fromEntries([...(await text(list)).matchAll(/^([^=\s]+)==(\S+)$/gm)].map((found) => found.slice(1)));
-const inPython = { ...(await requirements("../contract/requirements.txt")), ...(await requirements("requirements.txt")) };
+const requirements = async (list) =>
+  Object.fromEntries([...(await text(list)).matchAll(/^([^=\s]+)==(\S+)$/gm)].map((found) => found.slice(1)));
+const inPython = {
+  ...(await requirements("../contract/requirements.txt")),
+  ...(await requirements("requirements.txt")),
+};
 
 /** The tables in api/README.md name the versions that are pinned. */
 async function judgeTables() {
@@ -150,7 +179,10 @@ async function judgeTables() {
   const readme = await text("../../api/README.md");
   for (const tool of new Set(clients.flatMap(({ tools }) => tools))) {
     const named = `${tool} ${devDependencies[tool] ?? inPython[tool]}`;
-    hold(readme.split(/[,:|]| with /).some((part) => part.trim().startsWith(named)), `the tables of clients in api/README.md do not name "${named}"`);
+    hold(
+      readme.split(/[,:|]| with /).some((part) => part.trim().startsWith(named)),
+      `the tables of clients in api/README.md do not name "${named}"`,
+    );
   }
 }
 
@@ -158,7 +190,13 @@ async function judgeTables() {
 async function isThere({ name, language, tools }) {
   const all = [languages[language].needs, ...(tools.some((tool) => tool in inPython) ? [languages.python.needs] : [])];
   for (const needs of all) {
-    if (await run(needs).then(() => true, () => false)) continue;
+    if (
+      await run(needs).then(
+        () => true,
+        () => false,
+      )
+    )
+      continue;
     const reason = `${name}: left out, as \`${needs.join(" ")}\` does not run here`;
     hold(process.env.REQUIRE_CLIENTS !== "1", reason);
     console.log(reason);
@@ -178,7 +216,9 @@ async function main() {
   }
   const [binary] = positionals;
   hold(binary, "usage: node run.mjs [--all] [--only NAME] /path/to/tasks-server");
-  const wanted = clients.filter(({ name, isSlow }) => (values.only ? values.only.some((part) => name.includes(part)) : values.all || !isSlow));
+  const wanted = clients.filter(({ name, isSlow }) =>
+    values.only ? values.only.some((part) => name.includes(part)) : values.all || !isSlow,
+  );
   hold(wanted.length > 0, `no client of these names; there are ${clients.map(({ name }) => name).join("; ")}`);
   await judgeTables();
   const chosen = [];
@@ -189,7 +229,8 @@ async function main() {
   await mkdir(join(generated, "datamodel"), { recursive: true });
   await writeFile(join(generated, "package.json"), '{ "private": true, "type": "module" }\n');
   const said = (what) => console.log(`clients: ${what} (after ${Math.round(performance.now() / 1000)} s)`);
-  if (chosen.some(({ tools }) => tools.some((tool) => tool in inPython))) await install("requirements.txt", join(target, "python"));
+  if (chosen.some(({ tools }) => tools.some((tool) => tool in inPython)))
+    await install("requirements.txt", join(target, "python"));
   said("tools installed");
   await inPairs(chosen, ({ generate }) => generate && run(generate));
   said(`generated ${chosen.length}`);

@@ -16,7 +16,12 @@ Data = TypeVar("Data")
 
 
 def ask(
-    method: str, path: str, body: BaseModel | None, shape: type[Body], read: Callable[[Body], Data], **headers: str | None
+    method: str,
+    path: str,
+    body: BaseModel | None,
+    shape: type[Body],
+    read: Callable[[Body], Data],
+    **headers: str | None,
 ) -> Answer[Data]:
     given = {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
     # What was not set is left out: else a patch says null for it.

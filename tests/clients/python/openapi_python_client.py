@@ -6,7 +6,15 @@ from uuid import UUID
 
 from story import ME, TOKEN, URL, Answer, Page, Problem, Task, story
 from tasks_api_client import AuthenticatedClient, models
-from tasks_api_client.api.tasks import complete_task, create_task, delete_task, get_task, list_tasks, patch_task, update_task
+from tasks_api_client.api.tasks import (
+    complete_task,
+    create_task,
+    delete_task,
+    get_task,
+    list_tasks,
+    patch_task,
+    update_task,
+)
 from tasks_api_client.types import UNSET, Response
 
 client = AuthenticatedClient(base_url=URL, token=TOKEN)

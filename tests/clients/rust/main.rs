@@ -1,7 +1,9 @@
 //! What the client that openapi-generator writes in Rust does on the live server.
 
 use openapi::apis::configuration::Configuration;
-use openapi::apis::tasks_api::{complete_task, create_task, delete_task, get_task, list_tasks, patch_task, update_task};
+use openapi::apis::tasks_api::{
+    complete_task, create_task, delete_task, get_task, list_tasks, patch_task, update_task,
+};
 use openapi::apis::{Error, ResponseContent};
 use openapi::models::{TaskDraft, TaskPatch, TaskUpdate};
 

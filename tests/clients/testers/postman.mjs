@@ -19,7 +19,9 @@ try {
   // As "Import settings" has them: Parameter generation, Enable optional parameters.
   const settings = { parametersResolution: "Example", enableOptionalParameters: false };
   const { result, reason, output } = await new Promise((done, failed) =>
-    postman.convertV2({ type: "string", data }, settings, (fault, converted) => (fault ? failed(fault) : done(converted))),
+    postman.convertV2({ type: "string", data }, settings, (fault, converted) =>
+      fault ? failed(fault) : done(converted),
+    ),
   );
   assert(result, reason);
   const collection = output[0].data;

@@ -28,7 +28,10 @@ try {
     if (answer.headers["sl-violations"]) violations.push(answer.headers["sl-violations"]);
   });
   const env = { ...process.env, TASKS_URL: proxy.url };
-  const [code] = await once(spawn("node", [join(folder, "generated/openapi-fetch.js")], { env, stdio: "inherit" }), "exit");
+  const [code] = await once(
+    spawn("node", [join(folder, "generated/openapi-fetch.js")], { env, stdio: "inherit" }),
+    "exit",
+  );
   if (code !== 0) throw new Error(said.join("\n"));
   proxy.stop();
   const reported = said.filter((line) => /violation/i.test(line));

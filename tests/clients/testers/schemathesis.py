@@ -41,6 +41,10 @@ for line in events.read_text().splitlines():
 
 for what, times in sorted(found.items()):
     print(f"schemathesis: {times} × {' '.join(what)}{'' if what in listed else ': NOT LISTED'}")
-print(f"Schemathesis: {cases} cases, {sum(found.values())} failures, each of them listed" if not found.keys() - listed else "")
+print(
+    f"Schemathesis: {cases} cases, {sum(found.values())} failures, each of them listed"
+    if not found.keys() - listed
+    else ""
+)
 assert cases > 1000, f"{cases} cases"
 sys.exit(bool(found.keys() - listed))

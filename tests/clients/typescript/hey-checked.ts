@@ -9,7 +9,9 @@ client.setConfig({ baseUrl: url, auth: token });
 const params = (options: Options) => ({ path: { user_id: options.user }, headers: headersOf(options) });
 const of = (options: Options, id: string) => ({ ...params(options), path: { user_id: options.user, id } });
 
-async function answer<Data>(request: Promise<{ data: Data | undefined; error: Problem | undefined; response?: Response }>): Promise<Answer<Data>> {
+async function answer<Data>(
+  request: Promise<{ data: Data | undefined; error: Problem | undefined; response?: Response }>,
+): Promise<Answer<Data>> {
   const { data, error, response } = await request;
   const { status, headers } = response!;
   return { status, headers, data, problem: status === 304 ? undefined : error };

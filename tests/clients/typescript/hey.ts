@@ -33,15 +33,20 @@ async function answer<Data>(
 }
 
 await story("hey-api", {
-  createTask: (options, body) => answer(api.createTask({ ...params(options), body }), [z.zTaskEnvelope, v.vTaskEnvelope]),
+  createTask: (options, body) =>
+    answer(api.createTask({ ...params(options), body }), [z.zTaskEnvelope, v.vTaskEnvelope]),
   listTasks: (options, query) => answer(api.listTasks({ ...params(options), query }), [z.zTaskPage, v.vTaskPage]),
   getTask: (options, id) => answer(api.getTask(of(options, id)), [z.zTaskEnvelope, v.vTaskEnvelope]),
-  updateTask: (options, id, body) => answer(api.updateTask({ ...of(options, id), body }), [z.zTaskEnvelope, v.vTaskEnvelope]),
-  patchTask: (options, id, body) => answer(api.patchTask({ ...of(options, id), body }), [z.zTaskEnvelope, v.vTaskEnvelope]),
+  updateTask: (options, id, body) =>
+    answer(api.updateTask({ ...of(options, id), body }), [z.zTaskEnvelope, v.vTaskEnvelope]),
+  patchTask: (options, id, body) =>
+    answer(api.patchTask({ ...of(options, id), body }), [z.zTaskEnvelope, v.vTaskEnvelope]),
   completeTask: (options, id) => answer(api.completeTask(of(options, id)), [z.zTaskEnvelope, v.vTaskEnvelope]),
   deleteTask: (options, id) => answer(api.deleteTask(of(options, id))),
-  bulkCreateTasks: (options, body) => answer(api.bulkCreateTasks({ ...params(options), body }), [z.zTaskList, v.vTaskList]),
-  bulkCompleteTasks: (options, body) => answer(api.bulkCompleteTasks({ ...params(options), body }), [z.zTaskList, v.vTaskList]),
+  bulkCreateTasks: (options, body) =>
+    answer(api.bulkCreateTasks({ ...params(options), body }), [z.zTaskList, v.vTaskList]),
+  bulkCompleteTasks: (options, body) =>
+    answer(api.bulkCompleteTasks({ ...params(options), body }), [z.zTaskList, v.vTaskList]),
   bulkDeleteTasks: (options, body) => answer(api.bulkDeleteTasks({ ...params(options), body })),
 });
 
@@ -57,7 +62,10 @@ const pages = await queries.fetchInfiniteQuery({
   getNextPageParam: ({ meta }) => meta.next_cursor,
 });
 const found = pages.pages.flatMap(({ data }) => data);
-assert.deepEqual(found.map(({ title }) => title), ["Three", "Two", "One"]);
+assert.deepEqual(
+  found.map(({ title }) => title),
+  ["Three", "Two", "One"],
+);
 const id = found[0]!.id;
 assert.deepEqual((await queries.fetchQuery(getTaskOptions({ path: { ...me, id } }))).data, found[0]);
 await api.deleteTask({ path: { ...me, id } });

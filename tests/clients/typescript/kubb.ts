@@ -18,15 +18,19 @@ async function answer<Data>(
   return { status, headers, data };
 }
 
-await story("kubb", {
-  createTask: (o, body) => answer(api.createTask(o.user, body, headersOf(o)), api.taskEnvelopeSchema),
-  listTasks: (o, query) => answer(api.listTasks(o.user, query, headersOf(o)), api.taskPageSchema),
-  getTask: (o, id) => answer(api.getTask(o.user, id, headersOf(o)), api.taskEnvelopeSchema),
-  updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, headersOf(o)), api.taskEnvelopeSchema),
-  patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, headersOf(o)), api.taskEnvelopeSchema),
-  completeTask: (o, id) => answer(api.completeTask(o.user, id, undefined, headersOf(o)), api.taskEnvelopeSchema),
-  deleteTask: (o, id) => answer(api.deleteTask(o.user, id, headersOf(o))),
-  bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, headersOf(o)), api.taskListSchema),
-  bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, headersOf(o)), api.taskListSchema),
-  bulkDeleteTasks: (o, body) => answer(api.bulkDeleteTasks(o.user, body, headersOf(o))),
-}, false);
+await story(
+  "kubb",
+  {
+    createTask: (o, body) => answer(api.createTask(o.user, body, headersOf(o)), api.taskEnvelopeSchema),
+    listTasks: (o, query) => answer(api.listTasks(o.user, query, headersOf(o)), api.taskPageSchema),
+    getTask: (o, id) => answer(api.getTask(o.user, id, headersOf(o)), api.taskEnvelopeSchema),
+    updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, headersOf(o)), api.taskEnvelopeSchema),
+    patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, headersOf(o)), api.taskEnvelopeSchema),
+    completeTask: (o, id) => answer(api.completeTask(o.user, id, undefined, headersOf(o)), api.taskEnvelopeSchema),
+    deleteTask: (o, id) => answer(api.deleteTask(o.user, id, headersOf(o))),
+    bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, headersOf(o)), api.taskListSchema),
+    bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, headersOf(o)), api.taskListSchema),
+    bulkDeleteTasks: (o, body) => answer(api.bulkDeleteTasks(o.user, body, headersOf(o))),
+  },
+  false,
+);

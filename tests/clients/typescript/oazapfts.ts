@@ -24,7 +24,13 @@ async function answer<A extends Answered>(request: Promise<A>): Promise<Answer<C
 await story("oazapfts", {
   createTask: (o, body) => answer(api.createTask(o.user, body, headers(o))),
   listTasks: (o, { is_completed, ...page }) =>
-    answer(api.listTasks(o.user, { ...page, ...(is_completed !== undefined && { isCompleted: is_completed }), ...headers(o) })),
+    answer(
+      api.listTasks(o.user, {
+        ...page,
+        ...(is_completed !== undefined && { isCompleted: is_completed }),
+        ...headers(o),
+      }),
+    ),
   getTask: (o, id) => answer(api.getTask(o.user, id, headers(o))),
   updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, headers(o))),
   patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, headers(o))),

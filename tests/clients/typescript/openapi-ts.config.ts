@@ -13,6 +13,11 @@ export default defineConfig([
   {
     input,
     output: { path: "generated/hey-checked", module },
-    plugins: ["@hey-api/client-fetch", "zod", "@hey-api/transformers", { name: "@hey-api/sdk", validator: "zod", transformer: true }],
+    plugins: [
+      "@hey-api/client-fetch",
+      "zod",
+      "@hey-api/transformers",
+      { name: "@hey-api/sdk", validator: "zod", transformer: true },
+    ],
   },
 ]);

@@ -26,9 +26,12 @@ await story("orval", {
   getTask: (o, id) => answer(api.getTask(o.user, id, headersOf(o), signedIn), z.GetTaskResponse),
   updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, headersOf(o), signedIn), z.UpdateTaskResponse),
   patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, headersOf(o), signedIn), z.PatchTaskResponse),
-  completeTask: (o, id) => answer(api.completeTask(o.user, id, undefined, headersOf(o), signedIn), z.CompleteTaskResponse),
+  completeTask: (o, id) =>
+    answer(api.completeTask(o.user, id, undefined, headersOf(o), signedIn), z.CompleteTaskResponse),
   deleteTask: (o, id) => answer(api.deleteTask(o.user, id, headersOf(o), signedIn)),
-  bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, headersOf(o), signedIn), z.BulkCreateTasksResponse),
-  bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, headersOf(o), signedIn), z.BulkCompleteTasksResponse),
+  bulkCreateTasks: (o, body) =>
+    answer(api.bulkCreateTasks(o.user, body, headersOf(o), signedIn), z.BulkCreateTasksResponse),
+  bulkCompleteTasks: (o, body) =>
+    answer(api.bulkCompleteTasks(o.user, body, headersOf(o), signedIn), z.BulkCompleteTasksResponse),
   bulkDeleteTasks: (o, body) => answer(api.bulkDeleteTasks(o.user, body, headersOf(o), signedIn)),
 });

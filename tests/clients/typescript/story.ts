@@ -61,7 +61,10 @@ export interface Client {
   completeTask(options: Options, id: string): One;
   deleteTask(options: Options, id: string): Nothing;
   bulkCreateTasks(options: Options, body: { tasks: { title: string }[] }): Promise<Answer<{ data: Task[] }>>;
-  bulkCompleteTasks(options: Options, body: { tasks: { id: string; version?: number }[] }): Promise<Answer<{ data: Task[] }>>;
+  bulkCompleteTasks(
+    options: Options,
+    body: { tasks: { id: string; version?: number }[] },
+  ): Promise<Answer<{ data: Task[] }>>;
   bulkDeleteTasks(options: Options, body: { tasks: { id: string; version?: number }[] }): Nothing;
 }
 
@@ -146,7 +149,10 @@ export async function story(name: string, api: Client, encodes = true) {
   assert.equal(refused(late, 412, "version-mismatch").current_version, 2);
 
   // A patch leaves what it does not name.
-  const patched = carried(await api.patchTask({ ...me, match: '"2"' }, task.id, { title: "Buy two oat milks" }), 200).data;
+  const patched = carried(
+    await api.patchTask({ ...me, match: '"2"' }, task.id, { title: "Buy two oat milks" }),
+    200,
+  ).data;
   assert.deepEqual({ ...patched, updated_at: first.updated_at }, { ...first, title: "Buy two oat milks", version: 3 });
   assert.equal(carried(await api.patchTask(me, task.id, { is_completed: true }), 200).data.title, "Buy two oat milks");
   assert.equal(carried(await api.patchTask(me, task.id, { is_completed: false }), 200).data.completed_at, null);
@@ -165,10 +171,14 @@ export async function story(name: string, api: Client, encodes = true) {
 
   // A server of a later version: the task is read as ever, and of the problem status and code.
   assert.equal(carried(await api.getTask(later, task.id), 200).data.version, done.version);
-  refused(await api.updateTask({ ...later, match: '"1"' }, task.id, { title: "Milk", is_completed: true }), 412, "task-archived");
+  refused(
+    await api.updateTask({ ...later, match: '"1"' }, task.id, { title: "Milk", is_completed: true }),
+    412,
+    "task-archived",
+  );
 
   // A user's id may have characters that mean something in a path.
-  const [status, code] = encodes ? [403, "user-mismatch"] as const : [404, "path-not-found"] as const;
+  const [status, code] = encodes ? ([403, "user-mismatch"] as const) : ([404, "path-not-found"] as const);
   refused(await api.getTask({ user: "a/b" }, task.id), status, code);
 
   // Delete; a second time there is nothing to delete.

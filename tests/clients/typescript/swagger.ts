@@ -17,19 +17,25 @@ async function answer<Data, Failure extends Problem | void>(
   } catch (refusal) {
     const answered = refusal as HttpResponse<Data, Problem>;
     const { status, headers } = answered;
-    return status === 304 ? { status, headers } : { status, headers, problem: answered.error ?? (await answered.json()) };
+    return status === 304
+      ? { status, headers }
+      : { status, headers, problem: answered.error ?? (await answered.json()) };
   }
 }
 
-await story("swagger-typescript-api", {
-  createTask: (o, body) => answer(api.createTask(o.user, body, params(o))),
-  listTasks: (o, query) => answer(api.listTasks(o.user, query, params(o))),
-  getTask: (o, id) => answer(api.getTask(o.user, id, params(o))),
-  updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, params(o))),
-  patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, params(o))),
-  completeTask: (o, id) => answer(api.completeTask(o.user, id, {}, params(o))),
-  deleteTask: (o, id) => answer(api.deleteTask(o.user, id, params(o))),
-  bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, params(o))),
-  bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, params(o))),
-  bulkDeleteTasks: (o, body) => answer(api.bulkDeleteTasks(o.user, body, params(o))),
-}, false);
+await story(
+  "swagger-typescript-api",
+  {
+    createTask: (o, body) => answer(api.createTask(o.user, body, params(o))),
+    listTasks: (o, query) => answer(api.listTasks(o.user, query, params(o))),
+    getTask: (o, id) => answer(api.getTask(o.user, id, params(o))),
+    updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, params(o))),
+    patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, params(o))),
+    completeTask: (o, id) => answer(api.completeTask(o.user, id, {}, params(o))),
+    deleteTask: (o, id) => answer(api.deleteTask(o.user, id, params(o))),
+    bulkCreateTasks: (o, body) => answer(api.bulkCreateTasks(o.user, body, params(o))),
+    bulkCompleteTasks: (o, body) => answer(api.bulkCompleteTasks(o.user, body, params(o))),
+    bulkDeleteTasks: (o, body) => answer(api.bulkDeleteTasks(o.user, body, params(o))),
+  },
+  false,
+);

@@ -12,13 +12,25 @@ const params = ({ user, key, match, noneMatch }: Options) => ({
   ...(noneMatch && { ifNoneMatch: noneMatch }),
 });
 
-const taskOf = ({ id, userId, title, isCompleted, completedAt, createdAt, updatedAt, version }: generated.Task): Task => ({
+const taskOf = ({
+  id,
+  userId,
+  title,
+  isCompleted,
+  completedAt,
+  createdAt,
+  updatedAt,
+  version,
+}: generated.Task): Task => ({
   ...{ id, user_id: userId, title, is_completed: isCompleted, version },
   ...{ completed_at: completedAt, created_at: createdAt, updated_at: updatedAt },
 });
 const one = ({ data }: generated.TaskEnvelope) => ({ data: taskOf(data) });
 const several = ({ data }: generated.TaskList) => ({ data: data.map(taskOf) });
-const page = ({ data, meta }: generated.TaskPage) => ({ data: data.map(taskOf), meta: { next_cursor: meta.nextCursor } });
+const page = ({ data, meta }: generated.TaskPage) => ({
+  data: data.map(taskOf),
+  meta: { next_cursor: meta.nextCursor },
+});
 
 const inCamelCase = <Body extends { is_completed?: boolean }>({ is_completed, ...rest }: Body) => ({
   ...rest,
@@ -38,7 +50,11 @@ async function answer<Data, Read>(
     const { status, headers } = refusal.response;
     if (status === 304) return { status, headers };
     const problem = generated.ProblemFromJSON(await refusal.response.json());
-    return { status, headers, problem: { ...problem, code: String(problem.code), current_version: problem.currentVersion } };
+    return {
+      status,
+      headers,
+      problem: { ...problem, code: String(problem.code), current_version: problem.currentVersion },
+    };
   }
 }
 const nothing = () => undefined;
