@@ -51,13 +51,16 @@ fuzz: release
 released:
     cp api/openapi.json api/released.json
 
-# Write the TypeScript types of the committed document into tests/typescript/client (Node)
+# Write the TypeScript types of the committed document into tests/clients/tasks-api-client (Node)
 types:
-    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs --write
+    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/clients && node tests/clients/run.mjs --write
 
-# Generate three TypeScript clients, compile them strictly and use them on the release binary (Node)
-clients: release
-    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs target/release/tasks-server
+# Generate the clients that people use, compile them strictly and use them on the release binary: those that take seconds (Node, Python)
+clients *arguments: release
+    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/clients && node tests/clients/run.mjs {{arguments}} target/release/tasks-server
+
+# All of them, and Prism and Schemathesis as a tester runs them (Node, Python, Go)
+clients-all: (clients "--all")
 
 # Use the pages of the release binary in headless Chromium (Node, Python, curl, Chromium)
 browser: release

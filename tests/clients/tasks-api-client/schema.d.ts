@@ -13,14 +13,14 @@ export interface paths {
         };
         /**
          * List tasks
-         * @description Newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until it is null. Tasks
-         *     that are created meanwhile appear on no later page, and none is listed twice or left out.
+         * @description Lists the user's tasks, newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until
+         *     it is null. Tasks that are created meanwhile appear on no later page, and none is listed twice or left out.
          */
         get: operations["listTasks"];
         put?: never;
         /**
          * Create a task
-         * @description The task is open and has version 1.
+         * @description Creates a task of the user. It is open and has version 1.
          */
         post: operations["createTask"];
         delete?: never;
@@ -38,28 +38,27 @@ export interface paths {
         };
         /**
          * Get a task
-         * @description One task, as it is now. Another user's is just as absent as one that never was.
+         * @description Gets one task of the user, as it is now. Another user's is just as absent as one that never was.
          */
         get: operations["getTask"];
         /**
          * Replace a task
-         * @description Sets every writable member; both are required. Never creates a task. A write that changes nothing keeps the
+         * @description Replaces a task: sets every writable member, and both are required. Never creates a task. A write that changes nothing keeps the
          *     task's version and times.
          */
         put: operations["updateTask"];
         post?: never;
         /**
          * Delete a task
-         * @description A second time it is no longer found.
+         * @description Deletes a task for good. A second time it is no longer found.
          */
         delete: operations["deleteTask"];
         options?: never;
         head?: never;
         /**
          * Change a task
-         * @description A JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No member can be
-         *     removed, so `null` is refused. A write that changes nothing keeps the task's
-         *     version and times.
+         * @description Changes a task by a JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No
+         *     member can be removed, so `null` is refused. A write that changes nothing keeps the task's version and times.
          */
         patch: operations["patchTask"];
         trace?: never;
@@ -79,8 +78,8 @@ export interface paths {
         head?: never;
         /**
          * Complete a task
-         * @description Without a body, or with `{}`, the task becomes completed; `{"is_completed": false}` opens it again. Never a
-         *     toggle: a repeat changes nothing and keeps the task's version and times.
+         * @description Completes a task, or opens it again: without a body, with `null` or with `{}` it becomes completed, and
+         *     `{"is_completed": false}` opens it. Never a toggle: a repeat changes nothing and keeps the task's version and times.
          */
         patch: operations["completeTask"];
         trace?: never;
@@ -96,8 +95,8 @@ export interface paths {
         put?: never;
         /**
          * Create tasks
-         * @description 1 to 100, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction). They are
-         *     created in the order of the request, so a list, newest first, has the last of them on top.
+         * @description Creates 1 to 100 tasks, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction), in
+         *     the order of the request, so a list, newest first, has the last of them on top.
          */
         post: operations["bulkCreateTasks"];
         delete?: never;
@@ -117,8 +116,8 @@ export interface paths {
         put?: never;
         /**
          * Complete tasks
-         * @description 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
-         *     one that has another `version` than the request names; but a task that is completed already keeps its version and
+         * @description Completes 1 to 100 tasks, all or none, in one transaction of the database. A task that is not there refuses them all, and
+         *     so does one that has another `version` than the request names; but a task that is completed already keeps its version and
          *     times, whatever version is named, so that a repeat succeeds.
          *
          *     With an `Idempotency-Key` that was used before, nothing is written: the answer has the tasks of the request as they
@@ -142,8 +141,8 @@ export interface paths {
         put?: never;
         /**
          * Delete tasks
-         * @description 1 to 100, all or none, in one transaction of the database. A task that is not there refuses them all, and so does
-         *     one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
+         * @description Deletes 1 to 100 tasks for good, all or none, in one transaction of the database. A task that is not there refuses them
+         *     all, and so does one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
          */
         post: operations["bulkDeleteTasks"];
         delete?: never;
@@ -161,7 +160,7 @@ export interface paths {
         };
         /**
          * Tell whether the server is alive
-         * @description Asks nothing of the database.
+         * @description Tells whether the server is alive. Asks nothing of the database.
          */
         get: operations["getLiveness"];
         put?: never;
@@ -181,7 +180,7 @@ export interface paths {
         };
         /**
          * Tell whether the server can serve tasks
-         * @description Answers from the outcome of the last call of the database; asks it only when there was none or it failed.
+         * @description Tells whether the server can serve tasks. Answers from the outcome of the last call of the database; asks it only when there was none or it failed.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -209,10 +208,7 @@ export interface components {
             name?: string;
             /** @description What to change. */
             detail: string;
-            /**
-             * Format: int64
-             * @description The version that the task has; only where the request was about another. Read the task before you write again.
-             */
+            /** @description The version that the task has; only where the request was about another. Read the task before you write again. */
             current_version?: number;
         };
         /**
@@ -229,25 +225,6 @@ export interface components {
          */
         HealthStatus: "ok";
         /**
-         * NewTask
-         * @description A new task.
-         */
-        NewTask: {
-            /**
-             * @description What is to be done: 1 to 200 characters, none a control character, and not white space alone.
-             * @example Buy milk and bread
-             */
-            title: string;
-        };
-        /**
-         * NewTasks
-         * @description New tasks.
-         */
-        NewTasks: {
-            /** @description 1 to 100 tasks, in the order in which they are created. */
-            tasks: components["schemas"]["NewTask"][];
-        };
-        /**
          * PageMeta
          * @description Where a page stands in its list.
          */
@@ -256,10 +233,7 @@ export interface components {
             limit: number;
             /** @description Send it as `cursor` to get the next page; null on the last page. */
             next_cursor: string | null;
-            /**
-             * Format: int64
-             * @description How many tasks the filter matches over all pages; null unless `include_total=true` was sent.
-             */
+            /** @description How many tasks the filter matches over all pages; null unless `include_total=true` was sent. */
             total: number | null;
         };
         /**
@@ -289,17 +263,11 @@ export interface components {
             request_id: string;
             /** @description Each part of the request that was refused; only where parts of it can be named. */
             errors?: components["schemas"]["Fault"][];
-            /**
-             * Format: int64
-             * @description The version that the task has; only where the request was about another. Read the task before you write again.
-             */
+            /** @description The version that the task has; only where the request was about another. Read the task before you write again. */
             current_version?: number;
         };
-        /**
-         * @description The kinds of problems.
-         * @enum {string}
-         */
-        ProblemCode: "malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-too-long" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable";
+        /** @description The kinds of problems. More may come: decide by those that you know, and by `status` where you do not know it. */
+        ProblemCode: ("malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-too-long" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable") | string;
         /**
          * SelectedTask
          * @description A task that a request is about.
@@ -311,10 +279,7 @@ export interface components {
              * @example 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70
              */
             id: string;
-            /**
-             * Format: int64
-             * @description The version that it must have; left out, any will do.
-             */
+            /** @description The version that it must have; left out, any will do. */
             version?: number;
         };
         /**
@@ -358,19 +323,35 @@ export interface components {
              * @example 2026-01-31T09:30:00.123456Z
              */
             updated_at: string;
-            /**
-             * Format: int64
-             * @description Counts the changes of the task, from 1. The `ETag` header is this number in double quotes.
-             */
+            /** @description Counts the changes of the task, from 1. The `ETag` header is this number in double quotes. */
             version: number;
         };
         /**
          * TaskCompletion
-         * @description Whether to complete the task or to open it again. Nothing sent means completed.
+         * @description Whether to complete the task or to open it again; nothing sent, and `null`, complete it.
          */
         TaskCompletion: {
             /** @description True completes the task, false opens it again. Left out, it means true. */
             is_completed?: boolean;
+        };
+        /**
+         * TaskDraft
+         * @description A task to create.
+         */
+        TaskDraft: {
+            /**
+             * @description What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
+             * @example Buy milk and bread
+             */
+            title: string;
+        };
+        /**
+         * TaskDrafts
+         * @description New tasks.
+         */
+        TaskDrafts: {
+            /** @description 1 to 100 tasks, in the order in which they are created. */
+            tasks: components["schemas"]["TaskDraft"][];
         };
         /**
          * TaskEnvelope
@@ -404,7 +385,7 @@ export interface components {
          */
         TaskPatch: {
             /**
-             * @description What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+             * @description What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
              * @example Buy milk and bread
              */
             title?: string;
@@ -425,7 +406,7 @@ export interface components {
          */
         TaskUpdate: {
             /**
-             * @description What is to be done: 1 to 200 characters, none a control character, and not white space alone.
+             * @description What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
              * @example Buy milk and bread
              */
             title: string;
@@ -442,8 +423,6 @@ export interface components {
 export type Fault = components['schemas']['Fault'];
 export type Health = components['schemas']['Health'];
 export type HealthStatus = components['schemas']['HealthStatus'];
-export type NewTask = components['schemas']['NewTask'];
-export type NewTasks = components['schemas']['NewTasks'];
 export type PageMeta = components['schemas']['PageMeta'];
 export type ParameterLocation = components['schemas']['ParameterLocation'];
 export type Problem = components['schemas']['Problem'];
@@ -451,6 +430,8 @@ export type ProblemCode = components['schemas']['ProblemCode'];
 export type SelectedTask = components['schemas']['SelectedTask'];
 export type Task = components['schemas']['Task'];
 export type TaskCompletion = components['schemas']['TaskCompletion'];
+export type TaskDraft = components['schemas']['TaskDraft'];
+export type TaskDrafts = components['schemas']['TaskDrafts'];
 export type TaskEnvelope = components['schemas']['TaskEnvelope'];
 export type TaskList = components['schemas']['TaskList'];
 export type TaskPage = components['schemas']['TaskPage'];
@@ -501,7 +482,10 @@ export interface operations {
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -524,7 +508,10 @@ export interface operations {
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -556,10 +543,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -595,12 +579,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -675,7 +659,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewTask"];
+                "application/json": components["schemas"]["TaskDraft"];
             };
         };
         responses: {
@@ -701,7 +685,10 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -735,10 +722,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -866,12 +850,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -955,14 +939,14 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "1"
-                     */
+                    /** @description The task's version, as a strong entity tag. */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -985,7 +969,10 @@ export interface operations {
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -1017,10 +1004,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1072,12 +1056,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -1171,12 +1155,15 @@ export interface operations {
                     "X-Request-Id": string;
                     /**
                      * @description The task's version, as a strong entity tag.
-                     * @example "1"
+                     * @example "2"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -1210,10 +1197,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1281,7 +1265,7 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description The version that the task has, as a strong entity tag.
-                     * @example "1"
+                     * @example "8"
                      */
                     ETag: string;
                     [name: string]: unknown;
@@ -1357,12 +1341,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -1452,7 +1436,10 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -1484,10 +1471,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1539,7 +1523,7 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description The version that the task has, as a strong entity tag.
-                     * @example "1"
+                     * @example "8"
                      */
                     ETag: string;
                     [name: string]: unknown;
@@ -1576,12 +1560,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -1676,12 +1660,15 @@ export interface operations {
                     "X-Request-Id": string;
                     /**
                      * @description The task's version, as a strong entity tag.
-                     * @example "1"
+                     * @example "2"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -1715,10 +1702,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -1786,7 +1770,7 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description The version that the task has, as a strong entity tag.
-                     * @example "1"
+                     * @example "8"
                      */
                     ETag: string;
                     [name: string]: unknown;
@@ -1823,14 +1807,14 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description The media types that are read, where another one was sent.
-                     * @example application/json
+                     * @example application/json, application/merge-patch+json
                      */
                     Accept?: string;
                     /** @description That no coding is read, where one was sent. */
                     "Accept-Encoding"?: "identity";
                     /**
                      * @description The same as `Accept`, for a `PATCH` (RFC 5789).
-                     * @example application/json
+                     * @example application/json, application/merge-patch+json
                      */
                     "Accept-Patch"?: string;
                     [name: string]: unknown;
@@ -1867,12 +1851,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -1966,12 +1950,15 @@ export interface operations {
                     "X-Request-Id": string;
                     /**
                      * @description The task's version, as a strong entity tag.
-                     * @example "1"
+                     * @example "2"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -2005,10 +1992,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -2076,7 +2060,7 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description The version that the task has, as a strong entity tag.
-                     * @example "1"
+                     * @example "8"
                      */
                     ETag: string;
                     [name: string]: unknown;
@@ -2157,12 +2141,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -2237,7 +2221,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewTasks"];
+                "application/json": components["schemas"]["TaskDrafts"];
             };
         };
         responses: {
@@ -2253,7 +2237,10 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -2287,10 +2274,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -2418,12 +2402,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -2516,7 +2500,10 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -2550,10 +2537,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -2729,12 +2713,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
@@ -2824,7 +2808,10 @@ export interface operations {
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
-                    /** @description The answer depends on the token. */
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
                     Vary: string;
                     [name: string]: unknown;
                 };
@@ -2856,10 +2843,7 @@ export interface operations {
                     "X-Request-Id": string;
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
-                    /**
-                     * @description How to authenticate; with the error when a token was sent.
-                     * @example Bearer realm="tasks-api"
-                     */
+                    /** @description How to authenticate; with the error when a token was sent. */
                     "WWW-Authenticate": string;
                     [name: string]: unknown;
                 };
@@ -3035,12 +3019,12 @@ export interface operations {
                     "Cache-Control": "no-store";
                     /**
                      * @description After how many seconds to try again.
-                     * @example 2
+                     * @example 3
                      */
                     "Retry-After": number;
                     /**
                      * @description How many more requests may be sent now.
-                     * @example "user";q=600;w=60
+                     * @example "user";r=0;t=3
                      */
                     RateLimit: string;
                     /**
