@@ -69,17 +69,16 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             Ok(writeln!(std::io::stdout(), "ok")?)
         }
         Command::Token { sub, ttl, identity } => {
-            let secret = match identity.keys.shared {
-                Some(shared) => shared.secret,
-                None => {
-                    let is_new = !Path::new(DEVELOPMENT_KEY).exists();
-                    let secret = development_key(Path::new(DEVELOPMENT_KEY))?;
-                    if is_new {
-                        let note = "a server in another folder has another key, and takes no token of this one";
-                        writeln!(std::io::stderr(), "tasks-server: made a new key, {DEVELOPMENT_KEY}: {note}")?;
-                    }
-                    secret
+            let secret = if let Some(shared) = identity.keys.shared {
+                shared.secret
+            } else {
+                let is_new = !Path::new(DEVELOPMENT_KEY).exists();
+                let secret = development_key(Path::new(DEVELOPMENT_KEY))?;
+                if is_new {
+                    let note = "a server in another folder has another key, and takes no token of this one";
+                    writeln!(std::io::stderr(), "tasks-server: made a new key, {DEVELOPMENT_KEY}: {note}")?;
                 }
+                secret
             };
             let token = mint_as_expected(&secret, &sub, ttl, &identity.expected)?;
             Ok(writeln!(std::io::stdout(), "{token}")?)

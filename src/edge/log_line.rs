@@ -71,9 +71,9 @@ impl Visit for Members<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no infinity and no NaN (RFC 8259 §6).
         if value.is_finite() {
-            self.member(field, |writer| write!(writer, "{value}"))
+            self.member(field, |writer| write!(writer, "{value}"));
         } else {
-            self.record_debug(field, &value)
+            self.record_debug(field, &value);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::take;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,23 @@ impl Bodies {
     /// How many bytes they hold.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Relaxed)
+    }
+
+    /// Takes back what a body holds.
+    fn release(&self, state: &mut State) {
+        let held = take(&mut state.held);
+        self.held.fetch_sub(held, Relaxed);
+        if let Some(user) = state.user
+            && held > 0
+        {
+            let mut users = self.users();
+            if let Some(of_user) = users.get_mut(&user) {
+                *of_user -= held;
+                if *of_user == 0 {
+                    users.remove(&user);
+                }
+            }
+        }
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
@@ -160,7 +178,12 @@ impl Receiving {
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(io::Error::other)?;
             let fits = !is_kept || self.hold(&mut state, frame.data_ref().map_or(0, Bytes::len));
-            if fits { Ok(frame) } else { Err(io::Error::other(Error::Overloaded)) }
+            if fits {
+                return Ok(frame);
+            }
+            // Whoever is refused makes room at once: many that grow side by side would all be refused otherwise.
+            self.bodies.release(&mut state);
+            Err(io::Error::other(Error::Overloaded))
         }))
     }
 
@@ -181,18 +204,7 @@ impl Receiving {
 impl Drop for Receiving {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.bodies.held.fetch_sub(state.held, Relaxed);
-        if let Some(user) = state.user
-            && state.held > 0
-        {
-            let mut users = self.bodies.users();
-            if let Some(of_user) = users.get_mut(&user) {
-                *of_user -= state.held;
-                if *of_user == 0 {
-                    users.remove(&user);
-                }
-            }
-        }
+        self.bodies.release(state);
         if state.progress == Progress::Awaited {
             self.activity.is_waiting_for_a_body(false);
         }

@@ -150,23 +150,6 @@ enum Name {
 }
 
 impl Expected {
-    /// The claim of this name. Names that are settings come last: they are none of the others.
-    fn name(&self, text: &str) -> Name {
-        match text {
-            "exp" => Name::Exp,
-            "nbf" => Name::Nbf,
-            "iss" => Name::Iss,
-            "typ" => Name::Kind(1),
-            "type" => Name::Kind(1 << 1),
-            "token_type" => Name::Kind(1 << 2),
-            "token_use" => Name::Kind(1 << 3),
-            name if name == self.audience_claim => Name::Audience,
-            name if name == self.user_claim => Name::User,
-            name if Some(name) == self.verified_claim() => Name::Verified,
-            _ => Name::Other,
-        }
-    }
-
     /// Whether a user can be read from a claim of this name: one that is looked at for something else, or that says nothing
     /// of a person, would make one user of many, or many of one.
     #[must_use]
@@ -198,7 +181,9 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims<'de>, A::Error> {
         let mut claims = Claims::default();
-        while let Some(name) = map.next_key_seed(NameReader(self.0))? {
+        let Expected { audience_claim, user_claim, .. } = self.0;
+        let names = NameReader { audience: audience_claim, user: user_claim, verified: self.0.verified_claim() };
+        while let Some(name) = map.next_key_seed(names)? {
             let place = match name {
                 Name::Exp => &mut claims.exp,
                 Name::Nbf => &mut claims.nbf,
@@ -230,7 +215,12 @@ impl<'de> Visitor<'de> for Reader<'_> {
 }
 
 /// Reads the name of a claim.
-struct NameReader<'e>(&'e Expected);
+#[derive(Clone, Copy)]
+struct NameReader<'e> {
+    audience: &'e str,
+    user: &'e str,
+    verified: Option<&'e str>,
+}
 
 impl<'de> DeserializeSeed<'de> for NameReader<'_> {
     type Value = Name;
@@ -248,7 +238,20 @@ impl Visitor<'_> for NameReader<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Name, E> {
-        Ok(self.0.name(text))
+        // Names that are settings come last: they are none of the others.
+        Ok(match text {
+            "exp" => Name::Exp,
+            "nbf" => Name::Nbf,
+            "iss" => Name::Iss,
+            "typ" => Name::Kind(1),
+            "type" => Name::Kind(1 << 1),
+            "token_type" => Name::Kind(1 << 2),
+            "token_use" => Name::Kind(1 << 3),
+            name if name == self.audience => Name::Audience,
+            name if name == self.user => Name::User,
+            name if Some(name) == self.verified => Name::Verified,
+            _ => Name::Other,
+        })
     }
 }
 

@@ -66,7 +66,7 @@ enum Condition {
 
 /// Titles repeat, so that writes often change nothing.
 fn title() -> impl Strategy<Value = String> {
-    prop_oneof![4 => "[ab]", 1 => "\\PC{1,20}[a-z]"]
+    prop_oneof![4 => "[ab]", 1 => "[\\PC--[\u{2028}\u{2029}\u{FEFF}]]{1,20}[a-z]"]
 }
 
 fn which() -> impl Strategy<Value = Which> {

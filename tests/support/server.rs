@@ -166,6 +166,13 @@ impl Server {
         log.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join("\n")
     }
 
+    /// The warnings and errors that it logged since it listens: what it says of its settings comes before.
+    pub(crate) fn alarms(&self) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        let lines = log.iter().map(|(_, line)| line).skip_while(|line| !line.contains(r#""message":"listening""#));
+        lines.filter(|line| is_complaint(line)).cloned().collect()
+    }
+
     /// How many warnings and errors it logged since then.
     pub(crate) fn complaints(&self, since: Instant) -> usize {
         let log = self.log.lock().unwrap();

@@ -155,7 +155,7 @@ fn schema() -> MetaSchema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::field::tests::assert_check_is_schema;
+    use crate::http::field::assert_check_is_schema;
 
     #[test]
     fn the_check_of_a_condition_is_its_schema() {

@@ -49,7 +49,7 @@ pub struct Done<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::field::tests::assert_check_is_schema;
+    use crate::http::field::assert_check_is_schema;
 
     #[test]
     fn the_check_of_a_key_is_its_schema() {

@@ -20,7 +20,8 @@ pub trait Authenticate: Send + Sync + 'static {
     /// The user whom `token` stands for.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`] when the token does not verify, [`Error::Unavailable`] when that cannot be told now.
+    /// [`Error::Unauthorized`] or [`Error::UnusableClaim`] when the token does not verify, [`Error::Unavailable`] when that
+    /// cannot be told now.
     fn authenticate<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>>;
 }
 
