@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import http from "node:http";
 import { join } from "node:path";
 import axe from "axe-core";
@@ -87,6 +87,26 @@ try {
     assert.equal(await page.locator(".opblock").count(), 12);
     assert.equal(await page.locator(".errors-wrapper").count(), 0);
     await page.screenshot({ path: join(pictures, "docs.png") });
+  });
+
+  await see("it is the Swagger UI that the contract's room names, and reads the models of OpenAPI 3.1", async () => {
+    const { version } = await page.evaluate(() => globalThis.versions.swaggerUI);
+    const readme = readFileSync(join(import.meta.dirname, "../../api/README.md"), "utf8");
+    assert.match(readme, new RegExp(`Swagger UI ${version.replaceAll(".", "[.]")}\\b`));
+    const model = async (name) => {
+      const title = page.locator(`.json-schema-2020-12__title:text-is("${name}")`);
+      const article = page.locator("section.models article[data-json-schema-level='0']").filter({ has: title });
+      await article.locator(".json-schema-2020-12-expand-deep-button").first().click();
+      return (await article.innerText()).replaceAll(/\s+/g, " ");
+    };
+    const task = await model("Task");
+    for (const part of ["string | null", "date-time", "[1, 200] characters", "matches ^[^", '"Buy milk and bread"']) {
+      assert.ok(task.includes(part), `${part} is not in: ${task}`);
+    }
+    assert.match(await model("TaskDraft"), /Additional properties ?forbidden/);
+    assert.match(await model("ProblemCode"), /Any of.*"malformed-json"/);
+    await page.locator("section.models").screenshot({ path: join(pictures, "models.png") });
+    await open("/docs");
   });
 
   await see("without a token an operation is refused", async () => {
@@ -197,6 +217,7 @@ try {
       await see(`behind a proxy that ${how}, Swagger UI works`, async () => {
         await page.goto(`${below.url}/`, { waitUntil: "networkidle" });
         assert.equal(page.url(), `${below.url}/docs`);
+        await operation("createTask").waitFor();
         assert.equal(await page.locator(".opblock").count(), 12);
         await page.locator(".btn.authorize").click();
         await page.locator(".auth-container input").fill(below.token);
