@@ -49,7 +49,7 @@ impl<S: TaskService> BulkRouter<S> {
     async fn bulk_create_tasks(
         &self,
         caller: Caller,
-        /// Whose tasks: the token's `sub`, or `me`.
+        /// Whose tasks: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The client's own name for this creation: 1 to 255 visible ASCII characters, best a random UUID. Sent again
@@ -81,7 +81,7 @@ impl<S: TaskService> BulkRouter<S> {
     async fn bulk_complete_tasks(
         &self,
         caller: Caller,
-        /// Whose tasks: the token's `sub`, or `me`.
+        /// Whose tasks: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The client's own name for this request: 1 to 255 visible ASCII characters, best a random UUID. Sent again
@@ -109,7 +109,7 @@ impl<S: TaskService> BulkRouter<S> {
     async fn bulk_delete_tasks(
         &self,
         caller: Caller,
-        /// Whose tasks: the token's `sub`, or `me`.
+        /// Whose tasks: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The client's own name for this request: 1 to 255 visible ASCII characters, best a random UUID. Sent again

@@ -48,7 +48,7 @@ impl<S: TaskService> TaskRouter<S> {
     async fn list_tasks(
         &self,
         caller: Caller,
-        /// Whose tasks: the token's `sub`, or `me`.
+        /// Whose tasks: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// How many tasks a page has at most.
@@ -82,7 +82,7 @@ impl<S: TaskService> TaskRouter<S> {
     async fn create_task(
         &self,
         caller: Caller,
-        /// Whose task: the token's `sub`, or `me`.
+        /// Whose task: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The client's own name for this creation: 1 to 255 visible ASCII characters, best a random UUID. Sent again
@@ -106,7 +106,7 @@ impl<S: TaskService> TaskRouter<S> {
     async fn get_task(
         &self,
         caller: Caller,
-        /// Whose task: the token's `sub`, or `me`.
+        /// Whose task: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
@@ -132,7 +132,7 @@ impl<S: TaskService> TaskRouter<S> {
     async fn update_task(
         &self,
         caller: Caller,
-        /// Whose task: the token's `sub`, or `me`.
+        /// Whose task: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
@@ -157,7 +157,7 @@ impl<S: TaskService> TaskRouter<S> {
     async fn patch_task(
         &self,
         caller: Caller,
-        /// Whose task: the token's `sub`, or `me`.
+        /// Whose task: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
@@ -187,7 +187,7 @@ impl<S: TaskService> TaskRouter<S> {
     async fn complete_task(
         &self,
         caller: Caller,
-        /// Whose task: the token's `sub`, or `me`.
+        /// Whose task: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.
@@ -212,7 +212,7 @@ impl<S: TaskService> TaskRouter<S> {
     async fn delete_task(
         &self,
         caller: Caller,
-        /// Whose task: the token's `sub`, or `me`.
+        /// Whose task: the token's user, or `me`.
         #[oai(example = "me")]
         user_id: Path<UserId>,
         /// The task's id.

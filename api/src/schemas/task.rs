@@ -27,7 +27,7 @@ use crate::schemas::user::UserId;
 pub struct Task {
     /// The task's id: a UUID of version 7, so ids sort in the order of creation.
     pub id: TaskId,
-    /// The user who owns the task: the `sub` of their token.
+    /// The user who owns the task, as their token names them.
     pub user_id: UserId,
     /// What is to be done, exactly as it was sent: 1 to 200 characters.
     pub title: StoredTitle,

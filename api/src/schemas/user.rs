@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::http::newtype::{Invalid, openapi_type};
 
-/// The id of a user: the `sub` of their token (RFC 7519 §4.1.2), an opaque text of 1 to 255 characters without
+/// The id of a user: the `sub` of their token (RFC 7519 §4.1.2) or the claim that is set in its place, an opaque text of 1 to 255 characters without
 /// control characters. In a path, `me` means the caller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]

@@ -294,7 +294,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description The user who owns the task: the `sub` of their token.
+             * @description The user who owns the task, as their token names them.
              * @example alice
              */
             user_id: string;
@@ -458,7 +458,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose tasks: the token's `sub`, or `me`.
+                 * @description Whose tasks: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -650,7 +650,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose task: the token's `sub`, or `me`.
+                 * @description Whose task: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -917,7 +917,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose task: the token's `sub`, or `me`.
+                 * @description Whose task: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -1127,7 +1127,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose task: the token's `sub`, or `me`.
+                 * @description Whose task: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -1412,7 +1412,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose task: the token's `sub`, or `me`.
+                 * @description Whose task: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -1631,7 +1631,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose task: the token's `sub`, or `me`.
+                 * @description Whose task: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -1922,7 +1922,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose task: the token's `sub`, or `me`.
+                 * @description Whose task: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -2212,7 +2212,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose tasks: the token's `sub`, or `me`.
+                 * @description Whose tasks: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -2472,7 +2472,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose tasks: the token's `sub`, or `me`.
+                 * @description Whose tasks: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
@@ -2783,7 +2783,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description Whose tasks: the token's `sub`, or `me`.
+                 * @description Whose tasks: the token's user, or `me`.
                  * @example me
                  */
                 user_id: string;
