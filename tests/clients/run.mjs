@@ -91,7 +91,8 @@ const languages = {
   },
   testers: {
     needs: ["node", "--version"],
-    compile: () => run(["npm", "ci", "--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", "testers"]),
+    compile: () =>
+      run(["npm", "ci", "--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", "testers"]),
     run: (program, env) =>
       program === "schemathesis" ? schemathesis(env) : run(["node", `testers/${program}.mjs`], env),
   },
