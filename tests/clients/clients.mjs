@@ -136,7 +136,7 @@ export const clients = [
     language: "rust",
     isSlow: true,
   },
-  { name: "Postman", tools: ["openapi-to-postmanv2"], language: "testers", programs: ["postman"] },
+  { name: "Postman", tools: ["openapi-to-postmanv2"], language: "testers", programs: ["postman"], isSlow: true },
   {
     name: "Prism",
     tools: ["@stoplight/prism-cli"],

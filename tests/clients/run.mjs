@@ -91,7 +91,8 @@ const languages = {
   },
   testers: {
     needs: ["node", "--version"],
-    compile() {},
+    compile: () =>
+      run(["npm", "ci", "--loglevel=error", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", "testers"]),
     run: (program, env) =>
       program === "schemathesis" ? schemathesis(env) : run(["node", `testers/${program}.mjs`], env),
   },
@@ -175,7 +176,8 @@ const inPython = {
 
 /** The tables in api/README.md name the versions that are pinned. */
 async function judgeTables() {
-  const { devDependencies } = await json("package.json");
+  const lists = [await json("package.json"), await json("testers/package.json")];
+  const devDependencies = Object.assign({}, ...lists.map((list) => list.devDependencies));
   const readme = await text("../../api/README.md");
   for (const tool of new Set(clients.flatMap(({ tools }) => tools))) {
     const named = `${tool} ${devDependencies[tool] ?? inPython[tool]}`;
@@ -229,10 +231,12 @@ async function main() {
   await mkdir(join(generated, "datamodel"), { recursive: true });
   await writeFile(join(generated, "package.json"), '{ "private": true, "type": "module" }\n');
   const said = (what) => console.log(`clients: ${what} (after ${Math.round(performance.now() / 1000)} s)`);
-  if (chosen.some(({ tools }) => tools.some((tool) => tool in inPython)))
-    await install("requirements.txt", join(target, "python"));
-  said("tools installed");
-  await inPairs(chosen, ({ generate }) => generate && run(generate));
+  const isPython = ({ tools }) => tools.some((tool) => tool in inPython);
+  const installed = chosen.some(isPython) ? install("requirements.txt", join(target, "python")) : undefined;
+  await inPairs(chosen, async (client) => {
+    if (isPython(client)) await installed;
+    if (client.generate) await run(client.generate);
+  });
   said(`generated ${chosen.length}`);
 
   const server = await start(resolve(binary));

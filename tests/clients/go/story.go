@@ -3,11 +3,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"os"
+	"strconv"
 
 	tasks "github.com/GIT_USER_ID/GIT_REPO_ID"
 )
@@ -31,7 +33,8 @@ func refused(status int, code string, response *http.Response, err error) tasks.
 	var cause *tasks.GenericOpenAPIError
 	must(errors.As(err, &cause) && response.StatusCode == status, "wanted a problem", status, response, err)
 	problem, isProblem := cause.Model().(tasks.Problem)
-	must(isProblem && problem.GetStatus() == int32(status) && *problem.Code.String == code, "wanted another problem", code, cause.Model())
+	seen, _ := json.Marshal(problem.Code)
+	must(isProblem && problem.GetStatus() == int32(status) && string(seen) == strconv.Quote(code), "wanted another problem", code, cause.Model())
 	return problem
 }
 

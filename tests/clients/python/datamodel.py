@@ -31,15 +31,9 @@ def ask(
     response = http.request(method, f"/api/{path}", content=content, headers=given)
     if response.is_error:
         problem = models.Problem.model_validate_json(response.content)
-        return Answer(response.status_code, problem=Problem(code(problem), problem.current_version))
+        return Answer(response.status_code, problem=Problem(problem.model_dump(mode="json")["code"], problem.current_version))
     data = read(shape.model_validate_json(response.content)) if response.content else None
     return Answer(response.status_code, data, headers=response.headers)
-
-
-def code(problem: models.Problem) -> str:
-    """Of a code that the models know it is a member of their enumeration."""
-    root = problem.code.root
-    return root if isinstance(root, str) else root.value
 
 
 def one(method: str, path: str, body: BaseModel | None = None, **headers: str | None) -> Answer[Task]:

@@ -21,7 +21,7 @@ def answer(ask: Callable[[], ApiResponse[Body]], read: Callable[[Body], Data]) -
         problem = refusal.data
         if not isinstance(problem, openapi_client.Problem):
             return Answer(int(refusal.status))
-        return Answer(problem.status, problem=Problem(str(problem.code.actual_instance), problem.current_version))
+        return Answer(problem.status, problem=Problem(problem.to_dict()["code"], problem.current_version))
     return Answer(answered.status_code, read(answered.data), headers=answered.headers)
 
 

@@ -8,10 +8,14 @@ import { later } from "../later.mjs";
 
 const folder = join(import.meta.dirname, "..");
 const options = ["--errors", "--host", "127.0.0.1", "--port", "0"];
-const prism = spawn("prism", ["proxy", "../../api/openapi.json", process.env.TASKS_SERVER, ...options], {
-  cwd: folder,
-  stdio: ["ignore", "pipe", "inherit"],
-});
+const prism = spawn(
+  join(import.meta.dirname, "node_modules/.bin/prism"),
+  ["proxy", "../../api/openapi.json", process.env.TASKS_SERVER, ...options],
+  {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "inherit"],
+  },
+);
 const exited = once(prism, "exit");
 try {
   const said = [];
