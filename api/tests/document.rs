@@ -235,7 +235,7 @@ fn no_number_is_more_than_a_double_holds() {
 fn what_may_grow_is_open() {
     let document = document();
     let code = &document["components"]["schemas"]["ProblemCode"];
-    assert_eq!(code["anyOf"][0]["enum"].as_array().map(Vec::len), Some(tasks_api::ProblemCode::ALL.len()));
+    assert_eq!(code["examples"].as_array().map(Vec::len), Some(tasks_api::ProblemCode::ALL.len()));
     let schema = validator(&document, code);
     for code in ["token-missing", "quota-used", ""] {
         assert!(schema.is_valid(&json!(code)), "{code:?}");

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::document::examples::{Place, answered, examples, headers_of, problems};
 use crate::document::links;
-use crate::http::error::Error;
+use crate::http::error::{Error, ProblemCode};
 use crate::http::public_url::PublicUrl;
 use crate::router::operations;
 use crate::schemas::bulk::SelectedTask;
@@ -127,6 +127,10 @@ fn document() -> Value {
     }
     if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
         components.insert("links".to_owned(), links::components().into());
+        if let Some(code) = components.get_mut("schemas").and_then(|schemas| schemas.get_mut("ProblemCode")) {
+            let codes: Value = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+            code["examples"] = codes;
+        }
     }
     document
 }

@@ -266,8 +266,43 @@ export interface components {
             /** @description The version that the task has; only where the request was about another. Read the task before you write again. */
             current_version?: number;
         };
-        /** @description The kinds of problems. More may come: decide by those that you know, and by `status` where you do not know it. */
-        ProblemCode: ("malformed-json" | "invalid-request" | "token-missing" | "token-scheme" | "token-malformed" | "token-too-long" | "token-opaque" | "token-type" | "token-algorithm" | "token-key-unknown" | "token-signature" | "token-expired" | "token-not-yet-valid" | "token-issuer" | "token-audience" | "token-claims" | "user-mismatch" | "task-not-found" | "path-not-found" | "method-not-allowed" | "idempotency-key-in-use" | "idempotency-key-reused" | "version-mismatch" | "body-timed-out" | "body-too-large" | "unsupported-media-type" | "condition-required" | "rate-limited" | "transfer-coding" | "internal-error" | "timed-out" | "overloaded" | "unavailable") | string;
+        /**
+         * @description The kinds of problems, of which the examples are those of today. More may come: decide by those that you know, and by `status` where you do not know it.
+         * @example malformed-json
+         * @example invalid-request
+         * @example token-missing
+         * @example token-scheme
+         * @example token-malformed
+         * @example token-too-long
+         * @example token-opaque
+         * @example token-type
+         * @example token-algorithm
+         * @example token-key-unknown
+         * @example token-signature
+         * @example token-expired
+         * @example token-not-yet-valid
+         * @example token-issuer
+         * @example token-audience
+         * @example token-claims
+         * @example user-mismatch
+         * @example task-not-found
+         * @example path-not-found
+         * @example method-not-allowed
+         * @example idempotency-key-in-use
+         * @example idempotency-key-reused
+         * @example version-mismatch
+         * @example body-timed-out
+         * @example body-too-large
+         * @example unsupported-media-type
+         * @example condition-required
+         * @example rate-limited
+         * @example transfer-coding
+         * @example internal-error
+         * @example timed-out
+         * @example overloaded
+         * @example unavailable
+         */
+        ProblemCode: string;
         /**
          * SelectedTask
          * @description A task that a request is about.
