@@ -517,7 +517,25 @@ mod tests {
         ] {
             assert_eq!(with("JWT_AUDIENCE", text).unwrap().identity.expected.audience, audiences, "{text}");
         }
-        for wrong in ["a,,b", ",a", "a,", ",", "a, ,b", "a\u{1},b", " a,b", "a,b\n", "\"a,b\"", "a,${B}"] {
+        for wrong in [
+            "a,,b",
+            ",a",
+            "a,",
+            ",",
+            "a, ,b",
+            "a\u{1},b",
+            " a,b",
+            "a,b\n",
+            "\"a,b\"",
+            "a,${B}",
+            "[a,b]",
+            "[\"a\"]",
+            "a;b",
+            "a|b",
+            "x,\"a\",y",
+            "a,\u{a0}b",
+            "https://a https://b",
+        ] {
             assert!(
                 with("JWT_AUDIENCE", wrong).unwrap_err().to_string().contains("JWT_AUDIENCE (--jwt-audience) "),
                 "{wrong}"
@@ -526,9 +544,19 @@ mod tests {
         for good in ["https://a.example", "https://a.example/", "a", "Acme, Inc", "CN=a,O=b"] {
             assert_eq!(with("JWT_ISSUER", good).unwrap().identity.expected.issuer.as_deref(), Some(good));
         }
-        for wrong in
-            ["https://a.example,https://b.example", "https://a.example, https://b.example", "a,b", "https://a ", "'a'"]
-        {
+        for wrong in [
+            "https://a.example,https://b.example",
+            "https://a.example, https://b.example",
+            "a,b",
+            "https://a ",
+            "'a'",
+            "https://a https://b",
+            "https://a;https://b",
+            "a|b",
+            "[\"https://a\"]",
+            "a.example, b.example",
+            "https://a,",
+        ] {
             assert!(
                 with("JWT_ISSUER", wrong).unwrap_err().to_string().contains("JWT_ISSUER (--jwt-issuer) "),
                 "{wrong}"
@@ -550,9 +578,26 @@ mod tests {
         for good in ["sub", "user_id", "oid", "email", "https://example.com/uid", "größe"] {
             assert_eq!(with("JWT_USER_CLAIM", good).unwrap().identity.expected.user_claim, good);
         }
-        for wrong in
-            ["iss", "aud", "exp", "jti", "token_type", "email_verified", "a\u{1}", " sub", "\"user_id\"", "$CLAIM"]
-        {
+        for wrong in [
+            "iss",
+            "Iss",
+            "aud",
+            "azp",
+            "client_id",
+            "tid",
+            "roles",
+            "at_hash",
+            "updated_at",
+            "exp",
+            "jti",
+            "token_type",
+            "email_verified",
+            "a\u{1}",
+            " sub",
+            "\"user_id\"",
+            "$CLAIM",
+            "sub,user_id",
+        ] {
             let stop = with("JWT_USER_CLAIM", wrong).unwrap_err().to_string();
             assert!(stop.contains("JWT_USER_CLAIM (--jwt-user-claim) "), "{stop}");
         }
@@ -979,6 +1024,21 @@ mod tests {
             concat!("tasks-server ", env!("CARGO_PKG_VERSION"), "\n")
         );
         command().debug_assert();
+    }
+
+    /// The Better Auth app's own file may lie beside the server.
+    #[test]
+    fn a_secret_that_is_not_needed_need_not_be_readable() {
+        let environment = |needed: &'static [(&'static str, &'static str)]| {
+            move |name: &str| match name {
+                "BETTER_AUTH_SECRET" => Err(Stop::new("BETTER_AUTH_SECRET in line 1 of the file .env is odd")),
+                _ => Ok(needed.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())),
+            }
+        };
+        let matches = || command().try_get_matches_from(["tasks-server"]).unwrap();
+        let keys = &[("JWKS_URL", "https://a.example/jwks")];
+        assert!(read(&matches(), environment(keys)).is_ok());
+        assert!(read(&matches(), environment(&[])).unwrap_err().to_string().starts_with("BETTER_AUTH_SECRET"));
     }
 
     #[test]

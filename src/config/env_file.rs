@@ -70,6 +70,17 @@ impl EnvFile {
                 match variable(rest) {
                     Some((name, value, lines)) => {
                         count = lines;
+                        // An apostrophe in one line and another further down make one value of all between them.
+                        for (more, inside) in rest.split_inclusive('\n').take(lines).enumerate().skip(1) {
+                            let swallowed = self::name(inside.trim_start());
+                            let is_one = inside.trim_start().strip_prefix("export ").unwrap_or(inside.trim_start());
+                            let is_one = is_one.trim_start().strip_prefix(swallowed);
+                            if is_one.is_some_and(|rest| rest.trim_start().starts_with('=')) && is_ours(swallowed) {
+                                let why = "is a part of the value that begins further up with an open quotation mark: close it, \
+                                           or write that value in quotation marks of the other kind";
+                                file.refuse(swallowed, line + more, why);
+                            }
+                        }
                         let raw: String = rest.split_inclusive('\n').take(lines).collect();
                         let why = if is_ours(&name) { fault(&raw) } else { None };
                         match why {
@@ -303,6 +314,24 @@ mod tests {
         }
         let long = read(format!("X={}\nB=1\nSECRET=a$b\n", "x".repeat(20_000)));
         assert!(get(&long, "SECRET").unwrap_err().contains("line 3 "));
+    }
+
+    /// As in `MOTD=Don't`, and `NAME=it's` further down.
+    #[test]
+    fn a_setting_between_two_quotation_marks_of_others_stops_whoever_needs_it() {
+        for (text, line) in [
+            ("X=Don't\nA=canary\nY=it's\nB=2\n", 2),
+            ("X=5\"\n\n  export A = canary\nY=6\"\nB=2\n", 3),
+            ("X='a\nA=canary'\nB=2\n", 2),
+        ] {
+            let file = read(text);
+            let told = get(&file, "A").unwrap_err();
+            assert!(told.contains(&format!("line {line} ")) && told.contains("quotation"), "{told}");
+            assert!(!told.contains("canary"), "{told}");
+            assert_eq!(get(&file, "B").unwrap().as_deref(), Some("2"), "{text:?}");
+        }
+        let harmless = read("X='a\nAB=1\nwith A=2\n'\nA=3\n");
+        assert_eq!(get(&harmless, "A").unwrap().as_deref(), Some("3"));
     }
 
     #[test]

@@ -255,7 +255,9 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
             Ok(secret.zip(setting.facts.variable).map(|(secret, variable)| Shared { secret, variable }))
         };
         let named = shared(&JWT_SECRET)?;
-        let ignores_secret = public.is_some() && named.is_none() && self.is_given(&BETTER_AUTH_SECRET)?;
+        // Where it is not needed, it need not be readable either.
+        let has_other = self.is_given(&BETTER_AUTH_SECRET).unwrap_or(true);
+        let ignores_secret = public.is_some() && named.is_none() && has_other;
         let shared = match named {
             None if public.is_none() => shared(&BETTER_AUTH_SECRET)?,
             named => named,

@@ -76,7 +76,8 @@ pub(super) fn jwks_url(text: &str) -> Option<Url> {
     let url = Url::parse(&line(text)?).ok()?;
     let is_web = ["https", "http"].contains(&url.scheme()) && url.has_host();
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (is_web && is_plain).then_some(url)
+    let is_one = text.matches("://").nth(1).is_none();
+    (is_web && is_plain && is_one).then_some(url)
 }
 
 /// A public key, or where it is: what it holds is read by whoever knows keys.
@@ -87,14 +88,23 @@ pub(super) fn public_key(text: &str) -> Option<String> {
 /// One issuer. A list of them would be an issuer that no token names.
 pub(super) fn issuer(text: &str) -> Option<String> {
     let is_name = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == '=');
+    let parts = || text.split(',').map(str::trim);
     let is_list = text.contains(',')
-        && (text.split(',').skip(1).any(|part| part.contains("://")) || text.split(',').all(is_name));
-    line(text).filter(|_| !is_list)
+        && (text.split(',').all(is_name)
+            || text.ends_with(',')
+            || parts().all(|part| is_name(part) && part.contains('.')));
+    line(text).filter(|_| !(is_list || is_several(text)))
+}
+
+/// Whether a name or address holds what stands between or around several of them.
+fn is_several(text: &str) -> bool {
+    text.matches("://").nth(1).is_some() || text.contains([';', '|']) || text.starts_with(['[', '{'])
 }
 
 /// Audiences, none of them empty.
 pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
-    text.split(',').map(|item| line(item.trim_ascii())).collect()
+    let item = |item: &str| line(item.trim_ascii()).filter(|item| !is_several(item) && oddity(item).is_none());
+    text.split(',').map(item).collect()
 }
 
 /// The claims that audiences may stand in.
@@ -104,7 +114,7 @@ pub(super) fn audience_claim(text: &str) -> Option<&'static str> {
 
 /// A claim that can name users.
 pub(super) fn user_claim(text: &str) -> Option<String> {
-    line(text).filter(|name| Expected::can_name_users(name))
+    line(text).filter(|name| !name.contains([',', ' ']) && Expected::can_name_users(name))
 }
 
 /// Why a value cannot be meant, though it may be one: what stood around it was taken for a part of it, or what should have been
@@ -117,6 +127,8 @@ pub(super) fn oddity(text: &str) -> Option<&'static str> {
         Some("begins or ends with white space or a line break, which would be a part of it: take it away")
     } else if text.starts_with(is_quote) || text.ends_with(is_quote) {
         Some("begins or ends with a quotation mark, which would be a part of it: take it away")
+    } else if text.ends_with("\\n") || text.ends_with("\\r") {
+        Some("ends with a line break written as two characters, which would be a part of it: take it away")
     } else if is_reference(text) {
         Some("is the name of a variable behind a $, in whose place nothing was put")
     } else {

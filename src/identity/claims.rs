@@ -149,15 +149,68 @@ enum Name {
     Other,
 }
 
+/// Claims that many users share: of issuers, applications, tenants and roles, and of how somebody signed in.
+const OF_MANY: [&str; 28] = [
+    "iss",
+    "aud",
+    "azp",
+    "client_id",
+    "clientid",
+    "cid",
+    "appid",
+    "azpacr",
+    "appidacr",
+    "tid",
+    "tenant",
+    "hd",
+    "idp",
+    "org_id",
+    "ver",
+    "role",
+    "roles",
+    "groups",
+    "wids",
+    "permissions",
+    "scope",
+    "scp",
+    "acr",
+    "amr",
+    "locale",
+    "zoneinfo",
+    "gender",
+    "realm",
+];
+
+/// Claims that a user's next token has another value of.
+const OF_A_TOKEN: [&str; 18] = [
+    "exp",
+    "nbf",
+    "iat",
+    "rat",
+    "jti",
+    "uti",
+    "origin_jti",
+    "nonce",
+    "csrf",
+    "auth_time",
+    "updated_at",
+    "sid",
+    "session_id",
+    "session_state",
+    "at_hash",
+    "c_hash",
+    "s_hash",
+    "event_id",
+];
+
 impl Expected {
     /// Whether a user can be read from a claim of this name: one that is looked at for something else, or that says nothing
     /// of a person, would make one user of many, or many of one.
     #[must_use]
     pub fn can_name_users(name: &str) -> bool {
-        let others =
-            ["exp", "nbf", "iat", "iss", "aud", "jti", "nonce", "auth_time", "acr", "amr", "sid", "scope", "scp"];
-        let is_verification = name.ends_with("_verified");
-        !others.contains(&name) && !KINDS.contains(&name) && !is_verification
+        let name = name.to_ascii_lowercase();
+        let is_about = |others: &[&str]| others.contains(&&*name);
+        !(is_about(&OF_MANY) || is_about(&OF_A_TOKEN) || is_about(&KINDS) || name.ends_with("_verified"))
     }
 }
 

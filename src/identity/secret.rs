@@ -11,7 +11,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::crypto::aws_lc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use tasks_api::UserId;
 
 use crate::identity::claims::{Expected, MAX_EXP, now, subject};
@@ -43,24 +43,31 @@ pub fn key_in_place_of_secret(text: &str) -> Option<&'static str> {
     let begins = |beginning: &&str| text.get(..beginning.len()).is_some_and(|own| own.eq_ignore_ascii_case(beginning));
     if let Some(what) = pem_or_jwk(text) {
         Some(what)
-    } else if ["ssh-rsa ", "ssh-dss ", "ssh-ed25519 ", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"].iter().any(begins) {
+    } else if ["ssh-rsa ", "ssh-dss ", "ssh-ed25519 ", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"].iter().any(begins)
+        || ["AAAAB3NzaC1", "AAAAC3NzaC1", "AAAAE2VjZHNh"].iter().any(|blob| text.contains(blob))
+    {
         Some("a key of SSH")
     } else if decode_any(text).is_some_and(|bytes| is_der(&bytes) || str::from_utf8(&bytes).is_ok_and(is_pem_or_jwk)) {
         Some("a key in base64")
+    } else if decode_hex(text).is_some_and(|bytes| is_der(&bytes)) {
+        Some("a key in hexadecimal digits")
     } else {
         None
     }
 }
 
 fn pem_or_jwk(text: &str) -> Option<&'static str> {
+    let holds = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
     // Also with its line breaks written as `\n`, and the second form (RFC 4716 §3.2).
-    if text.contains("-----BEGIN") || text.contains("---- BEGIN ") {
+    if holds(&["-----BEGIN", "-----END", "---- BEGIN ", "---- END "]) {
         return Some("a PEM");
     }
-    match serde_json::from_str(text) {
-        Ok(Value::Object(members)) if members.contains_key("kty") || members.contains_key("keys") => Some("a JWK"),
-        _ => None,
+    // Wherever it stands, and however its quotes are written: a text that is nearly a JWK is no secret either.
+    if holds(&["\"kty\"", "\\\"kty\\\"", "'kty'", "\"keys\"", "\\\"keys\\\""]) {
+        return Some("a JWK");
     }
+    // XML Signature's form, which .NET writes, and openssl's.
+    holds(&["<RSAKeyValue", "<Modulus>", "Modulus="]).then_some("a public key")
 }
 
 fn is_pem_or_jwk(text: &str) -> bool {
@@ -72,25 +79,38 @@ fn decode_any(text: &str) -> Option<Vec<u8>> {
     const ANY: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let joined: String = text.split_ascii_whitespace().flat_map(|line| line.split("\\n")).collect();
+    let text = text.rsplit_once("base64:").or(text.rsplit_once("base64,")).map_or(text, |(_, text)| text);
+    let text = text.replace("\\r", "").replace("\\n", "");
+    // What was cut off may have left padding that fits nothing.
+    let joined: String = text.split_ascii_whitespace().collect();
+    let whole = joined.trim_end_matches('=');
+    let whole = whole.get(..whole.len() - usize::from(whole.len() % 4 == 1)).unwrap_or(whole);
     [&alphabet::STANDARD, &alphabet::URL_SAFE]
         .into_iter()
-        .find_map(|alphabet| GeneralPurpose::new(alphabet, ANY).decode(&joined).ok())
+        .find_map(|alphabet| GeneralPurpose::new(alphabet, ANY).decode(whole).ok())
 }
 
-/// Whether it is a key or a certificate in DER (X.690 §8.9): one sequence, of an algorithm, a version or a modulus and more. Of
+/// The bytes of hexadecimal digits, also in pairs with colons between them.
+fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: String = text.chars().filter(|c| !(c.is_ascii_whitespace() || *c == ':')).collect();
+    let is_hex = digits.len().is_multiple_of(2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let byte = |place| u8::from_str_radix(digits.get(place..place + 2)?, 16).ok();
+    if is_hex { (0..digits.len()).step_by(2).map(byte).collect() } else { None }
+}
+
+/// Whether it is a key or a certificate in DER (X.690 §8.9), perhaps cut off: one sequence, of an algorithm, a version or a modulus and more. Of
 /// random bytes not one in 2^30 is.
 fn is_der(bytes: &[u8]) -> bool {
     /// The content of a sequence, and what stands behind it.
     fn sequence(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-        let (length, rest) = match *bytes {
-            [0x30, 0x82, high, low, ref rest @ ..] => (usize::from(high) << 8 | usize::from(low), rest),
-            [0x30, 0x81, length, ref rest @ ..] | [0x30, length @ 0..=0x7f, ref rest @ ..] => {
-                (usize::from(length), rest)
-            }
+        let (length, rest, is_long) = match *bytes {
+            [0x30, 0x82, high, low, ref rest @ ..] => (usize::from(high) << 8 | usize::from(low), rest, true),
+            [0x30, 0x81, length, ref rest @ ..] => (usize::from(length), rest, true),
+            [0x30, length @ 0..=0x7f, ref rest @ ..] => (usize::from(length), rest, false),
             _ => return None,
         };
-        rest.split_at_checked(length)
+        // A long one may have been cut off: two of its bytes tell it, where a short one has one.
+        rest.split_at_checked(length).or(is_long.then_some((rest, &[])))
     }
 
     let Some((content, [])) = sequence(bytes) else { return false };
@@ -293,9 +313,26 @@ mod tests {
             (URL_SAFE_NO_PAD.encode(&der), "a key in base64"),
             (STANDARD.encode(&pem), "a key in base64"),
             (STANDARD.encode(jwk), "a key in base64"),
-            (STANDARD.encode(modulus), "a key in base64"),
+            (STANDARD.encode(&modulus), "a key in base64"),
             (STANDARD.encode(certificate), "a key in base64"),
             (STANDARD.encode(private), "a key in base64"),
+            (format!("[{jwk}]"), "a JWK"),
+            (format!("{{\"key\":{jwk}}}"), "a JWK"),
+            (jwk.replace('}', ",}"), "a JWK"),
+            (jwk.replace('"', "\\\""), "a JWK"),
+            (jwk.replace('"', "'"), "a JWK"),
+            (STANDARD.encode(format!("[{jwk}]")), "a key in base64"),
+            (format!("{body}\n-----END PUBLIC KEY-----"), "a PEM"),
+            (format!("base64:{body}"), "a key in base64"),
+            (format!("data:application/octet-stream;base64,{body}"), "a key in base64"),
+            (format!("{}\\r\\n{}", &body[..30], &body[30..]), "a key in base64"),
+            (STANDARD.encode(&modulus[..100]), "a key in base64"),
+            (format!("{}==", &STANDARD.encode(&modulus)[..101]), "a key in base64"),
+            (to_hex(&der), "a key in hexadecimal digits"),
+            (to_hex(&modulus), "a key in hexadecimal digits"),
+            ("AAAAC3NzaC1lZDI1NTE5AAAAIDd0ov0AdoItSyJYm9rbDkXv7Fl4dCsPhNWsXsAtMKiB".to_owned(), "a key of SSH"),
+            ("no-pty ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ".to_owned(), "a key of SSH"),
+            ("<RSAKeyValue><Modulus>xA7SEU+e0yQH5rm9kbCDN9o3aPIo7HbP</Modulus>".to_owned(), "a public key"),
         ] {
             assert_eq!(key_in_place_of_secret(&text), Some(what), "{text}");
         }

@@ -838,10 +838,21 @@ mod tests {
             "nonce",
             "email_verified",
             "phone_number_verified",
+            "client_id",
+            "azp",
+            "Azp",
+            "appid",
+            "tid",
+            "hd",
+            "roles",
+            "locale",
+            "at_hash",
+            "updated_at",
+            "origin_jti",
         ] {
             assert!(!Expected::can_name_users(name), "{name}");
         }
-        for name in ["sub", "user_id", "oid", "email", "client_id", "azp", "uid", "https://example.com/uid"] {
+        for name in ["sub", "user_id", "oid", "email", "preferred_username", "uid", "https://example.com/uid"] {
             assert!(Expected::can_name_users(name), "{name}");
         }
     }
