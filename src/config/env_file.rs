@@ -84,7 +84,7 @@ impl EnvFile {
                         let raw: String = rest.split_inclusive('\n').take(lines).collect();
                         let why = if is_ours(&name) { fault(&raw) } else { None };
                         match why {
-                            None => _ = file.variables.entry(name).or_insert(Ok(value)),
+                            None => file.keep(name, value, line, &is_ours),
                             Some(why) => file.refuse(&name, line, why),
                         }
                     }
@@ -102,6 +102,21 @@ impl EnvFile {
             rest = rest.get(length..).unwrap_or_default();
         }
         file
+    }
+
+    /// Keeps a value. The first of several counts, unless it is empty, as it is where the settings of an example were left as
+    /// they are.
+    fn keep(&mut self, name: String, value: String, line: usize, is_ours: impl Fn(&str) -> bool) {
+        match self.variables.get(&name) {
+            Some(Ok(first)) if first.is_empty() => {}
+            Some(Ok(first)) if *first != value && is_ours(&name) => {
+                let again = format!("{name} stands once more in line {line} of the file {ENV_FILE}: the first counts");
+                return self.warnings.push(again);
+            }
+            Some(_) => return,
+            None => {}
+        }
+        self.variables.insert(name, Ok(value));
     }
 
     /// Keeps why a setting cannot be read, unless it stands there already.
@@ -177,11 +192,16 @@ fn fault(raw: &str) -> Option<&'static str> {
     if value.starts_with('#') {
         return Some("begins with a #, so that it would be empty: write the value in single quotes");
     }
-    let (mut quote, mut is_escaped, mut has_begun) = (None, false, false);
+    let (mut quote, mut is_escaped, mut has_begun, mut has_ended) = (None, false, false, false);
     for c in value.trim_start().chars() {
         match (quote, c) {
+            (None, c) if is_escaped && c != '$' => {
+                return Some(
+                    "holds a backslash outside quotation marks, which would fall away: write the value in single quotes",
+                );
+            }
             _ if is_escaped => is_escaped = false,
-            (Some('\''), '\'') | (Some('"'), '"') => quote = None,
+            (Some('\''), '\'') | (Some('"'), '"') => (quote, has_ended) = (None, true),
             (None | Some('"'), '\\') => is_escaped = true,
             (None | Some('"'), '$') => {
                 return Some(
@@ -197,11 +217,16 @@ fn fault(raw: &str) -> Option<&'static str> {
                 );
             }
             (None, '\'' | '"') => quote = Some(c),
+            (None, _) if has_ended => {
+                return Some(
+                    "goes on behind its quotation marks, which would fall away: write all of it in single quotes",
+                );
+            }
             _ => {}
         }
         has_begun = true;
     }
-    None
+    is_escaped.then_some("ends with a backslash, which would fall away: write the value in single quotes")
 }
 
 #[cfg(test)]
@@ -232,7 +257,7 @@ mod tests {
             assert_eq!(get(&file, name).unwrap().as_deref(), Some(value), "{name}");
         }
         assert_eq!(get(&file, "H"), Ok(None));
-        assert_eq!(file.warnings(), Vec::<String>::new());
+        assert_eq!(file.warnings(), ["A stands once more in line 5 of the file .env: the first counts"]);
     }
 
     #[test]
@@ -285,6 +310,11 @@ mod tests {
             "SECRET='cana''ry'",
             "export SECRET=canary$x # note",
             "SECRET='two\nlines'$canary",
+            "SECRET=canary\\\\x",
+            "SECRET=canary\\ x",
+            "SECRET=canary\\'x",
+            "SECRET='canary'x",
+            "SECRET=\"canary\"x",
         ] {
             let file = read(format!("\n{text}\nB=2"));
             let told = get(&file, "SECRET").unwrap_err();
@@ -314,6 +344,13 @@ mod tests {
         }
         let long = read(format!("X={}\nB=1\nSECRET=a$b\n", "x".repeat(20_000)));
         assert!(get(&long, "SECRET").unwrap_err().contains("line 3 "));
+    }
+
+    #[test]
+    fn of_several_lines_the_first_that_says_something_counts_and_the_others_are_told() {
+        let file = read("A=\nA=1\nA=1\nA=2\nC=x\nC=y\n");
+        assert_eq!(get(&file, "A").unwrap().as_deref(), Some("1"));
+        assert_eq!(file.warnings(), ["A stands once more in line 4 of the file .env: the first counts"]);
     }
 
     /// As in `MOTD=Don't`, and `NAME=it's` further down.
