@@ -15,6 +15,10 @@ const ENV_FILE: &str = ".env";
 /// For how many lines the log says that they were passed over.
 const MAX_WARNINGS: usize = 10;
 
+/// Why a line is not the setting that it seems to be: the end of a sentence.
+const SWALLOWED: &str = "is a part of the value that begins further up with an open quotation mark: close it, or write that value \
+                         in quotation marks of the other kind";
+
 /// What there is of the file.
 #[derive(Debug, Default)]
 pub(super) struct EnvFile {
@@ -72,13 +76,8 @@ impl EnvFile {
                         count = lines;
                         // An apostrophe in one line and another further down make one value of all between them.
                         for (more, inside) in rest.split_inclusive('\n').take(lines).enumerate().skip(1) {
-                            let swallowed = self::name(inside.trim_start());
-                            let is_one = inside.trim_start().strip_prefix("export ").unwrap_or(inside.trim_start());
-                            let is_one = is_one.trim_start().strip_prefix(swallowed);
-                            if is_one.is_some_and(|rest| rest.trim_start().starts_with('=')) && is_ours(swallowed) {
-                                let why = "is a part of the value that begins further up with an open quotation mark: close it, \
-                                           or write that value in quotation marks of the other kind";
-                                file.refuse(swallowed, line + more, why);
+                            if let Some(swallowed) = assigned(inside).filter(|name| is_ours(name)) {
+                                file.refuse(swallowed, line + more, SWALLOWED);
                             }
                         }
                         let raw: String = rest.split_inclusive('\n').take(lines).collect();
@@ -155,6 +154,13 @@ fn name(line: &str) -> &str {
     let line = line.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).map_or(line, str::trim_start);
     let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(line.len());
     line.get(..end).unwrap_or_default()
+}
+
+/// The name of the variable that a line by itself would be about.
+fn assigned(line: &str) -> Option<&str> {
+    let before = line.split_once('=')?.0.trim();
+    let name = name(before);
+    (!name.is_empty() && before.ends_with(name)).then_some(name)
 }
 
 /// The first variable of a text that begins with one: its name, its value, and how many lines it takes.

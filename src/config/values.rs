@@ -88,11 +88,9 @@ pub(super) fn public_key(text: &str) -> Option<String> {
 /// One issuer. A list of them would be an issuer that no token names.
 pub(super) fn issuer(text: &str) -> Option<String> {
     let is_name = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == '=');
-    let parts = || text.split(',').map(str::trim);
-    let is_list = text.contains(',')
-        && (text.split(',').all(is_name)
-            || text.ends_with(',')
-            || parts().all(|part| is_name(part) && part.contains('.')));
+    let is_host = |part: &str| is_name(part.trim()) && part.contains('.');
+    let all = |is: &dyn Fn(&str) -> bool| text.split(',').all(is);
+    let is_list = text.contains(',') && (text.ends_with(',') || all(&is_name) || all(&is_host));
     line(text).filter(|_| !(is_list || is_several(text)))
 }
 

@@ -372,6 +372,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Seek};
+
     use poem::endpoint::make;
     use poem::http::StatusCode;
     use serde_json::Value;
@@ -410,31 +412,17 @@ mod tests {
         (response, serde_json::from_slice(&body).unwrap())
     }
 
-    /// What is logged.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[tokio::test]
     async fn a_request_whose_client_does_not_wait_has_its_line_too() {
-        let log = Log::default();
-        let writer = log.clone();
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let (mut log, mut text) = (tempfile::tempfile().unwrap(), String::new());
+        let writer = Arc::new(log.try_clone().unwrap());
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
         let _here = tracing::subscriber::set_default(lines);
         let pending = |_| std::future::pending::<poem::Result<Response>>();
         assert!(time::timeout(Duration::from_millis(5), edge(pending).handle(request(), None)).await.is_err());
         drop(edge(|_| async { Ok(Response::default()) }).handle(request(), None).await);
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        log.rewind().unwrap();
+        log.read_to_string(&mut text).unwrap();
         let (gone, answered) = text.trim().split_once('\n').unwrap();
         assert!(gone.contains("status=499 code=\"client-gone\"") && gone.contains("request_id=\"seven\""), "{text}");
         assert!(answered.contains("status=200") && !answered.contains("499"), "{text}");

@@ -25,7 +25,7 @@ pub struct Expected {
     pub audience: Vec<String>,
     /// In which claim it must have it: `aud`, unless the issuer writes none.
     pub audience_claim: &'static str,
-    /// Which claim names the user.
+    /// Which claim names the user: one that can ([`Expected::can_name_users`]).
     pub user_claim: String,
     /// By how much the issuer's clock and ours may differ.
     pub leeway: Duration,
@@ -89,8 +89,7 @@ impl Expected {
             (None, _) | (_, Member::Boolean(true)) => {}
             (Some(name), verified) => return Err(unusable(name, verified, "must be true")),
         }
-        let user = if self.user_claim == self.audience_claim { &claims.audience } else { &claims.user };
-        self.user(user)
+        self.user(&claims.user)
     }
 
     /// The user whom this claim names.

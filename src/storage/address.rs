@@ -500,9 +500,9 @@ fn field(rest: &mut Chars<'_>, end: Option<char>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::io::{Read as _, Seek as _};
     use std::os::unix::fs::PermissionsExt as _;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
 
@@ -552,28 +552,15 @@ mod tests {
         address.password_for(&address.hosts[0])
     }
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     /// The result, and what was logged on the way.
     /// Without the time, whose digits may be those of a password.
     fn logged<T>(run: impl FnOnce() -> T) -> (T, String) {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let log =
-            tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || writer.clone()).finish();
+        let (mut file, mut text) = (tempfile::tempfile().unwrap(), String::new());
+        let writer = Arc::new(file.try_clone().unwrap());
+        let log = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(writer).finish();
         let result = tracing::subscriber::with_default(log, run);
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
         (result, text)
     }
 

@@ -118,6 +118,21 @@ pub(crate) async fn a_body_that_does_not_come_is_408() {
     assert_eq!(scene.server.alarms(), Vec::<String>::new());
 }
 
+/// Also where a request may take longer than a body may stand still.
+pub(crate) async fn a_body_that_stands_still_is_408_long_before_the_deadline() {
+    let server = Server::with(&[("REQUEST_TIMEOUT_SECONDS", "300")]).await;
+    let half = head("POST", "/api/me/tasks", &format!("{}Content-Length: 200\r\n", json(&server.token("alice"))));
+    let mut raw = Raw::to(&server.address()).await;
+    raw.send(half).await.unwrap();
+    // As long as some of it comes, it is waited for.
+    sleep(seconds(8)).await;
+    raw.send(r#"{"title""#).await.unwrap();
+    let since = Instant::now();
+    let answer = raw.answered(seconds(40)).await;
+    assert_eq!((answer.status, answer.problem()), (408, "body-timed-out".into()));
+    assert!(since.elapsed() > seconds(19), "{:?}", since.elapsed());
+}
+
 pub(crate) async fn a_body_that_does_not_come_is_408_on_http_2() {
     let server = Server::with(&[]).await;
     let stream = TcpStream::connect(server.address()).await.unwrap();

@@ -95,6 +95,7 @@ fn main() {
                 unfinished_bodies_of_many_users_are_bounded_together,
                 a_body_that_does_not_come_is_408,
                 a_body_that_does_not_come_is_408_on_http_2,
+                a_body_that_stands_still_is_408_long_before_the_deadline,
                 a_body_that_comes_slowly_is_taken,
                 a_body_is_invited_only_when_it_would_be_taken,
                 a_gibibyte_is_refused_at_once,
