@@ -20,7 +20,7 @@ use crate::edge::activity::Activity;
 pub(super) const STANDSTILL: Duration = Duration::from_secs(20);
 
 /// What all unfinished bodies hold together, in bytes.
-pub(super) const MOST: usize = 24 * 1024 * 1024;
+pub(super) const MOST: usize = 16 * 1024 * 1024;
 
 /// What those of one user hold of it.
 pub(super) const MOST_OF_A_USER: usize = 4 * 1024 * 1024;
