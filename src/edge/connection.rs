@@ -26,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
 use crate::edge::activity::{Activity, Judge, TICK, Verdict};
-use crate::edge::receiving::{Received, Receiving};
+use crate::edge::receiving::{Received, Receiving, TURN};
 use crate::edge::request::Edge;
 
 /// The longest head of a request, in bytes; longer ones are 431.
@@ -307,16 +307,19 @@ impl AsyncWrite for Socket {
             ready!(Pin::new(&mut socket.stream).poll_shutdown(cx))?;
         }
         let (over, count) = socket.lingering.get_or_insert_with(|| (Box::pin(sleep(LINGER)), 0));
-        let mut waste = [0; 16 * 1024];
-        while over.as_mut().poll(cx).is_pending() && *count < LINGER_BYTES {
-            let mut buffer = ReadBuf::new(&mut waste);
-            ready!(Pin::new(&mut socket.stream).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                break;
-            }
-            *count += buffer.filled().len();
-            socket.activity.has_read(buffer.filled().len());
+        if over.as_mut().poll(cx).is_ready() || *count >= LINGER_BYTES {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        let mut waste = [0; TURN];
+        let mut buffer = ReadBuf::new(&mut waste);
+        ready!(Pin::new(&mut socket.stream).poll_read(cx, &mut buffer))?;
+        if buffer.filled().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        *count += buffer.filled().len();
+        socket.activity.has_read(buffer.filled().len());
+        // The rest when others have had their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

@@ -28,6 +28,13 @@ pub(super) const MOST_OF_A_USER: usize = 4 * 1024 * 1024;
 /// What a body may hold however full it is, so that small ones get in beside many large ones.
 const SMALL: usize = 8 * 1024;
 
+/// What a larger one may become that does not say how long it is.
+const UNKNOWN: usize = 512 * 1024;
+
+/// What is read of one body, or thrown away of it, before others have their turn: a thousand that come at once would else
+/// keep everybody waiting until all of them are read.
+pub(super) const TURN: usize = 32 * 1024;
+
 /// What is read and thrown away of a body that nobody wanted, so that the connection can be used again.
 const DRAINED: usize = 256 * 1024;
 const DRAINING: Duration = Duration::from_secs(1);
@@ -79,7 +86,11 @@ struct State {
     progress: Progress,
     /// Since when the request waits for more of it.
     since: Instant,
-    /// What it holds of the bound on all, and of that on this user.
+    /// How much of it was read, and at how much others have their turn.
+    count: usize,
+    turn: usize,
+    /// What it holds of the bound on all, and of that on this user: its whole length, from the beginning. Bodies that grew side
+    /// by side, until most of them are refused, would leave a multiple of the bound behind as holes.
     held: usize,
     user: Option<u64>,
 }
@@ -104,7 +115,15 @@ impl Receiving {
         if incoming.is_end_stream() {
             return None;
         }
-        let state = State { incoming, progress: Progress::Unasked, since: Instant::now(), held: 0, user: None };
+        let state = State {
+            incoming,
+            progress: Progress::Unasked,
+            since: Instant::now(),
+            count: 0,
+            turn: TURN,
+            held: 0,
+            user: None,
+        };
         Some(Arc::new(Self { bodies: Arc::clone(bodies), activity: Arc::clone(activity), state: Mutex::new(state) }))
     }
 
@@ -160,7 +179,17 @@ impl Receiving {
         if matches!(state.progress, Progress::Whole | Progress::Broken) {
             return Poll::Ready(None);
         }
+        if state.count >= state.turn {
+            state.turn = state.count + TURN;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if is_kept && !self.has_room(&mut state) {
+            self.bodies.release(&mut state);
+            return Poll::Ready(Some(Err(io::Error::other(Error::Overloaded))));
+        }
         let Poll::Ready(frame) = Pin::new(&mut state.incoming).poll_frame(cx) else {
+            state.turn = state.count + TURN;
             if state.progress != Progress::Awaited {
                 (state.progress, state.since) = (Progress::Awaited, Instant::now());
                 self.activity.is_waiting_for_a_body(true);
@@ -175,29 +204,31 @@ impl Receiving {
             Some(Ok(_)) if !state.incoming.is_end_stream() => Progress::Begun,
             Some(Ok(_)) | None => Progress::Whole,
         };
-        Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(io::Error::other)?;
-            let fits = !is_kept || self.hold(&mut state, frame.data_ref().map_or(0, Bytes::len));
-            if fits {
-                return Ok(frame);
-            }
-            // Whoever is refused makes room at once: many that grow side by side would all be refused otherwise.
-            self.bodies.release(&mut state);
-            Err(io::Error::other(Error::Overloaded))
-        }))
+        if let Some(Ok(frame)) = &frame {
+            state.count += frame.data_ref().map_or(0, Bytes::len);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))
     }
 
-    /// Holds so many more bytes, if there is room.
-    fn hold(&self, state: &mut State, count: usize) -> bool {
-        state.held += count;
-        let held = self.bodies.held.fetch_add(count, Relaxed) + count;
+    /// Holds what the body needs, if it does not yet and there is room.
+    fn has_room(&self, state: &mut State) -> bool {
+        let need = match state.progress {
+            Progress::Unasked => {
+                state.incoming.size_hint().exact().map_or(SMALL, |length| length.try_into().unwrap_or(MOST))
+            }
+            _ if state.held == SMALL && state.count > SMALL => UNKNOWN,
+            _ => return true,
+        };
+        let more = need.saturating_sub(state.held);
+        state.held += more;
+        let held = self.bodies.held.fetch_add(more, Relaxed) + more;
         let of_user = state.user.map_or(0, |user| {
             let mut users = self.bodies.users();
             let of_user = users.entry(user).or_default();
-            *of_user += count;
+            *of_user += more;
             *of_user
         });
-        state.held <= SMALL || (held <= MOST && of_user <= MOST_OF_A_USER)
+        need <= SMALL || (held <= MOST && of_user <= MOST_OF_A_USER)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use h2::client;
@@ -39,18 +40,23 @@ pub(crate) async fn unfinished_bodies_of_many_users_are_bounded_together() {
     user.made(TITLE).await;
 }
 
-/// Bulk bodies of 511 KiB, of so many users, that stop just before their end.
+/// Bulk bodies of 511 KiB, of so many users, that stop just before their end; every other one does not say how long it is.
 async fn unfinished(scene: &Scene, users: usize) -> Seen<Vec<Option<Answer>>> {
     let tokens: Vec<_> = (0..users).map(|n| scene.server.token(&format!("stranger-{n}"))).collect();
+    let length = 511 * 1024;
+    let body: Arc<str> = format!(r#"{{"tasks":[{{"title":"{TITLE}"}}{}"#, " ".repeat(length - 1024)).into();
     let attack = each(scene.server.address(), scaled(120, 1_000), |n, address| {
-        let length = 511 * 1024;
-        let more = format!("{}Content-Length: {length}\r\n", json(&tokens[n % users]));
-        let text = head("POST", "/api/me/tasks/bulk-create", &more);
+        let (framing, chunk) = if n % 2 == 0 {
+            (format!("Content-Length: {length}\r\n"), String::new())
+        } else {
+            ("Transfer-Encoding: chunked\r\n".to_owned(), format!("{length:x}\r\n"))
+        };
+        let more = json(&tokens[n % users]) + &framing;
+        let (text, body) = (head("POST", "/api/me/tasks/bulk-create", &more) + &chunk, Arc::clone(&body));
         async move {
             let mut raw = Raw::to(&address).await;
             raw.send(text).await.unwrap();
-            let body = format!(r#"{{"tasks":[{{"title":"{TITLE}"}}{}"#, " ".repeat(length));
-            let _ = timeout(seconds(10), raw.send(&body[..length - 1024])).await;
+            let _ = timeout(seconds(10), raw.send(&*body)).await;
             let answer = timeout(seconds(60), raw.answer()).await.ok()?.ok();
             // Whoever was refused stays as long as it may.
             raw.closes(seconds(60)).await.then_some(answer?)

@@ -22,7 +22,7 @@ pub(crate) fn is_soak() -> bool {
 /// A server with a good user who has a task.
 pub(crate) struct Scene {
     pub(crate) server: Server,
-    user: User,
+    token: String,
     id: String,
 }
 
@@ -38,6 +38,12 @@ pub(crate) struct Seen<T> {
     pub(crate) grown: usize,
 }
 
+/// The good user, with connections of their own: those at rest do not count among an attack's.
+fn good(address: &str, token: &str, tally: &Tally) -> User {
+    let http = reqwest::Client::builder().tls_certs_only([]).pool_max_idle_per_host(4).timeout(seconds(60));
+    User::new(&http.build().unwrap(), address, "good", token, tally)
+}
+
 impl Scene {
     pub(crate) async fn new() -> Self {
         Self::with(&[]).await
@@ -46,49 +52,52 @@ impl Scene {
     /// With these settings.
     pub(crate) async fn with(variables: &[(&str, &str)]) -> Self {
         let server = Server::with(variables).await;
-        // Connections that are at rest do not count among those of an attack.
-        let http = reqwest::Client::builder().tls_certs_only([]).pool_max_idle_per_host(4).timeout(seconds(60));
         let token = server.token("good");
-        let user = User::new(&http.build().unwrap(), &server.address(), "good", &token, &Tally::default());
+        let user = good(&server.address(), &token, &Tally::default());
         let id = user.made(TITLE).await;
         // Memory that any server of some use has.
         for _ in 0..20 {
             user.get(&id).await;
             user.create(TITLE).await;
         }
-        Self { server, user, id }
+        Self { server, token, id }
     }
 
     /// An attack, with ten good requests a second beside it, until it is over.
     pub(crate) async fn under<T>(&self, attack: impl Future<Output = T>) -> Seen<T> {
         let (reads, writes) = (Tally::default(), Tally::default());
-        let (reading, writing) = (self.user.counted(&reads), self.user.counted(&writes));
-        let (id, is_over) = (self.id.clone(), Arc::new(AtomicBool::new(false)));
+        let (address, token, id) = (self.server.address(), self.token.clone(), self.id.clone());
+        let (reading, writing, is_over) = (reads.clone(), writes.clone(), Arc::new(AtomicBool::new(false)));
         let until = Arc::clone(&is_over);
-        let good = tokio::spawn(async move {
-            let (mut ticks, mut all) = (interval(millis(100)), JoinSet::new());
-            for count in 0.. {
-                ticks.tick().await;
-                if until.load(Ordering::Relaxed) {
-                    break;
+        // On a thread of their own: they shall wait for the server, and not for a thousand attackers of this program.
+        let good = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (reading, writing) = (good(&address, &token, &reading), good(&address, &token, &writing));
+            runtime.block_on(async {
+                let (mut ticks, mut all) = (interval(millis(100)), JoinSet::new());
+                for count in 0.. {
+                    ticks.tick().await;
+                    if until.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let (reading, writing, id) = (reading.clone(), writing.clone(), id.clone());
+                    all.spawn(async move {
+                        if count % 5 == 4 {
+                            writing.create(TITLE).await
+                        } else {
+                            reading.get(&id).await
+                        };
+                    });
                 }
-                let (reading, writing, id) = (reading.clone(), writing.clone(), id.clone());
-                all.spawn(async move {
-                    if count % 5 == 4 {
-                        writing.create(TITLE).await
-                    } else {
-                        reading.get(&id).await
-                    };
-                });
-            }
-            all.join_all().await;
+                all.join_all().await;
+            });
         });
         self.server.forget_peak();
         let (before, worked, began) = (self.server.memory(), self.server.worked(), Instant::now());
         let outcome = attack.await;
         let load = self.server.worked().saturating_sub(worked).as_secs_f64() / began.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Relaxed);
-        good.await.unwrap();
+        tokio::task::spawn_blocking(|| good.join().unwrap()).await.unwrap();
         let grown = self.server.peak().saturating_sub(before);
         println!("{grown} KiB more, load {load:.2}, reads: {reads}, writes: {writes}");
         Seen { outcome, reads, writes, grown }

@@ -189,7 +189,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// What is set aside for a body before any of it is here, in bytes.
-const FIRST: usize = 16 * 1024;
+const FIRST: usize = 8 * 1024;
 
 /// The whole body, when it has at most `limit` bytes. Of a longer one the rest is left to the connection.
 async fn read(body: poem::Body, length: Option<usize>, limit: usize) -> Result<Vec<u8>, Error> {
@@ -199,6 +199,10 @@ async fn read(body: poem::Body, length: Option<usize>, limit: usize) -> Result<V
         let piece = piece.map_err(broken)?;
         if bytes.len() + piece.len() > limit {
             return Err(Error::BodyTooLarge(limit));
+        }
+        if bytes.len() + piece.len() > bytes.capacity() {
+            // At once to its end, of which only what comes is used: to grow step by step leaves holes behind.
+            bytes.reserve_exact(length.unwrap_or(limit).min(limit) - bytes.len());
         }
         bytes.extend_from_slice(&piece);
     }
