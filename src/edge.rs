@@ -10,6 +10,7 @@
 //! | `connection` | one connection: HTTP/1.1 or HTTP/2, within limits |
 //! | `request` | a request's id, time limit, panics and line in the log |
 //! | `receiving` | a request's body on its way in |
+//! | `share` | what bodies and answers may hold together, and each user's |
 //! | `activity` | which connections only hold a place |
 //! | `framing` | what a request must say of itself |
 //! | `limits` | how many requests a user and an address may send |
@@ -40,5 +41,6 @@ pub(crate) mod otlp;
 mod receiving;
 pub mod request;
 mod security_headers;
+mod share;
 pub mod systemd;
 mod trace;

@@ -26,8 +26,9 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval_at, sleep};
 
 use crate::edge::activity::{Activity, Judge, TICK, Verdict};
-use crate::edge::receiving::{Received, Receiving, TURN};
+use crate::edge::receiving::{Received, Receiving};
 use crate::edge::request::Edge;
+use crate::edge::share::Held;
 
 /// The longest head of a request, in bytes; longer ones are 431.
 pub(super) const HEAD_BYTES: usize = 24 * 1024;
@@ -155,8 +156,9 @@ impl<E: Endpoint<Output = Response> + 'static> Service<http::Request<Incoming>> 
             if is_last {
                 visit.activity.linger();
             }
-            let response = http::Response::<BoxBody<Bytes, io::Error>>::from(response);
-            Ok(response.map(|body| Answer { body, visit: Arc::new(visit.answered()) }))
+            let mut response = http::Response::<BoxBody<Bytes, io::Error>>::from(response);
+            let held = response.extensions_mut().remove();
+            Ok(response.map(|body| Answer { body, visit: Arc::new(visit.answered(held)) }))
         })
     }
 }
@@ -165,18 +167,20 @@ impl<E: Endpoint<Output = Response> + 'static> Service<http::Request<Incoming>> 
 struct Visit {
     activity: Arc<Activity>,
     is_answered: bool,
+    /// The room for its answer, where that is large.
+    held: Option<Arc<Held>>,
 }
 
 impl Visit {
     fn begin(activity: &Arc<Activity>, request: &http::Request<Incoming>) -> Self {
         let is_multiplexed = request.version() == Version::HTTP_2;
         activity.begin(is_multiplexed, if is_multiplexed { None } else { length(request) });
-        Self { activity: Arc::clone(activity), is_answered: false }
+        Self { activity: Arc::clone(activity), is_answered: false, held: None }
     }
 
-    fn answered(mut self) -> Self {
+    fn answered(mut self, held: Option<Arc<Held>>) -> Self {
         self.activity.answer();
-        self.is_answered = true;
+        (self.is_answered, self.held) = (true, held);
         self
     }
 }
@@ -310,7 +314,7 @@ impl AsyncWrite for Socket {
         if over.as_mut().poll(cx).is_ready() || *count >= LINGER_BYTES {
             return Poll::Ready(Ok(()));
         }
-        let mut waste = [0; TURN];
+        let mut waste = [0; 16 * 1024];
         let mut buffer = ReadBuf::new(&mut waste);
         ready!(Pin::new(&mut socket.stream).poll_read(cx, &mut buffer))?;
         if buffer.filled().is_empty() {

@@ -120,8 +120,8 @@ impl Limits {
     }
 
     /// Counts a request of a user; `None` where there is no limit.
-    pub(super) fn of_user(&self, user: &str) -> Option<Result<Quotum, Quotum>> {
-        Some(self.users.as_ref()?.check(self.number(user)))
+    pub(super) fn of_user(&self, number: u64) -> Option<Result<Quotum, Quotum>> {
+        Some(self.users.as_ref()?.check(number))
     }
 
     /// Whether anything is counted.
@@ -196,18 +196,18 @@ mod tests {
     #[test]
     fn a_user_has_a_minute_of_requests_at_once_and_others_have_theirs() {
         let limits = limits(60, &[]);
-        let left: Vec<_> = (0..61).map(|_| limits.of_user("a").unwrap()).collect();
+        let left: Vec<_> = (0..61).map(|_| limits.of_user(limits.number("a")).unwrap()).collect();
         assert_eq!(left[0].unwrap(), Quotum { name: "user", per_minute: 60, left: 59, reset: 1 });
         assert_eq!(left[59].unwrap().left, 0);
         assert_eq!(left[60].unwrap_err(), Quotum { name: "user", per_minute: 60, left: 0, reset: 1 });
-        assert!(limits.of_user("b").unwrap().is_ok());
+        assert!(limits.of_user(limits.number("b")).unwrap().is_ok());
         assert_eq!(limits.refused(), [1, 0]);
     }
 
     #[test]
     fn nothing_is_counted_where_there_is_no_limit() {
         let limits = limits(0, &[]);
-        assert!(limits.of_user("a").is_none());
+        assert!(limits.of_user(limits.number("a")).is_none());
         assert!(limits.of_address("192.0.2.1".parse().unwrap()).is_none());
     }
 

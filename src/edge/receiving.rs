@@ -1,10 +1,7 @@
 //! The body of a request, on its way in: what it may hold, how long it may stand still, and what becomes of what nobody reads.
 
-use std::collections::HashMap;
 use std::io;
-use std::mem::take;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,6 +12,7 @@ use tasks_api::Error;
 use tokio::time::{Instant, timeout};
 
 use crate::edge::activity::Activity;
+use crate::edge::share::{Held, SMALL, Share};
 
 /// How long a body may stand still.
 pub(super) const STANDSTILL: Duration = Duration::from_secs(20);
@@ -25,58 +23,20 @@ pub(super) const MOST: usize = 16 * 1024 * 1024;
 /// What those of one user hold of it.
 pub(super) const MOST_OF_A_USER: usize = 4 * 1024 * 1024;
 
-/// What a body may hold however full it is, so that small ones get in beside many large ones.
-const SMALL: usize = 8 * 1024;
-
-/// What a larger one may become that does not say how long it is.
+/// What one may become that is larger than [`SMALL`] and does not say how long it is.
 const UNKNOWN: usize = 512 * 1024;
 
 /// What is read of one body, or thrown away of it, before others have their turn: a thousand that come at once would else
 /// keep everybody waiting until all of them are read.
-pub(super) const TURN: usize = 32 * 1024;
+const TURN: usize = 32 * 1024;
 
 /// What is read and thrown away of a body that nobody wanted, so that the connection can be used again.
 const DRAINED: usize = 256 * 1024;
 const DRAINING: Duration = Duration::from_secs(1);
 
-/// What all unfinished bodies hold.
-#[derive(Default)]
-pub(crate) struct Bodies {
-    held: AtomicUsize,
-    users: Mutex<HashMap<u64, usize>>,
-}
-
-impl Bodies {
-    /// How many bytes they hold.
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Relaxed)
-    }
-
-    /// Takes back what a body holds.
-    fn release(&self, state: &mut State) {
-        let held = take(&mut state.held);
-        self.held.fetch_sub(held, Relaxed);
-        if let Some(user) = state.user
-            && held > 0
-        {
-            let mut users = self.users();
-            if let Some(of_user) = users.get_mut(&user) {
-                *of_user -= held;
-                if *of_user == 0 {
-                    users.remove(&user);
-                }
-            }
-        }
-    }
-
-    fn users(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The body of one request.
 pub(super) struct Receiving {
-    bodies: Arc<Bodies>,
+    share: Arc<Share>,
     activity: Arc<Activity>,
     state: Mutex<State>,
 }
@@ -89,9 +49,9 @@ struct State {
     /// How much of it was read, and at how much others have their turn.
     count: usize,
     turn: usize,
-    /// What it holds of the bound on all, and of that on this user: its whole length, from the beginning. Bodies that grew side
-    /// by side, until most of them are refused, would leave a multiple of the bound behind as holes.
-    held: usize,
+    /// What it holds: its whole length, from the beginning. Bodies that grew side by side, until most of them are refused, would
+    /// leave a multiple of the bound behind as holes.
+    held: Option<Held>,
     user: Option<u64>,
 }
 
@@ -111,7 +71,7 @@ enum Progress {
 
 impl Receiving {
     /// What comes in; `None` where there is nothing to come.
-    pub(super) fn new(incoming: Incoming, bodies: &Arc<Bodies>, activity: &Arc<Activity>) -> Option<Arc<Self>> {
+    pub(super) fn new(incoming: Incoming, share: &Arc<Share>, activity: &Arc<Activity>) -> Option<Arc<Self>> {
         if incoming.is_end_stream() {
             return None;
         }
@@ -121,10 +81,10 @@ impl Receiving {
             since: Instant::now(),
             count: 0,
             turn: TURN,
-            held: 0,
+            held: None,
             user: None,
         };
-        Some(Arc::new(Self { bodies: Arc::clone(bodies), activity: Arc::clone(activity), state: Mutex::new(state) }))
+        Some(Arc::new(Self { share: Arc::clone(share), activity: Arc::clone(activity), state: Mutex::new(state) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -185,7 +145,6 @@ impl Receiving {
             return Poll::Pending;
         }
         if is_kept && !self.has_room(&mut state) {
-            self.bodies.release(&mut state);
             return Poll::Ready(Some(Err(io::Error::other(Error::Overloaded))));
         }
         let Poll::Ready(frame) = Pin::new(&mut state.incoming).poll_frame(cx) else {
@@ -212,30 +171,23 @@ impl Receiving {
 
     /// Holds what the body needs, if it does not yet and there is room.
     fn has_room(&self, state: &mut State) -> bool {
-        let need = match state.progress {
-            Progress::Unasked => {
-                state.incoming.size_hint().exact().map_or(SMALL, |length| length.try_into().unwrap_or(MOST))
+        let need = match (state.progress, &state.held) {
+            (Progress::Unasked, _) => {
+                let length = state.incoming.size_hint().exact();
+                length.map_or(SMALL, |length| length.try_into().unwrap_or(MOST).min(MOST))
             }
-            _ if state.held == SMALL && state.count > SMALL => UNKNOWN,
+            (_, Some(held)) if state.count > held.count() => UNKNOWN,
             _ => return true,
         };
-        let more = need.saturating_sub(state.held);
-        state.held += more;
-        let held = self.bodies.held.fetch_add(more, Relaxed) + more;
-        let of_user = state.user.map_or(0, |user| {
-            let mut users = self.bodies.users();
-            let of_user = users.entry(user).or_default();
-            *of_user += more;
-            *of_user
-        });
-        need <= SMALL || (held <= MOST && of_user <= MOST_OF_A_USER)
+        let (held, has_room) = self.share.hold(state.user, need);
+        state.held = has_room.then_some(held);
+        has_room
     }
 }
 
 impl Drop for Receiving {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.bodies.release(state);
         if state.progress == Progress::Awaited {
             self.activity.is_waiting_for_a_body(false);
         }

@@ -6,11 +6,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Body as _;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use poem::{Endpoint, Request, Response};
 use tasks_api::{Error, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
@@ -24,10 +25,15 @@ use crate::edge::limits::{Limits, Quotum};
 use crate::edge::metrics::Metrics;
 #[cfg(feature = "otlp")]
 use crate::edge::otlp::Traces;
-use crate::edge::receiving::{Bodies, Receiving, STANDSTILL};
+use crate::edge::receiving::{MOST, MOST_OF_A_USER, Receiving, STANDSTILL};
 use crate::edge::security_headers;
+use crate::edge::share::{SMALL, Share};
 use crate::edge::trace::{Parent, TraceId};
 use crate::storage::timing::watch;
+
+/// What answers with tasks that are not read hold together, and those of one user, in bytes.
+const UNREAD: usize = 24 * 1024 * 1024;
+const UNREAD_OF_A_USER: usize = 8 * 1024 * 1024;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -36,7 +42,8 @@ pub struct Edge<E> {
     inner: E,
     rules: Rules,
     limits: Arc<Limits>,
-    bodies: Arc<Bodies>,
+    bodies: Arc<Share>,
+    answers: Arc<Share>,
     metrics: Arc<Metrics>,
     outages: Outages,
 }
@@ -59,11 +66,13 @@ pub(crate) struct Rules {
 impl<E: Endpoint<Output = Response>> Edge<E> {
     /// Around `inner`.
     pub(crate) fn new(inner: E, rules: Rules, limits: Arc<Limits>, metrics: Arc<Metrics>) -> Self {
-        Self { inner, rules, limits, bodies: Arc::default(), metrics, outages: Outages::default() }
+        let bodies = Arc::new(Share::new(MOST, MOST_OF_A_USER));
+        let answers = Arc::new(Share::new(UNREAD, UNREAD_OF_A_USER));
+        Self { inner, rules, limits, bodies, answers, metrics, outages: Outages::default() }
     }
 
     /// What unfinished bodies hold.
-    pub(crate) fn bodies(&self) -> &Arc<Bodies> {
+    pub(crate) fn bodies(&self) -> &Arc<Share> {
         &self.bodies
     }
 
@@ -110,16 +119,22 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         if let Some(visit) = visit.as_ref().filter(|_| !is_allowed) {
             response = self.count_address(response, text, visit);
         }
+        compress(&mut response, wanted).await;
+        let user = visit.as_ref().and_then(|visit| visit.user.get().copied());
+        let has_room = self.hold(&mut response, user, method);
+        if !has_room {
+            response = self.refuse_at(Error::Overloaded, &response, text);
+        }
         // Once, for all that follows: a map that grows is made anew.
         response.headers_mut().reserve(8);
         if let Some(quotum) = visit.as_ref().and_then(|visit| visit.quotum.get()) {
             quotum.tell(response.headers_mut());
         }
-        compress(&mut response, wanted).await;
         if let Some((cors, origin)) = cors {
             cors.complete(response.headers_mut(), origin, is_preflight);
         }
         let is_last = is_misframed
+            || !has_room
             || match &receiving {
                 // HTTP/2 ends the stream, and the connection goes on.
                 Some(receiving) if version != Version::HTTP_2 => !receiving.drain(expects).await,
@@ -175,7 +190,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             limits: Arc::clone(&self.limits),
             receiving: receiving.cloned(),
             quotum: OnceLock::new(),
-            is_known: AtomicBool::new(false),
+            user: OnceLock::new(),
         }))
     }
 
@@ -183,7 +198,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     fn count_address(&self, response: Response, id: &str, visit: &Visit) -> Response {
         let route = response.data::<Route>();
         let is_probe = route.is_some_and(|route| matches!(&*route.path, "/livez" | "/readyz"));
-        if visit.is_known.load(Relaxed) || is_probe {
+        if visit.user.get().is_some() || is_probe {
             return response;
         }
         let Some(counted) = self.limits.of_address(visit.client) else { return response };
@@ -192,8 +207,31 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         if counted.is_ok() {
             return response;
         }
-        let mut error = poem::Error::from(Error::RateLimited(quotum.retry_after()));
-        if let Some(route) = route {
+        self.refuse_at(Error::RateLimited(quotum.retry_after()), &response, id)
+    }
+
+    /// Holds room for an answer until it is written, and says whether there is some. Only of what changes nothing it can be said that
+    /// nothing was done.
+    fn hold(&self, response: &mut Response, user: Option<u64>, method: &str) -> bool {
+        if !response.data::<Route>().is_some_and(|route| route.path.starts_with("/api/")) {
+            // Pages are there once, for all who read them.
+            return true;
+        }
+        let body = BoxBody::from(response.take_body());
+        let length = body.size_hint().exact().and_then(|length| length.try_into().ok()).unwrap_or_default();
+        response.set_body(body);
+        if length <= SMALL {
+            return true;
+        }
+        let (held, has_room) = self.answers.hold(user, length);
+        response.extensions_mut().insert(Arc::new(held));
+        has_room || method != "GET"
+    }
+
+    /// The problem in place of an answer.
+    fn refuse_at(&self, error: Error, response: &Response, id: &str) -> Response {
+        let mut error = poem::Error::from(error);
+        if let Some(route) = response.data::<Route>() {
             error.set_data(route.clone());
         }
         self.refuse(error, id)
@@ -286,17 +324,17 @@ struct Visit {
     receiving: Option<Arc<Receiving>>,
     /// What its sender has left, where there is a limit.
     quotum: OnceLock<Quotum>,
-    /// Whether its token was good.
-    is_known: AtomicBool,
+    /// The user's number, once their token was found good.
+    user: OnceLock<u64>,
 }
 
 impl Meter for Visit {
     fn admit(&self, user: &UserId) -> Result<(), Error> {
-        self.is_known.store(true, Relaxed);
+        let number = *self.user.get_or_init(|| self.limits.number(user.as_str()));
         if let Some(receiving) = &self.receiving {
-            receiving.is_of(self.limits.number(user.as_str()));
+            receiving.is_of(number);
         }
-        match self.limits.of_user(user.as_str()) {
+        match self.limits.of_user(number) {
             None => Ok(()),
             Some(Ok(quotum)) => {
                 let _ = self.quotum.set(quotum);

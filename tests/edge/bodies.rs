@@ -164,7 +164,7 @@ pub(crate) async fn a_body_that_does_not_come_is_408_on_http_2() {
 
 /// In pieces, over longer than a silence may last.
 pub(crate) async fn a_body_that_comes_slowly_is_taken() {
-    let server = Server::with(&[]).await;
+    let server = Server::with(&[("REQUEST_TIMEOUT_SECONDS", "60")]).await;
     let body = task();
     let more = format!("{}Content-Length: {}\r\n", json(&server.token("alice")), body.len());
     let mut raw = Raw::to(&server.address()).await;

@@ -29,6 +29,8 @@ async fn slow_readers(scene: &Scene, count: usize, text: String) {
     let readers = each(scene.server.address(), count, |n, address| {
         let text = text.clone();
         async move {
+            // One after another: that a thousand pages asked for at once take their time is another thing.
+            sleep(millis(4) * u32::try_from(n).unwrap()).await;
             let mut raw = Raw::narrow(&address).await;
             raw.send(text).await.unwrap();
             while n % 2 == 0 && raw.reader.read_u8().await.is_ok() {

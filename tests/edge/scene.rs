@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, sleep_until};
 
 use crate::length::{millis, scaled, seconds};
 use crate::load::{Tally, User};
@@ -72,7 +72,8 @@ impl Scene {
         // On a thread of their own: they shall wait for the server, and not for a thousand attackers of this program.
         let good = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let (reading, writing) = (good(&address, &token, &reading), good(&address, &token, &writing));
+            let reading = good(&address, &token, &reading);
+            let writing = reading.counted(&writing);
             runtime.block_on(async {
                 let (mut ticks, mut all) = (interval(millis(100)), JoinSet::new());
                 for count in 0.. {
@@ -95,6 +96,8 @@ impl Scene {
         self.server.forget_peak();
         let (before, worked, began) = (self.server.memory(), self.server.worked(), Instant::now());
         let outcome = attack.await;
+        // However fast it is over: ten requests are to be seen.
+        sleep_until((began + seconds(1)).into()).await;
         let load = self.server.worked().saturating_sub(worked).as_secs_f64() / began.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Relaxed);
         tokio::task::spawn_blocking(|| good.join().unwrap()).await.unwrap();

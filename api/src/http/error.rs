@@ -76,7 +76,7 @@ pub enum Error {
     RateLimited(u64),
     /// 501: the body is in a transfer coding beside `chunked` (RFC 9112 §6.1).
     TransferCoding,
-    /// 503: the server holds as many unfinished bodies as it can.
+    /// 503: the server holds as many unfinished bodies, or answers that are not read, as it can.
     Overloaded,
     /// 503: the time for the request is over, and whether its work was done is not known.
     TimedOut,
@@ -361,10 +361,10 @@ problem_codes! {
     /// The request took too long.
     TimedOut = "timed-out", SERVICE_UNAVAILABLE, "The request took too long",
         "The server gave the request up. A write may have been carried out all the same: look before you repeat it.";
-    /// The server holds as many unfinished bodies as it can.
-    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too many bodies are under way",
-        "The server, or its share for one user, is full of bodies that have not come to their end, and nothing of the request \
-         was carried out. Send it again after the seconds that the header Retry-After says.";
+    /// The server holds as many unfinished bodies, or answers that are not read, as it can.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too much is under way",
+        "The server, or its share for one user, is full of bodies that have not come to their end, or of answers that are not read, \
+         and nothing of the request was carried out. Send it again after the seconds that the header Retry-After says.";
     /// The server cannot work now.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The service is unavailable",
         "The database is away, asleep or busy, or the keys of the sign-in system could not be fetched yet. Try again after the \
