@@ -644,6 +644,31 @@ mod tests {
                 let stop = given(reference).unwrap_err().to_string();
                 assert!(stop.contains(variable) && stop.contains("behind a $") && !stop.contains("7f3a"), "{stop}");
             }
+            for blank in [
+                "{{ canary7f3a_0123456789abcdef01234567 }}",
+                "${{ secrets.CANARY_7f3a_0123456789abcdef }}",
+                "<%= canary7f3a_0123456789abcdef0123456 %>",
+                "#{CANARY_7f3a_0123456789abcdef01234567}",
+                "<your secret canary7f3a, at least 32 bytes>",
+                "%CANARY_7f3a_0123456789abcdef012345678%",
+                "__CANARY_7f3a_0123456789abcdef0123456__",
+                "@CANARY_7f3a_0123456789abcdef012345678@",
+            ] {
+                let stop = given(blank).unwrap_err().to_string();
+                assert!(stop.contains(variable) && stop.contains("template") && !stop.contains("7f3a"), "{stop}");
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("canary7f3a-0123456789abcdef0123456789");
+        std::fs::write(&file, secret).unwrap();
+        for (secret, word) in [
+            (file.to_str().unwrap(), "path of a file"),
+            ("op://canary7f3a/0123456789abcdef0123456789/password", "nobody fetched"),
+            ("vault:secret/data/canary7f3a#0123456789abcdef", "nobody fetched"),
+            ("arn:aws:secretsmanager:eu-1:1:secret:canary7f3a", "nobody fetched"),
+        ] {
+            let stop = with("JWT_SECRET", secret).unwrap_err().to_string();
+            assert!(stop.contains("JWT_SECRET") && stop.contains(word) && !stop.contains("7f3a"), "{stop}");
         }
         for (variable, value) in [
             ("JWT_ISSUER", "https://${HOST}/realms/a"),
@@ -659,6 +684,9 @@ mod tests {
             "$2b$12$abcdefghijklmnopqrstuv.wxyz0123456789",
             "pa\"ss'wo rd with quotes and spaces in it",
             "bm90IGEga2V5LCBidXQgbW9yZSB0aGFuIDMyIGJ5dGVz",
+            "/bm90IGEga2V5LCBidXQgbW9yZSB0aGFuIDMyIGJ5dGV/",
+            "%not a variable, but a sentence with signs%",
+            "@7bm90IGEga2V5LCBidXQgbW9yZSB0aGFuIDMyIGJ5@",
             "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         ] {
             assert!(with("JWT_SECRET", secret).is_ok(), "{secret}");

@@ -13,7 +13,7 @@ use crate::config::table::{
     MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT, REQUIRE_IF_MATCH,
     ROLE, RUST_LOG, SERVER_TIMING, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
 };
-use crate::config::values::{line, oddity, oddity_of_name, role};
+use crate::config::values::{line, oddity, oddity_of_name, oddity_of_secret, role};
 use crate::edge::bind::{Addresses, Listen};
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
@@ -69,7 +69,7 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
                  {JWT_PUBLIC_KEY}, the address of published ones to {JWKS_URL}"
             )));
         }
-        read(setting, &text, oddity).map(Some)
+        read(setting, &text, oddity_of_secret).map(Some)
     }
 
     /// The public keys of a setting, if it has some.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -129,6 +130,8 @@ pub(super) fn oddity(text: &str) -> Option<&'static str> {
         Some("ends with a line break written as two characters, which would be a part of it: take it away")
     } else if is_reference(text) {
         Some("is the name of a variable behind a $, in whose place nothing was put")
+    } else if is_blank(text) {
+        Some("is a blank of a template, in which nothing was filled")
     } else {
         None
     }
@@ -139,6 +142,29 @@ pub(super) fn oddity_of_name(text: &str) -> Option<&'static str> {
     let holds_reference =
         text.split("${").skip(1).any(|rest| rest.split_once('}').is_some_and(|(name, _)| is_variable(name)));
     oddity(text).or(holds_reference.then_some("holds the name of a variable as ${…}, in whose place nothing was put"))
+}
+
+/// As [`oddity`], for secrets.
+pub(super) fn oddity_of_secret(text: &str) -> Option<&'static str> {
+    let is_place = ["op://", "vault:", "arn:aws:", "gcp://", "awssm://", "azkv://", "file://", "@Microsoft.KeyVault("];
+    let is_file = || text.starts_with(['/', '.']) && Path::new(text).is_file();
+    if is_place.iter().any(|beginning| text.starts_with(beginning)) {
+        Some("is the place of a secret, which nobody fetched from there")
+    } else if is_file() {
+        Some("is the path of a file: give what stands in it")
+    } else {
+        oddity(text)
+    }
+}
+
+/// Whether a text is nothing but the blank of a template: `{{ name }}`, `${{ name }}`, `<%= name %>`, `#{name}`, `<name>`, `%NAME%`,
+/// `__NAME__`, `@NAME@`.
+fn is_blank(text: &str) -> bool {
+    let within = |open, close| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    [("{{", "}}"), ("${{", "}}"), ("<%", "%>"), ("#{", "}"), ("<", ">")]
+        .into_iter()
+        .any(|(open, close)| within(open, close).is_some_and(|name| !name.trim().is_empty()))
+        || ["%", "__", "@"].into_iter().any(|edge| within(edge, edge).is_some_and(is_variable))
 }
 
 /// Whether a text is nothing but `$NAME`, `${NAME}` or `$(command)`.

@@ -164,6 +164,16 @@ fn read(path: &str) -> io::Result<String> {
     Ok(text)
 }
 
+/// Whether a JWK holds what signs (RFC 7518 §6).
+fn signs(jwk: &Value) -> Option<PublicKeyError> {
+    let holds = |members: &[&str]| members.iter().any(|member| jwk.get(member).is_some());
+    if holds(&["d", "p", "q", "dp", "dq", "qi", "oth"]) {
+        Some(PublicKeyError::Private)
+    } else {
+        holds(&["k"]).then_some(PublicKeyError::Secret)
+    }
+}
+
 /// The key of a JWK, or those of a set.
 fn jwk(text: &str) -> Result<PublicKeys, PublicKeyError> {
     let refuse = |reason| match reason {
@@ -172,6 +182,12 @@ fn jwk(text: &str) -> Result<PublicKeys, PublicKeyError> {
         reason => PublicKeyError::Unusable(reason),
     };
     let value: Value = serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?;
+    // What signs was put here by mistake, and is not for others to see: also in a key that is for something else, and beside
+    // the keys.
+    let entries = value.get("keys").and_then(Value::as_array).into_iter().flatten();
+    if let Some(error) = entries.chain([&value]).find_map(signs) {
+        return Err(error);
+    }
     if value.get("keys").is_none() {
         if value.get("kty").is_none() {
             return Err(PublicKeyError::Jwk);
@@ -180,10 +196,6 @@ fn jwk(text: &str) -> Result<PublicKeys, PublicKeyError> {
         return Ok(PublicKeys { keys, left_out: Vec::new() });
     }
     let (keys, skipped) = Keys::parse(text.as_bytes()).map_err(|SetError| PublicKeyError::Jwk)?;
-    // What signs was put here by mistake, and is not for others to see.
-    if let Some(wrong) = skipped.iter().find(|key| [PRIVATE, SECRET].contains(&key.reason)) {
-        return Err(refuse(wrong.reason));
-    }
     match (keys.len(), skipped.first()) {
         (0, None) => Err(PublicKeyError::Empty),
         (0, Some(first)) => Err(refuse(first.reason)),
@@ -366,10 +378,19 @@ mod tests {
             let one = jwk(&json!({ private: "AAAA" }));
             assert!(refused(&one.to_string()).contains("a private key"));
             assert!(refused(&json!({ "keys": [jwk(&json!({})), one] }).to_string()).contains("a private key"));
+            // Also in a key that is for something else, or that is none, and beside the keys.
+            for other in [jwk(&json!({ "use": "enc", private: "AAAA" })), json!({ private: "AAAA" })] {
+                assert!(refused(&json!({ "keys": [jwk(&json!({})), other] }).to_string()).contains("a private key"));
+            }
+            assert!(
+                refused(&json!({ "keys": [jwk(&json!({}))], private: "AAAA" }).to_string()).contains("a private key")
+            );
         }
         let secret = json!({ "kty": "oct", "k": "AAAA" });
         assert!(refused(&secret.to_string()).contains("JWT_SECRET"));
         assert!(refused(&json!({ "keys": [jwk(&json!({})), secret] }).to_string()).contains("JWT_SECRET"));
+        let other = json!({ "kty": "oct", "k": "AAAA", "use": "enc" });
+        assert!(refused(&json!({ "keys": [jwk(&json!({})), other] }).to_string()).contains("JWT_SECRET"));
     }
 
     #[test]
