@@ -80,7 +80,7 @@ const HARMLESS = {
   "an operation added": (d) =>
     (d.paths["/tags"] = { get: { ...structuredClone(operation(d, "get", "/livez")), operationId: "listTags" } }),
   "a refusal added": (d) => (operation(d, "get", LIST).responses[418] = answer(d, 503, "get", LIST)),
-  "a code of problems added": (d) => schema(d, "ProblemCode").examples.push("too-many-requests"),
+  "a code of problems added": (d) => member(d, "Problem", "code").examples.push("too-many-requests"),
   "a member of an answer added": (d) => {
     schema(d, "Task").properties.note = text;
     schema(d, "Task").required.push("note");

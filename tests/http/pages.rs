@@ -105,7 +105,6 @@ async fn the_reference_has_samples_that_compile(server: Server) {
         .collect();
     assert_eq!(samples.len(), 1 + CONTRACT.operations.len(), "what stands before all, and one for each operation");
     let mut file = "//! The samples of the reference page, written by `REFRESH=1 cargo test --test http pages`.\n\n\
-        use serde_json::json;\n\n\
         pub(crate) async fn samples() -> reqwest::Result<()> {\n"
         .to_owned();
     for sample in samples {

@@ -1,10 +1,10 @@
 //! The samples of the reference page, written by `REFRESH=1 cargo test --test http pages`.
 
-use serde_json::json;
-
 pub(crate) async fn samples() -> reqwest::Result<()> {
 
 // reqwest with its feature json, and serde_json
+use serde_json::json;
+
 let (tasks, token) = ("https://tasks.example.com", "eyJ…");
 let http = reqwest::Client::new();
 

@@ -127,10 +127,9 @@ fn document() -> Value {
     }
     if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
         components.insert("links".to_owned(), links::components().into());
-        if let Some(code) = components.get_mut("schemas").and_then(|schemas| schemas.get_mut("ProblemCode")) {
-            let codes: Value = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
-            code["examples"] = codes;
-        }
+    }
+    if let Some(code) = document.pointer_mut("/components/schemas/Problem/properties/code") {
+        code["examples"] = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
     }
     document
 }

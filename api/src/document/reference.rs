@@ -18,6 +18,7 @@ const BEGINNINGS: [&str; 4] = [
      import type { paths } from \"./tasks.js\";\n\n\
      const api = createClient<paths>({\n  baseUrl: \"https://tasks.example.com\",\n  headers: { Authorization: `Bearer ${token}` },\n});",
     "// reqwest with its feature json, and serde_json\n\
+     use serde_json::json;\n\n\
      let (tasks, token) = (\"https://tasks.example.com\", \"eyJ…\");\n\
      let http = reqwest::Client::new();",
     "# pip install requests\n\

@@ -11,7 +11,7 @@ use poem::Response;
 use poem::error::{MethodNotAllowedError, NotFoundError, ResponseError};
 use poem::http::{HeaderName, StatusCode, header};
 use poem_openapi::error::{ParseParamError, ParsePathError};
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
@@ -184,7 +184,8 @@ pub struct Problem {
     pub status: u16,
     /// What went wrong this time and what to do.
     pub detail: String,
-    /// The kind of problem: what a program decides by.
+    /// The kind of problem, of which the examples are those of today: what a program decides by. More may come; where it does not know
+    /// one, `status` tells enough.
     pub code: ProblemCode,
     /// The id of the request, also in the server's log.
     pub request_id: String,
@@ -373,7 +374,7 @@ problem_codes! {
 
 /// Any text, with the codes as its examples, which the document adds: a client that is older than the server reads its problems
 /// all the same. (An `anyOf` of an enum and any text becomes an empty object in openapi-generator's Rust, Kotlin, Swift, C# and
-/// others, which then read no problem at all.)
+/// others, which then read no problem at all. It is no component either, as some make an empty class of a text that has a name.)
 impl Type for ProblemCode {
     const IS_REQUIRED: bool = true;
     type RawValueType = Self;
@@ -383,13 +384,7 @@ impl Type for ProblemCode {
         "ProblemCode".into()
     }
     fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Reference(Self::name().into_owned())
-    }
-    fn register(registry: &mut Registry) {
-        registry.create_schema::<Self, _>(Self::name().into_owned(), |_| {
-            let description = "The kinds of problems, of which the examples are those of today. More may come: decide by those that you know, and by `status` where you do not know it.";
-            MetaSchema { description: Some(description), ..MetaSchema::new("string") }
-        });
+        MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))
     }
     fn as_raw_value(&self) -> Option<&Self> {
         Some(self)

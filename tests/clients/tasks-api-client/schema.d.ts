@@ -257,8 +257,44 @@ export interface components {
             status: number;
             /** @description What went wrong this time and what to do. */
             detail: string;
-            /** @description The kind of problem: what a program decides by. */
-            code: components["schemas"]["ProblemCode"];
+            /**
+             * @description The kind of problem, of which the examples are those of today: what a program decides by. More may come; where it does not know
+             *     one, `status` tells enough.
+             * @example malformed-json
+             * @example invalid-request
+             * @example token-missing
+             * @example token-scheme
+             * @example token-malformed
+             * @example token-too-long
+             * @example token-opaque
+             * @example token-type
+             * @example token-algorithm
+             * @example token-key-unknown
+             * @example token-signature
+             * @example token-expired
+             * @example token-not-yet-valid
+             * @example token-issuer
+             * @example token-audience
+             * @example token-claims
+             * @example user-mismatch
+             * @example task-not-found
+             * @example path-not-found
+             * @example method-not-allowed
+             * @example idempotency-key-in-use
+             * @example idempotency-key-reused
+             * @example version-mismatch
+             * @example body-timed-out
+             * @example body-too-large
+             * @example unsupported-media-type
+             * @example condition-required
+             * @example rate-limited
+             * @example transfer-coding
+             * @example internal-error
+             * @example timed-out
+             * @example overloaded
+             * @example unavailable
+             */
+            code: string;
             /** @description The id of the request, also in the server's log. */
             request_id: string;
             /** @description Each part of the request that was refused; only where parts of it can be named. */
@@ -266,43 +302,6 @@ export interface components {
             /** @description The version that the task has; only where the request was about another. Read the task before you write again. */
             current_version?: number;
         };
-        /**
-         * @description The kinds of problems, of which the examples are those of today. More may come: decide by those that you know, and by `status` where you do not know it.
-         * @example malformed-json
-         * @example invalid-request
-         * @example token-missing
-         * @example token-scheme
-         * @example token-malformed
-         * @example token-too-long
-         * @example token-opaque
-         * @example token-type
-         * @example token-algorithm
-         * @example token-key-unknown
-         * @example token-signature
-         * @example token-expired
-         * @example token-not-yet-valid
-         * @example token-issuer
-         * @example token-audience
-         * @example token-claims
-         * @example user-mismatch
-         * @example task-not-found
-         * @example path-not-found
-         * @example method-not-allowed
-         * @example idempotency-key-in-use
-         * @example idempotency-key-reused
-         * @example version-mismatch
-         * @example body-timed-out
-         * @example body-too-large
-         * @example unsupported-media-type
-         * @example condition-required
-         * @example rate-limited
-         * @example transfer-coding
-         * @example internal-error
-         * @example timed-out
-         * @example overloaded
-         * @example unavailable
-         */
-        ProblemCode: string;
         /**
          * SelectedTask
          * @description A task that a request is about.
@@ -461,7 +460,6 @@ export type HealthStatus = components['schemas']['HealthStatus'];
 export type PageMeta = components['schemas']['PageMeta'];
 export type ParameterLocation = components['schemas']['ParameterLocation'];
 export type Problem = components['schemas']['Problem'];
-export type ProblemCode = components['schemas']['ProblemCode'];
 export type SelectedTask = components['schemas']['SelectedTask'];
 export type Task = components['schemas']['Task'];
 export type TaskCompletion = components['schemas']['TaskCompletion'];
