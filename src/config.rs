@@ -464,6 +464,10 @@ mod tests {
             "Some(Given(PublicKeys(1)))"
         );
         assert!(with("JWT_PUBLIC_KEY", &format!(" {PUBLIC_KEY}\n")).is_ok(), "white space is no part of it");
+        for ending in ["", "\\n", "\\r\\n", "\\n\n"] {
+            let line = PUBLIC_KEY.trim().replace('\n', "\\n") + ending;
+            assert!(with("JWT_PUBLIC_KEY", &line).is_ok(), "{line}");
+        }
         for (text, told) in [
             ("/canary/key.pem", "there is none"),
             ("/tmp", "it is a folder"),
@@ -597,6 +601,16 @@ mod tests {
             "\"user_id\"",
             "$CLAIM",
             "sub,user_id",
+            "sub;oid",
+            "sub|oid",
+            "[sub]",
+            "{sub}",
+            "Email",
+            "PHONE_NUMBER",
+            "tenant_id",
+            "organization",
+            "name",
+            "resource_access",
         ] {
             let stop = with("JWT_USER_CLAIM", wrong).unwrap_err().to_string();
             assert!(stop.contains("JWT_USER_CLAIM (--jwt-user-claim) "), "{stop}");
@@ -658,18 +672,6 @@ mod tests {
                 assert!(stop.contains(variable) && stop.contains("template") && !stop.contains("7f3a"), "{stop}");
             }
         }
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("canary7f3a-0123456789abcdef0123456789");
-        std::fs::write(&file, secret).unwrap();
-        for (secret, word) in [
-            (file.to_str().unwrap(), "path of a file"),
-            ("op://canary7f3a/0123456789abcdef0123456789/password", "nobody fetched"),
-            ("vault:secret/data/canary7f3a#0123456789abcdef", "nobody fetched"),
-            ("arn:aws:secretsmanager:eu-1:1:secret:canary7f3a", "nobody fetched"),
-        ] {
-            let stop = with("JWT_SECRET", secret).unwrap_err().to_string();
-            assert!(stop.contains("JWT_SECRET") && stop.contains(word) && !stop.contains("7f3a"), "{stop}");
-        }
         for (variable, value) in [
             ("JWT_ISSUER", "https://${HOST}/realms/a"),
             ("JWT_AUDIENCE", "a,${AUDIENCE:-b}"),
@@ -697,6 +699,58 @@ mod tests {
             run("token --sub=' --jwt-secret=0123456789abcdef0123456789abcdef", &[]).is_ok(),
             "a user may be anything"
         );
+    }
+
+    #[test]
+    fn what_others_know_is_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("canary7f3a-0123456789abcdef0123456789");
+        std::fs::write(&file, "x").unwrap();
+        for (secret, word) in [
+            (file.to_str().unwrap(), "path of a file"),
+            ("op://canary7f3a/0123456789abcdef0123456789/password", "an address"),
+            ("vault:secret/data/canary7f3a#0123456789abcdef", "an address"),
+            ("arn:aws:secretsmanager:eu-1:1:secret:canary7f3a", "an address"),
+            ("https://canary7f3a.example.com/.well-known/jwks.json", "an address"),
+            ("postgresql://u:canary7f3a@h.example.com/d?sslmode=require", "an address"),
+            ("/run/secrets/canary7f3a-that-is-not-mounted-here", "an address"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnk3ZjNhIn0.c2lnbmF0dXJlX29mXzdmM2E", "is a token"),
+            ("Bearer canary7f3a0123456789abcdef0123456789", "is a token"),
+            ("pk_live_canary7f3a0123456789abcdef0123456789", "published"),
+            ("better-auth-secret-12345678901234567890", "everybody knows"),
+            ("your-super-secret-jwt-token-with-at-least-32-characters-long", "everybody knows"),
+            ("JWT_SECRET=canary7f3a0123456789abcdef0123456789", "name of a setting"),
+            ("canary7f3a0123456789abcdef012345\rJWT_AUDIENCE=a", "line break"),
+            ("0000000000000000000000000000000000000000", "be guessed"),
+        ] {
+            let stop = with("JWT_SECRET", secret).unwrap_err().to_string();
+            assert!(stop.contains("JWT_SECRET") && stop.contains(word) && !stop.contains("7f3a"), "{stop}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_the_name_or_address_of_an_issuer_stops_the_start() {
+        for (variable, value) in [
+            ("JWT_ISSUER", "https://login.example.com/{tenantid}/v2.0"),
+            ("JWT_ISSUER", "https://$HOST/x"),
+            ("JWT_ISSUER", "https://{{domain}}/"),
+            ("JWT_ISSUER", "https://<tenant>.example.com/"),
+            ("JWT_ISSUER", "a.example.com b.example.com"),
+            ("JWT_ISSUER", "JWT_ISSUER=https://a.example"),
+            ("JWT_ISSUER", "https://"),
+            ("JWT_ISSUER", "https:///realms/a"),
+            ("JWT_ISSUER", "https://a.example/.well-known/openid-configuration"),
+            ("JWT_AUDIENCE", "(a,b)"),
+            ("JWT_AUDIENCE", "a,<b>"),
+            ("JWKS_URL", "https:///jwks"),
+            ("JWKS_URL", "https:a.example.com/j"),
+            ("JWKS_URL", "https://$HOST/jwks"),
+            ("JWKS_URL", "https://{tenant}.example.com/jwks"),
+        ] {
+            let others = beside(variable);
+            let stop = run("", &[others.as_slice(), &[(variable, value)]].concat()).unwrap_err().to_string();
+            assert!(stop.contains(variable) && !stop.contains(value), "{value}: {stop}");
+        }
     }
 
     #[test]
@@ -741,7 +795,7 @@ mod tests {
         assert_eq!(variable(&[("JWT_SECRET", KEY), ("BETTER_AUTH_SECRET", "short")]), "JWT_SECRET");
         assert!(stop("", &[("JWT_SECRET", "short"), ("BETTER_AUTH_SECRET", KEY)]).contains("JWT_SECRET"));
         assert!(
-            serve("--jwt-secret -----------------------------------", &[]).is_ok(),
+            serve("--jwt-secret ---0123456789abcdef0123456789abcdef", &[]).is_ok(),
             "a secret may begin with hyphens"
         );
     }

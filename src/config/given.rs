@@ -13,7 +13,7 @@ use crate::config::table::{
     MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT, REQUIRE_IF_MATCH,
     ROLE, RUST_LOG, SERVER_TIMING, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
 };
-use crate::config::values::{line, oddity, oddity_of_name, oddity_of_secret, role};
+use crate::config::values::{line, oddity, oddity_of_address, oddity_of_name, oddity_of_secret, role};
 use crate::edge::bind::{Addresses, Listen};
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
@@ -60,6 +60,11 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
         self.text(setting)?.map(|text| read(setting, &text, oddity_of_name)).transpose()
     }
 
+    /// The value of a setting that is an address or a name of the issuer's, if it has one.
+    fn address<T>(&self, setting: &Setting<T>) -> Result<Option<T>, Stop> {
+        self.text(setting)?.map(|text| read(setting, &text, oddity_of_address)).transpose()
+    }
+
     /// The secret of a setting, if it has one.
     fn secret(&self, setting: &Setting<Secret>) -> Result<Option<Secret>, Stop> {
         let Some(text) = self.text(setting)? else { return Ok(None) };
@@ -77,7 +82,9 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
         let setting = &JWT_PUBLIC_KEY;
         let Some(text) = self.text(setting)? else { return Ok(None) };
         // White space at the ends is no part of a key, nor of a path.
-        let keys = match oddity(text.trim()) {
+        // And a PEM in one line may end with a line break as all its lines do.
+        let bare = text.trim().trim_end_matches("\\n").trim_end_matches("\\r");
+        let keys = match oddity(bare) {
             Some(reason) => Err(setting.facts.bad_as(reason)),
             None => PublicKeys::read(&text).map_err(|error| setting.facts.bad_as(error)),
         };
@@ -225,8 +232,8 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
             }
         }
         let expected = Expected {
-            issuer: self.optional(&JWT_ISSUER)?,
-            audience: self.optional(&JWT_AUDIENCE)?.unwrap_or_default(),
+            issuer: self.address(&JWT_ISSUER)?,
+            audience: self.address(&JWT_AUDIENCE)?.unwrap_or_default(),
             audience_claim: self.required(&JWT_AUDIENCE_CLAIM)?,
             user_claim: self.required(&JWT_USER_CLAIM)?,
             leeway: self.required(&JWT_LEEWAY)?,
@@ -268,7 +275,7 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
     /// Where the issuer publishes its keys.
     fn key_set(&self) -> Result<Option<Public>, Stop> {
         let is_verified = self.required(&JWKS_TLS)?;
-        let Some(url) = self.optional(&JWKS_URL)? else { return Ok(None) };
+        let Some(url) = self.address(&JWKS_URL)? else { return Ok(None) };
         if is_verified && url.scheme() != "https" && !is_loopback(&url) {
             return Err(JWKS_URL.facts.bad());
         }

@@ -78,7 +78,10 @@ pub(super) fn jwks_url(text: &str) -> Option<Url> {
     let is_web = ["https", "http"].contains(&url.scheme()) && url.has_host();
     let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     let is_one = text.matches("://").nth(1).is_none();
-    (is_web && is_plain && is_one).then_some(url)
+    // What the parser makes of other spellings is not what was written.
+    let is_written =
+        text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']) && !rest.contains(' '));
+    (is_web && is_plain && is_one && is_written).then_some(url)
 }
 
 /// A public key, or where it is: what it holds is read by whoever knows keys.
@@ -92,12 +95,16 @@ pub(super) fn issuer(text: &str) -> Option<String> {
     let is_host = |part: &str| is_name(part.trim()) && part.contains('.');
     let all = |is: &dyn Fn(&str) -> bool| text.split(',').all(is);
     let is_list = text.contains(',') && (text.ends_with(',') || all(&is_name) || all(&is_host));
-    line(text).filter(|_| !(is_list || is_several(text)))
+    let is_spaced_list = text.contains(' ') && text.split(' ').all(|part| part.contains('.'));
+    // The address of what describes an issuer is not the issuer, and one without a host is none.
+    let is_other = text.ends_with("/.well-known/openid-configuration")
+        || text.split_once("://").is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('/'));
+    line(text).filter(|_| !(is_list || is_spaced_list || is_other || is_several(text)))
 }
 
 /// Whether a name or address holds what stands between or around several of them.
 fn is_several(text: &str) -> bool {
-    text.matches("://").nth(1).is_some() || text.contains([';', '|']) || text.starts_with(['[', '{'])
+    text.matches("://").nth(1).is_some() || text.contains([';', '|']) || text.starts_with(['[', '{', '('])
 }
 
 /// Audiences, none of them empty.
@@ -113,7 +120,8 @@ pub(super) fn audience_claim(text: &str) -> Option<&'static str> {
 
 /// A claim that can name users.
 pub(super) fn user_claim(text: &str) -> Option<String> {
-    line(text).filter(|name| !name.contains([',', ' ']) && Expected::can_name_users(name))
+    let is_one = !text.contains([',', ' ', ';', '|', '[', ']', '{', '}', '(', ')']);
+    line(text).filter(|name| is_one && Expected::can_name_users(name))
 }
 
 /// Why a value cannot be meant, though it may be one: what stood around it was taken for a part of it, or what should have been
@@ -128,6 +136,8 @@ pub(super) fn oddity(text: &str) -> Option<&'static str> {
         Some("begins or ends with a quotation mark, which would be a part of it: take it away")
     } else if text.ends_with("\\n") || text.ends_with("\\r") {
         Some("ends with a line break written as two characters, which would be a part of it: take it away")
+    } else if begins_with_a_setting(text) {
+        Some("begins with the name of a setting and =, which would be a part of it: take it away")
     } else if is_reference(text) {
         Some("is the name of a variable behind a $, in whose place nothing was put")
     } else if is_blank(text) {
@@ -146,15 +156,66 @@ pub(super) fn oddity_of_name(text: &str) -> Option<&'static str> {
 
 /// As [`oddity`], for secrets.
 pub(super) fn oddity_of_secret(text: &str) -> Option<&'static str> {
-    let is_place = ["op://", "vault:", "arn:aws:", "gcp://", "awssm://", "azkv://", "file://", "@Microsoft.KeyVault("];
-    let is_file = || text.starts_with(['/', '.']) && Path::new(text).is_file();
-    if is_place.iter().any(|beginning| text.starts_with(beginning)) {
-        Some("is the place of a secret, which nobody fetched from there")
-    } else if is_file() {
+    const EXAMPLES: [&str; 2] =
+        ["better-auth-secret-12345678901234567890", "your-super-secret-jwt-token-with-at-least-32-characters-long"];
+    let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| text.starts_with(beginning));
+    let mut kinds: Vec<char> = text.chars().collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    if begins(&["vault:", "arn:aws:", "@Microsoft.KeyVault(", "/run/secrets/"]) || is_address(text) {
+        Some("is an address or a place and no secret: give what stands there")
+    } else if Path::new(text).is_file() {
         Some("is the path of a file: give what stands in it")
+    } else if begins(&["Bearer ", "bearer "]) || is_token(text) {
+        Some("is a token, which many have, and not the secret that it was signed with")
+    } else if begins(&["pk_live_", "pk_test_", "sb_publishable_"]) {
+        Some("is a key that is published, and no secret")
+    } else if EXAMPLES.contains(&text) {
+        Some("is the example of a documentation, which everybody knows: make one of your own")
+    } else if let Some(reason) = oddity(text) {
+        Some(reason)
+    } else if text.contains(['\r', '\n']) {
+        Some("has a line break in it, and what stands behind that would be a part of it: take it away")
+    } else if kinds.len() < 8 && text.len() >= Secret::MIN_BYTES {
+        Some("has fewer than 8 different characters, and can be guessed: make a random one")
     } else {
-        oddity(text)
+        None
     }
+}
+
+/// Whether it begins as an address does: `scheme://`.
+fn is_address(text: &str) -> bool {
+    let is_scheme =
+        |scheme: &str| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'+');
+    text.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
+}
+
+/// Whether it has the form of a token (RFC 7515 §7.1).
+fn is_token(text: &str) -> bool {
+    let is_part = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    text.starts_with("eyJ") && text.split('.').count() == 3 && text.split('.').all(is_part)
+}
+
+/// As [`oddity_of_name`], for addresses and names of the issuer's, in which a bracket means nothing either.
+pub(super) fn oddity_of_address(text: &str) -> Option<&'static str> {
+    let holds_variable = || text.split('$').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
+    if let Some(reason) = oddity_of_name(text) {
+        Some(reason)
+    } else if text.contains(['{', '}', '<', '>']) {
+        Some("holds a blank of a template, in which nothing was filled")
+    } else if holds_variable() {
+        Some("holds the name of a variable behind a $, in whose place nothing was put")
+    } else {
+        None
+    }
+}
+
+/// Whether a whole line of a settings file stands where its value should.
+fn begins_with_a_setting(text: &str) -> bool {
+    let is_setting = |name: &str| {
+        name.contains('_') && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && name.len() >= 6
+    };
+    text.split_once('=').is_some_and(|(name, _)| is_setting(name))
 }
 
 /// Whether a text is nothing but the blank of a template: `{{ name }}`, `${{ name }}`, `<%= name %>`, `#{name}`, `<name>`, `%NAME%`,

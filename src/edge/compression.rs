@@ -113,7 +113,9 @@ pub(super) async fn compress(response: &mut Response, wanted: Option<Coding>) {
     let Ok(plain) = response.take_body().into_bytes().await else { return };
     let coded = (plain.len() >= SMALLEST).then(|| coding.encode(&plain)).and_then(Result::ok);
     let body = match coded.filter(|coded| coded.len() < plain.len() / 10 * 9) {
-        Some(coded) => {
+        Some(mut coded) => {
+            // Room was set aside for more, and an answer may be held until it is read.
+            coded.shrink_to_fit();
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
             Bytes::from(coded)
         }

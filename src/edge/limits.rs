@@ -124,11 +124,6 @@ impl Limits {
         Some(self.users.as_ref()?.check(number))
     }
 
-    /// Whether anything is counted.
-    pub(super) fn are_set(&self) -> bool {
-        self.users.is_some() || self.addresses.is_some()
-    }
-
     /// Counts a request without a good token.
     pub(super) fn of_address(&self, client: IpAddr) -> Option<Result<Quotum, Quotum>> {
         Some(self.addresses.as_ref()?.check(self.hash.hash_one(network(client))))

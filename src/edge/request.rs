@@ -97,16 +97,14 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let mut account = Account { metrics: &self.metrics, started, method, id: text, is_closed: false };
         let framed = framing::check(version, request.headers());
         let is_misframed = framed.is_err();
-        let visit = self.visit(&request, receiving.as_ref());
+        let visit = Arc::new(self.visit(&request, receiving.as_ref()));
         let is_allowed = is_preflight && !is_misframed && matches!(cors, Some((_, Some(_))));
         let mut response = if let Err(error) = framed {
             self.refuse(error.into(), text)
         } else if is_allowed {
             Cors::preflight(request.headers())
         } else {
-            if let Some(visit) = &visit {
-                request.set_data(Metered(Arc::clone(visit) as Arc<dyn Meter>));
-            }
+            request.set_data(Metered(Arc::clone(&visit) as Arc<dyn Meter>));
             // Named nowhere, so that it is moved nowhere: it is thousands of bytes long.
             if self.rules.tells_time {
                 let (mut response, spent) = Box::pin(watch(self.answer(request, text, receiving.as_deref()))).await;
@@ -116,18 +114,17 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
                 self.answer(request, text, receiving.as_deref()).await
             }
         };
-        if let Some(visit) = visit.as_ref().filter(|_| !is_allowed) {
-            response = self.count_address(response, text, visit);
+        if !is_allowed {
+            response = self.count_address(response, text, &visit);
         }
         compress(&mut response, wanted).await;
-        let user = visit.as_ref().and_then(|visit| visit.user.get().copied());
-        let has_room = self.hold(&mut response, user, method);
+        let has_room = self.hold(&mut response, visit.user.get().copied(), method);
         if !has_room {
             response = self.refuse_at(Error::Overloaded, &response, text);
         }
         // Once, for all that follows: a map that grows is made anew.
         response.headers_mut().reserve(8);
-        if let Some(quotum) = visit.as_ref().and_then(|visit| visit.quotum.get()) {
+        if let Some(quotum) = visit.quotum.get() {
             quotum.tell(response.headers_mut());
         }
         if let Some((cors, origin)) = cors {
@@ -179,19 +176,17 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         outcome.unwrap_or_else(|error| self.refuse(error, id))
     }
 
-    /// What is counted of a request; `None` where nothing is.
-    fn visit(&self, request: &Request, receiving: Option<&Arc<Receiving>>) -> Option<Arc<Visit>> {
-        if !self.limits.are_set() && receiving.is_none() {
-            return None;
-        }
+    /// What is counted of a request.
+    fn visit(&self, request: &Request, receiving: Option<&Arc<Receiving>>) -> Visit {
         let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
-        Some(Arc::new(Visit {
+        Visit {
             client: self.limits.client(peer, request.headers()),
             limits: Arc::clone(&self.limits),
+            answers: Arc::clone(&self.answers),
             receiving: receiving.cloned(),
             quotum: OnceLock::new(),
             user: OnceLock::new(),
-        }))
+        }
     }
 
     /// Counts for the address what needs no user, and what has no good token; the probes are free.
@@ -321,6 +316,7 @@ struct Visit {
     /// Who sent it, as far as its connection tells.
     client: IpAddr,
     limits: Arc<Limits>,
+    answers: Arc<Share>,
     receiving: Option<Arc<Receiving>>,
     /// What its sender has left, where there is a limit.
     quotum: OnceLock<Quotum>,
@@ -333,6 +329,10 @@ impl Meter for Visit {
         let number = *self.user.get_or_init(|| self.limits.number(user.as_str()));
         if let Some(receiving) = &self.receiving {
             receiving.is_of(number);
+        }
+        // Before anything is done: what was written cannot be refused any more.
+        if self.answers.is_full_for(number) {
+            return Err(Error::Overloaded);
         }
         match self.limits.of_user(number) {
             None => Ok(()),

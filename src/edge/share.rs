@@ -25,17 +25,29 @@ impl Share {
         self.held.load(Relaxed)
     }
 
-    /// Holds as much as this, and says whether there is room for it.
+    /// Holds as much as this, and says whether there is room for it. Of one user no more counts for all than their own bound: whoever
+    /// gets past that takes nothing away from others.
     pub(super) fn hold(self: &Arc<Self>, user: Option<u64>, count: usize) -> (Held, bool) {
         let held = Held { share: Arc::clone(self), user, count };
-        let all = self.held.fetch_add(count, Relaxed) + count;
-        let of_user = user.map_or(0, |user| {
+        let (of_user, counted) = user.map_or((0, count), |user| {
             let mut users = self.users();
             let of_user = users.entry(user).or_default();
+            let before = *of_user;
             *of_user += count;
-            *of_user
+            (*of_user, self.counted(*of_user) - self.counted(before))
         });
+        let all = self.held.fetch_add(counted, Relaxed) + counted;
         (held, count <= SMALL || (all <= self.most && of_user <= self.most_of_a_user))
+    }
+
+    /// Whether this user holds all that one may.
+    pub(super) fn is_full_for(&self, user: u64) -> bool {
+        self.held() >= self.most_of_a_user && self.users().get(&user).is_some_and(|held| *held >= self.most_of_a_user)
+    }
+
+    /// What counts for all of what one user holds.
+    fn counted(&self, of_user: usize) -> usize {
+        of_user.min(self.most_of_a_user)
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
@@ -59,15 +71,19 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.share.held.fetch_sub(self.count, Relaxed);
-        let Some(user) = self.user else { return };
-        let mut users = self.share.users();
-        if let Some(of_user) = users.get_mut(&user) {
+        let share = &self.share;
+        let counted = self.user.map_or(self.count, |user| {
+            let mut users = share.users();
+            let Some(of_user) = users.get_mut(&user) else { return 0 };
+            let before = *of_user;
             *of_user -= self.count;
+            let counted = share.counted(before) - share.counted(*of_user);
             if *of_user == 0 {
                 users.remove(&user);
             }
-        }
+            counted
+        });
+        share.held.fetch_sub(counted, Relaxed);
     }
 }
 
@@ -92,5 +108,12 @@ mod tests {
         assert_eq!(share.held(), LARGE);
         assert!(hold(Some(1)).1);
         assert_eq!(share.users().len(), 1, "nothing is kept of who holds nothing");
+        // Whoever holds more than they may takes nothing from others.
+        let many: Vec<_> = (0..9).map(|_| hold(Some(1))).collect();
+        assert!(share.is_full_for(1) && !share.is_full_for(2));
+        assert_eq!(share.held(), 3 * LARGE);
+        drop(many);
+        assert_eq!(share.held(), LARGE);
+        assert!(!share.is_full_for(1));
     }
 }

@@ -149,7 +149,7 @@ enum Name {
 }
 
 /// Claims that many users share: of issuers, applications, tenants and roles, and of how somebody signed in.
-const OF_MANY: [&str; 28] = [
+const OF_MANY: [&str; 44] = [
     "iss",
     "aud",
     "azp",
@@ -161,6 +161,22 @@ const OF_MANY: [&str; 28] = [
     "appidacr",
     "tid",
     "tenant",
+    "tenant_id",
+    "tenantid",
+    "org",
+    "organization",
+    "organization_id",
+    "name",
+    "given_name",
+    "family_name",
+    "birthdate",
+    "gender",
+    "locale",
+    "zoneinfo",
+    "ipaddr",
+    "idtyp",
+    "scopes",
+    "resource_access",
     "hd",
     "idp",
     "org_id",
@@ -207,9 +223,12 @@ impl Expected {
     /// of a person, would make one user of many, or many of one.
     #[must_use]
     pub fn can_name_users(name: &str) -> bool {
+        // Of another spelling it would not be known that it must be verified.
+        let is_misspelt =
+            ["email", "phone_number"].iter().any(|known| *known != name && name.eq_ignore_ascii_case(known));
         let name = name.to_ascii_lowercase();
         let is_about = |others: &[&str]| others.contains(&&*name);
-        !(is_about(&OF_MANY) || is_about(&OF_A_TOKEN) || is_about(&KINDS) || name.ends_with("_verified"))
+        !(is_misspelt || is_about(&OF_MANY) || is_about(&OF_A_TOKEN) || is_about(&KINDS) || name.ends_with("_verified"))
     }
 }
 

@@ -146,6 +146,14 @@ impl PartialEq for Key {
 #[derive(Clone)]
 pub(crate) struct Keys(pub(super) Vec<Named>);
 
+/// The key of a JWK without what is private of it.
+fn public_half(jwk: &str) -> Option<Named> {
+    let mut jwk: Value = serde_json::from_str(jwk).ok()?;
+    let members = jwk.as_object_mut()?;
+    members.retain(|name, _| ["kty", "crv", "x", "y", "n", "e"].contains(&name.as_str()));
+    Named::parse(jwk).ok()
+}
+
 /// A key with its name.
 #[derive(Clone, PartialEq)]
 pub(super) struct Named {
@@ -194,8 +202,12 @@ impl Keys {
         let json = Some(json).filter(|json| json.trim_ascii_start().starts_with(b"{")).ok_or(SetError)?;
         let Set { keys } = serde_json::from_slice(json).map_err(|_| SetError)?;
         let (mut usable, mut skipped) = (Vec::<Named>::new(), Vec::new());
+        let mut exposed = Vec::new();
         for (index, jwk) in keys.into_iter().enumerate() {
             let parsed = serde_json::from_str(jwk.get()).map_err(|_| MALFORMED).and_then(Named::parse);
+            if parsed.as_ref().is_err_and(|reason| *reason == PRIVATE) {
+                exposed.extend(public_half(jwk.get()));
+            }
             match parsed {
                 Ok(key) if usable.contains(&key) => skipped.push(Skipped { index, reason: "it stands there twice" }),
                 Ok(key) => {
@@ -207,6 +219,10 @@ impl Keys {
                 }
                 Err(reason) => skipped.push(Skipped { index, reason }),
             }
+        }
+        // A copy without its private half is as known as the one with it.
+        for exposed in exposed {
+            usable.retain(|named| !named.keys.iter().any(|key| exposed.keys.contains(key)));
         }
         Ok((Self(usable), skipped))
     }
@@ -442,6 +458,22 @@ mod tests {
         let Value::String(n) = rsa(2048, json!({}))["n"].take() else { panic!() };
         let padded = [&[0], URL_SAFE_NO_PAD.decode(n).unwrap().as_slice()].concat();
         assert_eq!(algorithms(rsa(2048, json!({ "n": URL_SAFE_NO_PAD.encode(padded), "alg": "RS256" }))), [RS256]);
+    }
+
+    #[test]
+    fn a_key_whose_private_half_is_published_elsewhere_in_the_set_is_left_out() {
+        for private in [json!({ "kid": "p", "d": "AAAA" }), json!({ "kid": "p", "d": "AAAA", "use": "enc" })] {
+            for public in [json!({ "kid": "a" }), json!({ "kid": "a", "alg": "EdDSA" })] {
+                for keys in
+                    [[edwards(private.clone()), edwards(public.clone())], [edwards(public), edwards(private.clone())]]
+                {
+                    let set = json!({ "keys": [keys[0], keys[1], elliptic(json!({}))] }).to_string();
+                    let (keys, skipped) = Keys::parse(set.as_bytes()).unwrap();
+                    assert_eq!((keys.len(), skipped.len()), (1, 1));
+                    assert!(keys.find(None, Algorithm::EdDSA).is_err() && keys.find(None, Algorithm::ES256).is_ok());
+                }
+            }
+        }
     }
 
     #[test]

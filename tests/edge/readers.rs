@@ -17,8 +17,8 @@ pub(crate) async fn slow_readers_of_the_script_are_closed() {
 
 pub(crate) async fn slow_readers_of_tasks_are_closed() {
     let scene = Scene::new().await;
-    scene.fill().await;
-    let token = format!("Authorization: Bearer {}\r\n", scene.server.token("good"));
+    scene.fill("stranger").await;
+    let token = format!("Authorization: Bearer {}\r\n", scene.server.token("stranger"));
     let page = head("GET", "/api/me/tasks?limit=100", &token);
     slow_readers(&scene, scaled(100, 1_000), page.repeat(8)).await;
 }

@@ -1,11 +1,17 @@
 //! HTTP/2: many streams on one connection, whose answers nobody takes.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use h2::client;
 use poem::http::Request;
+use serde_json::json;
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 use crate::frames::Frames;
 use crate::length::{millis, scaled, seconds};
+use crate::load::{Tally, User};
 use crate::scene::Scene;
 use crate::server::{Server, TITLE};
 
@@ -29,8 +35,8 @@ pub(crate) async fn scripts_that_nobody_reads_are_bounded() {
 
 pub(crate) async fn pages_that_nobody_reads_are_bounded() {
     let scene = Scene::new().await;
-    scene.fill().await;
-    let token = format!("Bearer {}", scene.server.token("good"));
+    scene.fill("stranger").await;
+    let token = format!("Bearer {}", scene.server.token("stranger"));
     unread(&scene, "/api/me/tasks?limit=100", 0, 0, &[("authorization", &token)]).await;
 }
 
@@ -81,13 +87,62 @@ pub(crate) async fn big_heads_are_refused() {
     assert_eq!(server.probe("/livez").await, 200);
 }
 
+/// Also of answers to what was done, which cannot be refused any more.
+pub(crate) async fn whoever_reads_nothing_takes_nothing_from_others() {
+    let scene = Scene::new().await;
+    let ids = scene.fill("alice").await;
+    scene.fill("bob").await;
+    let [alice, bob] = ["alice", "bob"].map(|name| scene.server.user(name, &Tally::default()));
+    let selection = json!({ "tasks": ids.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>() }).to_string();
+    let mut answers = Vec::new();
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        let stream = TcpStream::connect(scene.server.address()).await.unwrap();
+        let (mut requests, connection) =
+            client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream).await.unwrap();
+        connections.push(tokio::spawn(connection));
+        for _ in 0..98 {
+            let request = Request::post("http://tasks.example/api/me/tasks/bulk-complete")
+                .header("authorization", format!("Bearer {}", alice.token()))
+                .header("content-type", "application/json");
+            requests = requests.ready().await.unwrap();
+            let (answer, mut body) = requests.send_request(request.body(()).unwrap(), false).unwrap();
+            body.send_data(selection.clone().into(), true).unwrap();
+            answers.push(answer);
+        }
+    }
+    let mut statuses = BTreeMap::new();
+    let mut unread = Vec::new();
+    for answer in answers {
+        let answer = timeout(seconds(30), answer).await.expect("no head of an answer").unwrap();
+        *statuses.entry(answer.status().as_u16()).or_insert(0) += 1;
+        unread.push(answer);
+    }
+    println!("{statuses:?}");
+    assert!(statuses[&200] >= 70, "{statuses:?}");
+    let list = async |user: &User| user.send("GET list", "?limit=100", None, &[]).await.status;
+    assert_eq!(list(&bob).await, 200);
+    assert_eq!(list(&alice).await, 503, "her share is full");
+    connections.iter().for_each(tokio::task::JoinHandle::abort);
+    drop(unread);
+    for _ in 0..100 {
+        if list(&alice).await == 200 {
+            return;
+        }
+        sleep(millis(100)).await;
+    }
+    panic!("her share is full for ever");
+}
+
 impl Scene {
-    /// A page of tasks with long titles.
-    pub(crate) async fn fill(&self) {
+    /// A page of tasks with long titles: their ids.
+    pub(crate) async fn fill(&self, name: &str) -> Vec<String> {
         let title = format!("{TITLE} {}", "\u{1f4dd}".repeat(180));
         let titles = vec![title; 100];
-        let user = self.server.user("good", &crate::load::Tally::default());
+        let user = self.server.user(name, &Tally::default());
         let reply = user.bulk_create(&titles).await;
         assert_eq!(reply.status, 201, "{}", reply.body);
+        let tasks = reply.body["data"].as_array().unwrap();
+        tasks.iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect()
     }
 }
