@@ -19,6 +19,8 @@ const MAX_WARNINGS: usize = 10;
 const SWALLOWED: &str = "is a part of the value that begins further up with an open quotation mark: close it, or write that value \
                          in quotation marks of the other kind";
 
+const MALFORMED: &str = "is malformed: mostly it wants single quotes";
+
 /// What there is of the file.
 #[derive(Debug, Default)]
 pub(super) struct EnvFile {
@@ -88,7 +90,8 @@ impl EnvFile {
                         }
                     }
                     None if is_ours(name) => {
-                        let why = fault(first).unwrap_or("is malformed: mostly it wants single quotes");
+                        let other = if first.contains('=') { MALFORMED } else { "has no = behind its name" };
+                        let why = fault(first).unwrap_or(other);
                         file.refuse(name, line, why);
                     }
                     None => file
@@ -106,6 +109,12 @@ impl EnvFile {
     /// Keeps a value. The first of several counts, unless it is empty, as it is where the settings of an example were left as
     /// they are.
     fn keep(&mut self, name: String, value: String, line: usize, is_ours: impl Fn(&str) -> bool) {
+        let is_nearly = || is_ours(&name.to_ascii_uppercase()) || name.starts_with("JWT_") || name.starts_with("JWKS_");
+        if !is_ours(&name) && is_nearly() {
+            self.warnings.push(format!(
+                "{name} in line {line} of the file {ENV_FILE} is no setting of this server: is it misspelt?"
+            ));
+        }
         match self.variables.get(&name) {
             Some(Ok(first)) if first.is_empty() => {}
             Some(Ok(first)) if *first != value && is_ours(&name) => {
@@ -250,6 +259,15 @@ mod tests {
     /// The value of a variable, or why there is none.
     fn get(file: &EnvFile, name: &str) -> Result<Option<String>, String> {
         file.get(name).map_err(|stop| stop.to_string())
+    }
+
+    #[test]
+    fn what_is_nearly_a_setting_is_told() {
+        let file = read("secret=x\nJWT_AUDIENC=a\nJWKS_URI=b\nOTHER=c\nA: d\n");
+        let warned = |name: &str| file.warnings.iter().any(|warning| warning.starts_with(name));
+        assert!(["secret in line 1 ", "JWT_AUDIENC in line 2 ", "JWKS_URI in line 3 "].into_iter().all(warned));
+        assert!(!warned("OTHER") && file.warnings.len() == 4, "{:?}", file.warnings);
+        assert!(get(&file, "A").unwrap_err().contains("has no ="));
     }
 
     #[test]
