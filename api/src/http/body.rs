@@ -202,7 +202,7 @@ async fn read(body: poem::Body, length: Option<usize>, limit: usize) -> Result<V
         }
         if bytes.len() + piece.len() > bytes.capacity() {
             // At once to its end, of which only what comes is used: to grow step by step leaves holes behind.
-            bytes.reserve_exact(length.unwrap_or(limit).min(limit) - bytes.len());
+            bytes.reserve_exact(length.unwrap_or(limit).min(limit).saturating_sub(bytes.len()));
         }
         bytes.extend_from_slice(&piece);
     }
