@@ -69,7 +69,7 @@ async fn a_wrong_password_is_503_and_the_log_says_so_without_showing_it() {
         let server = Server::with(&program.variables()).await;
         let reply = server.user("alice", &Tally::default()).list("").await;
         assert_eq!((reply.status, server.probe("/readyz").await), (503, 503), "{role}");
-        let log = server.log();
+        let log = server.logged("password authentication failed for user").await;
         assert!(log.contains("password authentication failed for user"), "{log}");
         assert!(!log.contains("hunter2"), "{log}");
         let said = program.fails("password authentication failed for user");

@@ -44,7 +44,7 @@ async fn is_told(take_away: impl FnOnce(&Path)) {
     tally.assert_honest(&[]);
     assert_eq!(tally.failures(), tally.len(), "some are answered as if nothing were lost: {tally}");
     assert_eq!(server.probe("/readyz").await, 503);
-    let log = server.log();
+    let log = server.logged("tasks.db").await;
     assert!(log.contains("tasks.db"), "the log does not name the file: {log}");
     server.kill();
     server.start_again().await;

@@ -165,7 +165,8 @@ async fn a_span_of_each_request_says_what_it_was_and_not_whose() {
     // Without a parent, a trace of its own, which the log names.
     let create = of(&spans, "createTask");
     assert!(create.parent_span_id.is_empty() && create.trace_id != list.trace_id, "{create:?}");
-    assert!(server.log().contains(&hex(&create.trace_id)));
+    let trace = hex(&create.trace_id);
+    assert!(server.logged(&trace).await.contains(&trace));
 
     let refused = of(&spans, "deleteTask");
     assert_eq!(text(&refused.attributes, "http.response.status_code").as_deref(), Some("401"));

@@ -166,6 +166,18 @@ impl Server {
         log.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join("\n")
     }
 
+    /// The same, once it has this text in it: a line is written behind the answer that it tells of.
+    pub(crate) async fn logged(&self, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) || began.elapsed() > Duration::from_secs(20) {
+                return log;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// The warnings and errors that it logged since it listens: what it says of its settings comes before.
     pub(crate) fn alarms(&self) -> Vec<String> {
         let log = self.log.lock().unwrap();
