@@ -92,11 +92,11 @@ otlp:
 
 # Run the tests over HTTP through a pooler of tests/support/pgbouncer.rs: transaction-1.18, session-1.18, transaction-1.24, transaction-1.24-unfollowed
 pooler name:
-    TEST_POOLER={{name}} cargo test --test http -- --skip sqlite:: --skip forgery::
+    PROPTEST_CASES=100 TEST_POOLER={{name}} cargo test --test http -- --skip sqlite:: --skip forgery::
 
 # Run the tests over HTTP on PostgreSQL 18, whichever version is installed (Node)
 postgres-18:
-    .ci/postgres-18 target/postgres-18 && PATH=$PWD/target/postgres-18/bin:$PATH cargo test --test http -- --skip sqlite:: --skip forgery::
+    .ci/postgres-18 target/postgres-18 && PROPTEST_CASES=100 PATH=$PWD/target/postgres-18/bin:$PATH cargo test --test http -- --skip sqlite:: --skip forgery::
 
 # Hold the release binary to what src/sign-in.md says of each sign-in system, with real ones: all, or those of this name (Node, Python)
 issuers *name: release

@@ -104,7 +104,7 @@ try {
       assert.ok(task.includes(part), `${part} is not in: ${task}`);
     }
     assert.match(await model("TaskDraft"), /Additional properties ?forbidden/);
-    assert.match(await model("ProblemCode"), /Examples.*"malformed-json"/);
+    assert.match(await model("Problem"), /Examples.*"malformed-json"/);
     await page.locator("section.models").screenshot({ path: join(pictures, "models.png") });
     await open("/docs");
   });
