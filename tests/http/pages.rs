@@ -81,7 +81,8 @@ async fn pages_are_compressed_and_kept_by_caches(server: Server) {
 }
 
 async fn every_problem_has_its_page(server: Server) {
-    let codes = CONTRACT.document["components"]["schemas"]["Problem"]["properties"]["code"]["examples"].as_array().unwrap();
+    let codes =
+        CONTRACT.document["components"]["schemas"]["Problem"]["properties"]["code"]["examples"].as_array().unwrap();
     assert!(codes.len() > 15);
     let index = String::from_utf8(page(&server, "/problems").await.body).unwrap();
     for code in codes {
