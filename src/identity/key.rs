@@ -202,7 +202,7 @@ impl Keys {
         let json = Some(json).filter(|json| json.trim_ascii_start().starts_with(b"{")).ok_or(SetError)?;
         let Set { keys } = serde_json::from_slice(json).map_err(|_| SetError)?;
         let (mut usable, mut skipped) = (Vec::<Named>::new(), Vec::new());
-        let mut exposed = Vec::new();
+        let (mut exposed, mut places) = (Vec::new(), Vec::new());
         for (index, jwk) in keys.into_iter().enumerate() {
             let parsed = serde_json::from_str(jwk.get()).map_err(|_| MALFORMED).and_then(Named::parse);
             if parsed.as_ref().is_err_and(|reason| *reason == PRIVATE) {
@@ -216,14 +216,21 @@ impl Keys {
                         skipped.push(Skipped { index, reason });
                     }
                     usable.push(key);
+                    places.push(index);
                 }
                 Err(reason) => skipped.push(Skipped { index, reason }),
             }
         }
         // A copy without its private half is as known as the one with it.
-        for exposed in exposed {
-            usable.retain(|named| !named.keys.iter().any(|key| exposed.keys.contains(key)));
-        }
+        let is_exposed =
+            |named: &Named| exposed.iter().any(|key: &Named| named.keys.iter().any(|own| key.keys.contains(own)));
+        let mut places = places.into_iter();
+        usable.retain(|named| {
+            let place = places.next();
+            let is_exposed = is_exposed(named);
+            skipped.extend(place.filter(|_| is_exposed).map(|index| Skipped { index, reason: EXPOSED }));
+            !is_exposed
+        });
         Ok((Self(usable), skipped))
     }
 
@@ -267,13 +274,20 @@ impl Keys {
 
 const MALFORMED: &str = "it is malformed";
 pub(super) const PRIVATE: &str = "its private half is published with it";
+const EXPOSED: &str = "its private half is published with another one of the set";
 pub(super) const SECRET: &str = "it is a secret, and published";
+
+/// Why nobody else may see a JWK: it holds what signs (RFC 7518 §6).
+pub(super) fn signs(jwk: &Value) -> Option<&'static str> {
+    let holds = |members: &[&str]| members.iter().any(|member| jwk.get(member).is_some());
+    if holds(&["d", "p", "q", "dp", "dq", "qi", "oth"]) { Some(PRIVATE) } else { holds(&["k"]).then_some(SECRET) }
+}
 
 impl Named {
     /// A key in JWK (RFC 7517 §4), or why it cannot be used.
     pub(super) fn parse(jwk: Value) -> Result<Self, &'static str> {
-        if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|private| jwk.get(private).is_some()) {
-            return Err(PRIVATE);
+        if let Some(reason) = signs(&jwk) {
+            return Err(reason);
         }
         // Looked at as text: the library knows no name that is newer than itself.
         let name = match jwk.get("alg") {
@@ -469,7 +483,7 @@ mod tests {
                 {
                     let set = json!({ "keys": [keys[0], keys[1], elliptic(json!({}))] }).to_string();
                     let (keys, skipped) = Keys::parse(set.as_bytes()).unwrap();
-                    assert_eq!((keys.len(), skipped.len()), (1, 1));
+                    assert_eq!((keys.len(), skipped.len()), (1, 2), "both are told");
                     assert!(keys.find(None, Algorithm::EdDSA).is_err() && keys.find(None, Algorithm::ES256).is_ok());
                 }
             }

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::identity::key::{Algorithm, Key, Keys, Named, NoKey, PRIVATE, SECRET, SetError, Skipped};
+use crate::identity::key::{Algorithm, Key, Keys, Named, NoKey, PRIVATE, SECRET, SetError, Skipped, signs};
 
 /// The longest text that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -164,16 +164,6 @@ fn read(path: &str) -> io::Result<String> {
     Ok(text)
 }
 
-/// Whether a JWK holds what signs (RFC 7518 §6).
-fn signs(jwk: &Value) -> Option<PublicKeyError> {
-    let holds = |members: &[&str]| members.iter().any(|member| jwk.get(member).is_some());
-    if holds(&["d", "p", "q", "dp", "dq", "qi", "oth"]) {
-        Some(PublicKeyError::Private)
-    } else {
-        holds(&["k"]).then_some(PublicKeyError::Secret)
-    }
-}
-
 /// The key of a JWK, or those of a set.
 fn jwk(text: &str) -> Result<PublicKeys, PublicKeyError> {
     let refuse = |reason| match reason {
@@ -182,12 +172,6 @@ fn jwk(text: &str) -> Result<PublicKeys, PublicKeyError> {
         reason => PublicKeyError::Unusable(reason),
     };
     let value: Value = serde_json::from_str(text).map_err(|_| PublicKeyError::Jwk)?;
-    // What signs was put here by mistake, and is not for others to see: also in a key that is for something else, and beside
-    // the keys.
-    let entries = value.get("keys").and_then(Value::as_array).into_iter().flatten();
-    if let Some(error) = entries.chain([&value]).find_map(signs) {
-        return Err(error);
-    }
     if value.get("keys").is_none() {
         if value.get("kty").is_none() {
             return Err(PublicKeyError::Jwk);
@@ -196,6 +180,11 @@ fn jwk(text: &str) -> Result<PublicKeys, PublicKeyError> {
         return Ok(PublicKeys { keys, left_out: Vec::new() });
     }
     let (keys, skipped) = Keys::parse(text.as_bytes()).map_err(|SetError| PublicKeyError::Jwk)?;
+    // What signs was put here by mistake, and is not for others to see: in a key of any purpose, and beside the keys.
+    let reasons = skipped.iter().map(|key| key.reason).filter(|reason| [PRIVATE, SECRET].contains(reason));
+    if let Some(reason) = reasons.chain(signs(&value)).next() {
+        return Err(refuse(reason));
+    }
     match (keys.len(), skipped.first()) {
         (0, None) => Err(PublicKeyError::Empty),
         (0, Some(first)) => Err(refuse(first.reason)),
