@@ -25,6 +25,7 @@ pub use crate::http::newtype::{Invalid, Nullable};
 pub use crate::http::public_url::PublicUrl;
 pub use crate::schemas::bulk::SelectedTask;
 pub use crate::schemas::condition::IfMatch;
+pub use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag};
 pub use crate::schemas::idempotency::{Done, IdempotencyKey};
 pub use crate::schemas::page::{Cursor, Limit, PageMeta, PageRequest, TaskPage};
 pub use crate::schemas::task::{

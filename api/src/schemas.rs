@@ -3,6 +3,7 @@
 
 pub(crate) mod bulk;
 pub(crate) mod condition;
+pub(crate) mod details;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod page;

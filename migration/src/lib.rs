@@ -10,6 +10,7 @@ mod m20261122_000001_create_tasks;
 mod m20261122_000002_create_idempotency_keys;
 mod m20261122_000003_index_expiring_keys;
 mod m20261128_000004_index_open_tasks;
+mod m20261128_000005_describe_tasks;
 mod runner;
 
 pub use runner::{LOCK, Place, down, quoted, up};
@@ -27,6 +28,7 @@ fn migrations(place: &Place) -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20261122_000002_create_idempotency_keys::Migration),
         Box::new(m20261122_000003_index_expiring_keys::Migration),
         Box::new(m20261128_000004_index_open_tasks::Migration(place.clone())),
+        Box::new(m20261128_000005_describe_tasks::Migration),
     ]
 }
 

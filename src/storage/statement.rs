@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Bool,
     Bytes,
     Int,
+    Json,
     Text,
     Time,
     Uuid,
@@ -36,6 +37,7 @@ impl Kind {
             Self::Bool => 16,
             Self::Bytes => 17,
             Self::Int => 20,
+            Self::Json => 114,
             Self::Text => 25,
             Self::Time => 1184,
             Self::Uuid => 2950,
@@ -52,6 +54,7 @@ pub(crate) enum Value<'a> {
     Bool(bool),
     Bytes(&'a [u8]),
     Int(i64),
+    Json(&'a str),
     Text(&'a str),
     Time(DateTime<Utc>),
     Uuid(Uuid),
@@ -174,7 +177,7 @@ impl Statement {
             Value::Bool(value) => query.bind(value),
             Value::Bytes(value) => query.bind(value),
             Value::Int(value) => query.bind(value),
-            Value::Text(value) => query.bind(value),
+            Value::Json(value) | Value::Text(value) => query.bind(value),
             Value::Time(value) => query.bind(value),
             Value::Uuid(value) => query.bind(value),
             Value::Texts(values) => query.bind(serde_json::Value::from(values).to_string()),
@@ -204,7 +207,7 @@ fn write_value(value: &Value<'_>, out: &mut BytesMut) -> Result<IsNull, Box<dyn 
         Value::Bool(value) => types::bool_to_sql(value, out),
         Value::Bytes(value) => types::bytea_to_sql(value, out),
         Value::Int(value) => types::int8_to_sql(value, out),
-        Value::Text(value) => types::text_to_sql(value, out),
+        Value::Json(value) | Value::Text(value) => types::text_to_sql(value, out),
         Value::Time(value) => types::timestamp_to_sql(value.timestamp_micros() - EPOCH, out),
         Value::Uuid(value) => types::uuid_to_sql(value.into_bytes(), out),
         Value::Texts(values) => write_array(Kind::Text, values, |text, out| out.put_slice(text.as_bytes()), out)?,
@@ -225,6 +228,17 @@ fn write_array<T>(
         Ok(IsNull::No)
     };
     types::array_to_sql([dimension], kind.oid(), values, write, out)
+}
+
+/// The texts of an array.
+fn read_texts(bytes: &[u8]) -> Option<Vec<String>> {
+    // Most are empty: the header of such an array says it has no dimension.
+    if bytes.starts_with(&[0; 4]) {
+        return Some(Vec::new());
+    }
+    let array = types::array_from_sql(bytes).ok()?;
+    let texts = array.values().map(|text| Ok(text.and_then(|text| Some(std::str::from_utf8(text).ok()?.to_owned()))));
+    texts.collect::<Vec<_>>().ok()?.into_iter().collect()
 }
 
 /// Microseconds from 1970, where our times begin, to 2000, where PostgreSQL's do.
@@ -341,6 +355,20 @@ impl<'a> Columns<'a> {
     pub(crate) fn text(&mut self) -> Result<String, Failure> {
         let text = self.take(|bytes| Some(std::str::from_utf8(bytes).ok()?.to_owned()), SqliteRow::try_get)?;
         self.some(text)
+    }
+
+    /// The next column, a text or nothing.
+    pub(crate) fn optional_text(&mut self) -> Result<Option<String>, Failure> {
+        self.take(|bytes| Some(std::str::from_utf8(bytes).ok()?.to_owned()), SqliteRow::try_get)
+    }
+
+    /// The next column, a list of texts.
+    pub(crate) fn texts(&mut self) -> Result<Vec<String>, Failure> {
+        let texts = self.take(read_texts, |row, column| {
+            let json: Option<String> = row.try_get(column)?;
+            json.map(|json| serde_json::from_str(&json)).transpose().map_err(|error| sqlx::Error::Decode(error.into()))
+        })?;
+        self.some(texts)
     }
 
     /// The next column, bytes.

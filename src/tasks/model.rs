@@ -2,7 +2,7 @@
 //!
 //! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
 
-use tasks_api::{StoredTitle, Task, TaskId, UserId};
+use tasks_api::{Description, Due, Priority, StoredTitle, Tag, Task, TaskId, UserId};
 
 use crate::storage::failure::Failure;
 use crate::storage::statement::Row;
@@ -65,6 +65,14 @@ pub mod tasks {
         pub updated_at: DateTimeUtc,
         /// Counts the changes, from 1.
         pub version: i64,
+        /// 1 to 4,000 code points.
+        pub description: Option<String>,
+        /// `2026-02-28` or `2026-02-28T18:30`.
+        pub due: Option<String>,
+        /// `high`, `medium` or `low`.
+        pub priority: Option<String>,
+        /// At most 20, each of 1 to 50 code points; an array in PostgreSQL, and JSON in SQLite.
+        pub tags: Vec<String>,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -132,6 +140,10 @@ impl tasks::Model {
             created_at: columns.time()?,
             updated_at: columns.time()?,
             version: columns.int()?,
+            description: columns.optional_text()?,
+            due: columns.optional_text()?,
+            priority: columns.optional_text()?,
+            tags: columns.texts()?,
         })
     }
 }
@@ -153,10 +165,18 @@ impl idempotency_keys::Model {
 
 impl From<tasks::Model> for Task {
     fn from(row: tasks::Model) -> Self {
+        // What was written was checked; what somebody else wrote and the database let in shows as nothing.
+        let due: Option<Due> = row.due.and_then(|due| due.parse().ok());
+        let priority: Option<Priority> = row.priority.and_then(|priority| priority.parse().ok());
         Self {
             id: TaskId(row.id),
             user_id: UserId::from_stored(row.user_id),
             title: StoredTitle::from_stored(row.title),
+            description: row.description.map(Description::from_stored).into(),
+            due_date: due.map(|due| due.date).into(),
+            due_time: due.and_then(|due| due.time).into(),
+            priority: priority.into(),
+            tags: row.tags.into_iter().map(Tag::from_stored).collect(),
             is_completed: row.is_completed,
             completed_at: row.completed_at.map(Into::into).into(),
             created_at: row.created_at.into(),

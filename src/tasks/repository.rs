@@ -6,7 +6,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use tasks_api::{Done, Error, IdempotencyKey, Owner, PageRequest, SelectedTask, Task, TaskId, Timestamp, Title};
+use serde::Serialize;
+use tasks_api::{
+    Description, Done, Due, DueDate, DueTime, Error, IdempotencyKey, Owner, PageRequest, Priority, SelectedTask,
+    StoredTitle, Tag, Task, TaskId, Timestamp, Title,
+};
 use uuid::Uuid;
 
 use crate::storage::database::Database;
@@ -34,14 +38,49 @@ pub struct Change {
     pub title: Option<Title>,
     /// Whether the task shall be completed.
     pub is_completed: Option<bool>,
+    /// The new description, or none.
+    pub description: Option<Option<Description>>,
+    /// The new day, or none, and no time then.
+    pub due_date: Option<Option<DueDate>>,
+    /// The new time of the day, or none.
+    pub due_time: Option<Option<DueTime>>,
+    /// The new priority, or none.
+    pub priority: Option<Option<Priority>>,
+    /// The new tags.
+    pub tags: Option<Vec<Tag>>,
 }
 
 impl Change {
+    /// When a task will be due, that is so now.
+    fn due(&self, now: Option<Due>) -> Option<Due> {
+        let date = self.due_date.unwrap_or(now.map(|due| due.date));
+        Due::of(date, self.due_time.unwrap_or(now.and_then(|due| due.time)))
+    }
+
     /// Whether the task is as the change wants it.
-    #[must_use]
-    pub fn is_shown_by(&self, task: &Task) -> bool {
-        self.title.as_ref().is_none_or(|title| title.as_str() == task.title.as_str())
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the change wants a time of a day that there is not.
+    pub fn is_shown_by(&self, task: &Task) -> Result<bool, Error> {
+        let due = self.due(task.due());
+        if due.is_none() && self.due_time.flatten().is_some() {
+            return Err(Error::Invalid(vec![DueTime::without_date("")]));
+        }
+        Ok(self.title.as_ref().is_none_or(|title| title.as_str() == task.title.as_str())
             && self.is_completed.is_none_or(|is_completed| is_completed == task.is_completed)
+            && self.description.as_ref().is_none_or(|description| *description == task.description.0)
+            && due == task.due()
+            && self.priority.is_none_or(|priority| priority == task.priority.0)
+            && self.tags.as_ref().is_none_or(|tags| *tags == task.tags))
+    }
+
+    /// Whether it is about title and completion alone.
+    fn is_plain(&self) -> bool {
+        self.description.is_none()
+            && self.due_date.is_none()
+            && self.due_time.is_none()
+            && self.priority.is_none()
+            && self.tags.is_none()
     }
 }
 
@@ -86,20 +125,20 @@ impl Repository {
         Ok(reply.one(|row| row.columns().int())?.unwrap_or_default())
     }
 
-    /// Stores new tasks of the owner, open and with version 1, in one statement.
+    /// Stores new tasks of the owner, with version 1, in one statement.
     ///
     /// The user's row is added only when the database misses it, so that all but a user's first tasks are one
     /// statement. The ids must be new: where one is there already, an earlier try of this call stored them all.
     pub async fn insert(&self, owner: &Owner, tasks: &[Task], now: Timestamp) -> Result<(), Error> {
         let statements = &*self.statements;
+        let rows = rows(tasks);
         let insert = async || match tasks {
-            [task] => {
+            [task] if is_plain(task) => {
                 let values = [user(owner), Value::Uuid(task.id.0), task.title.as_str().into(), time(now)];
                 self.database.write(name(owner), &statements.insert, &values, true).await
             }
-            tasks => {
-                let (ids, titles) = columns(tasks);
-                let values = [user(owner), Value::Uuids(&ids), Value::Texts(&titles), time(now)];
+            _ => {
+                let values = [user(owner), Value::Json(&rows), time(now)];
                 self.database.write(name(owner), &statements.insert_all, &values, true).await
             }
         };
@@ -130,11 +169,11 @@ impl Repository {
             let own = Arc::clone(&own);
             async move {
                 let (owner, once, tasks, statements) = &*own;
-                let (ids, titles) = columns(tasks);
+                let ids: Vec<_> = tasks.iter().map(|task| task.id.0).collect();
                 if let Some(known) = claim(db, statements, owner, once, &ids, now).await? {
                     return Ok(Done { data: replay(tasks, &known)?, is_replay: true });
                 }
-                let values = [user(owner), Value::Uuids(&ids), Value::Texts(&titles), time(now)];
+                let values = [user(owner), Value::Json(&rows(tasks)), time(now)];
                 db.run(&statements.insert_all, &values).await?;
                 Ok(Done { data: tasks.clone(), is_replay: false })
             }
@@ -235,10 +274,30 @@ impl Repository {
         now: Timestamp,
     ) -> Result<Option<Task>, Error> {
         let title = change.title.as_ref().map(Title::as_str);
-        let Statements { change: always, change_if, .. } = &*self.statements;
+        let Statements { change: always, change_if, change_more, .. } = &*self.statements;
         let mut values = vec![user(owner), Value::Uuid(id), title.into(), change.is_completed.into(), time(now)];
-        values.extend(version.map(Value::Int));
-        let statement = if version.is_some() { change_if } else { always };
+        if change.is_plain() {
+            values.extend(version.map(Value::Int));
+            let statement = if version.is_some() { change_if } else { always };
+            let reply = self.database.write(name(owner), statement, &values, false).await??;
+            return Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?);
+        }
+        let day = change.due_date.flatten().map(|date| date.to_string());
+        let hour = change.due_time.flatten().map(|time| time.to_string());
+        let tags: Option<Vec<_>> = change.tags.as_ref().map(|tags| tags.iter().map(Tag::as_str).collect());
+        values.extend([
+            version.into(),
+            change.description.is_some().into(),
+            change.description.iter().flatten().next().map(Description::as_str).into(),
+            change.due_date.is_some().into(),
+            day.as_deref().into(),
+            change.due_time.is_some().into(),
+            hour.as_deref().into(),
+            change.priority.is_some().into(),
+            change.priority.flatten().map(Priority::as_str).into(),
+            tags.as_deref().map_or(Value::Null, Value::Texts),
+        ]);
+        let statement = change_more;
         let reply = self.database.write(name(owner), statement, &values, false).await??;
         Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?)
     }
@@ -369,10 +428,10 @@ fn replay(tasks: &[Task], known: &idempotency_keys::Model) -> Result<Vec<Task>, 
     if ids.len() != tasks.len() || !rest.is_empty() {
         return Err(Error::internal("a key knows another number of tasks than its request has"));
     }
-    let again = tasks.iter().zip(ids).map(|(task, id)| {
-        let id = TaskId(Uuid::from_bytes(*id));
-        Task::new(id, task.user_id.clone(), task.title.clone(), known.created_at.into())
-    });
+    let again = tasks
+        .iter()
+        .zip(ids)
+        .map(|(task, id)| task.clone().created(TaskId(Uuid::from_bytes(*id)), known.created_at.into()));
     Ok(again.collect())
 }
 
@@ -393,7 +452,40 @@ fn ids(selection: &[SelectedTask]) -> Vec<Uuid> {
     selection.iter().map(|task| task.id.0).collect()
 }
 
-/// Tasks as lists of their ids and titles.
-fn columns(tasks: &[Task]) -> (Vec<Uuid>, Vec<&str>) {
-    tasks.iter().map(|task| (task.id.0, task.title.as_str())).unzip()
+/// Whether a new task has a title and nothing more.
+fn is_plain(task: &Task) -> bool {
+    task.description.0.is_none()
+        && task.due().is_none()
+        && task.priority.0.is_none()
+        && task.tags.is_empty()
+        && !task.is_completed
+}
+
+/// New tasks as a list of objects in JSON: ids in hexadecimal digits, which both databases read.
+fn rows(tasks: &[Task]) -> String {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        id: uuid::fmt::Simple,
+        title: &'a StoredTitle,
+        is_completed: bool,
+        description: &'a Option<Description>,
+        due: Option<String>,
+        priority: Option<Priority>,
+        tags: &'a [Tag],
+    }
+
+    let row = |task| {
+        let Task { id, title, description, priority, tags, is_completed, .. } = task;
+        let due = task.due().map(|due| due.to_string());
+        Row {
+            id: id.0.simple(),
+            title,
+            is_completed: *is_completed,
+            description: &description.0,
+            due,
+            priority: priority.0,
+            tags,
+        }
+    };
+    serde_json::to_string(&tasks.iter().map(row).collect::<Vec<_>>()).unwrap_or_default()
 }

@@ -36,15 +36,13 @@ impl Tasks {
         key: Option<IdempotencyKey>,
     ) -> Result<Done<Vec<Task>>, Error> {
         let now = self.clock.now();
-        let task = |TaskDraft { title }| Task::new(self.clock.id(now), owner.id().clone(), title, now);
-        let tasks: Vec<_> = new.into_iter().map(task).collect();
+        let task = |draft| Task::new(self.clock.id(now), owner.id().clone(), draft, now);
+        let tasks: Vec<_> = new.iter().map(task).collect();
         let Some(key) = key else {
             self.repository.insert(owner, &tasks, now).await?;
             return Ok(Done { data: tasks, is_replay: false });
         };
-        // Titles are all that a new task has, and none has a line break in it.
-        let titles: Vec<_> = tasks.iter().map(|task| task.title.as_str()).collect();
-        let once = once(operation, key, titles.join("\n").as_bytes(), now);
+        let once = once(operation, key, fingerprinted(&new).as_bytes(), now);
         self.repository.insert_once(owner, once, tasks, now).await
     }
 
@@ -61,7 +59,7 @@ impl Tasks {
         }
         let write = |version| self.repository.change(owner, id, &change, version, self.clock.now());
         // A repeat of a write whose answer was lost succeeds, whatever version it names (RFC 9110 §13.1.1).
-        self.write(owner, id, condition, write, |task| change.is_shown_by(&task).then_some(task)).await
+        self.write(owner, id, condition, write, |task| Ok(change.is_shown_by(&task)?.then_some(task))).await
     }
 
     /// Does a write that names the version which it is for, or none. The write checks the version in its own
@@ -73,7 +71,7 @@ impl Tasks {
         id: TaskId,
         condition: Option<IfMatch>,
         write: impl Fn(Option<i64>) -> F,
-        done: impl Fn(Task) -> Option<T>,
+        done: impl Fn(Task) -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
         let versions = match &condition {
             None | Some(IfMatch::Any) => None,
@@ -87,7 +85,7 @@ impl Tasks {
             }
             let task = self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)?;
             let version = task.version;
-            if let Some(done) = done(task) {
+            if let Some(done) = done(task)? {
                 return Ok(done);
             }
             match &condition {
@@ -138,6 +136,17 @@ impl Clock {
 fn once(operation: &'static str, key: IdempotencyKey, asked: &[u8], now: Timestamp) -> Once {
     let fingerprint = digest(&SHA256, asked).as_ref().to_vec();
     Once { operation, key, fingerprint, expiry: (now.to_utc() - KEPT).into() }
+}
+
+/// What a creation asks for. Titles alone are joined by line breaks, which none has in it: so did 0.1.0, where a task had nothing
+/// more, and its keys are taken as they are. All else begins with a line break, as no title is empty.
+fn fingerprinted(new: &[TaskDraft]) -> String {
+    let titles = || new.iter().map(|draft| draft.title.as_str());
+    if new.iter().all(|draft| *draft == TaskDraft::titled(draft.title.clone())) {
+        titles().collect::<Vec<_>>().join("\n")
+    } else {
+        format!("\n{}", serde_json::to_string(new).unwrap_or_default())
+    }
 }
 
 /// A request about these tasks, under a key. A version is never 0, and so that is for none.
@@ -199,7 +208,15 @@ impl TaskService for Tasks {
         update: TaskUpdate,
         condition: Option<IfMatch>,
     ) -> Result<Task, Error> {
-        let change = Change { title: Some(update.title), is_completed: Some(update.is_completed) };
+        let change = Change {
+            title: Some(update.title),
+            is_completed: Some(update.is_completed),
+            description: Some(update.description.0),
+            due_date: Some(update.due_date.0),
+            due_time: Some(update.due_time.0),
+            priority: Some(update.priority.0),
+            tags: Some(update.tags),
+        };
         self.change(owner, id, change, condition).await
     }
 
@@ -210,7 +227,15 @@ impl TaskService for Tasks {
         patch: TaskPatch,
         condition: Option<IfMatch>,
     ) -> Result<Task, Error> {
-        let change = Change { title: patch.title, is_completed: patch.is_completed };
+        let change = Change {
+            title: patch.title,
+            is_completed: patch.is_completed,
+            description: patch.description.map(|description| description.0),
+            due_date: patch.due_date.map(|date| date.0),
+            due_time: patch.due_time.map(|time| time.0),
+            priority: patch.priority.map(|priority| priority.0),
+            tags: patch.tags,
+        };
         self.change(owner, id, change, condition).await
     }
 
@@ -221,11 +246,11 @@ impl TaskService for Tasks {
         is_completed: bool,
         condition: Option<IfMatch>,
     ) -> Result<Task, Error> {
-        self.change(owner, id, Change { title: None, is_completed: Some(is_completed) }, condition).await
+        self.change(owner, id, Change { is_completed: Some(is_completed), ..Change::default() }, condition).await
     }
 
     async fn delete(&self, owner: &Owner, id: TaskId, condition: Option<IfMatch>) -> Result<(), Error> {
-        self.write(owner, id, condition, |version| self.repository.delete(owner, id, version), |_| None).await
+        self.write(owner, id, condition, |version| self.repository.delete(owner, id, version), |_| Ok(None)).await
     }
 
     async fn complete_all(

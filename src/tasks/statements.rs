@@ -12,7 +12,7 @@ use sea_orm::sea_query::{
 use sea_orm::{EntityName, IdenStatic, Iterable};
 use tasks_migration::Place;
 
-use crate::storage::statement::Kind::{self, Bool, Bytes, Int, Text, Texts, Time, Uuid, Uuids};
+use crate::storage::statement::Kind::{self, Bool, Bytes, Int, Json, Text, Texts, Time, Uuid, Uuids};
 use crate::storage::statement::Statement;
 use crate::tasks::model::idempotency_keys::Column as KeyColumn;
 use crate::tasks::model::tasks::Column;
@@ -30,9 +30,9 @@ pub(crate) struct Statements {
     pub(crate) count_where: Statement,
     /// The task with id `$2`.
     pub(crate) get: Arc<Statement>,
-    /// Id `$2`, title `$3`, time `$4`.
+    /// Id `$2`, title `$3`, time `$4`, and nothing more: most tasks are such.
     pub(crate) insert: Statement,
-    /// Ids `$2`, titles `$3`, time `$4`.
+    /// Those of a list of objects `$2`, time `$3`.
     pub(crate) insert_all: Statement,
     /// Time `$2`.
     pub(crate) add_user: Statement,
@@ -42,6 +42,10 @@ pub(crate) struct Statements {
     pub(crate) change_if: Statement,
     /// The same for the tasks with ids `$2`.
     pub(crate) change_all: Statement,
+    /// As `change` with a version `$6` or null, and of the other members: whether it changes and to what, description `$7` and `$8`,
+    /// the day `$9` and `$10`, the time of the day `$11` and `$12`, priority `$13` and `$14`; tags `$15`. Not where a time would
+    /// stand without a day.
+    pub(crate) change_more: Statement,
     /// The task with id `$2`.
     pub(crate) delete: Statement,
     /// The same, when it has version `$3`.
@@ -76,6 +80,21 @@ const CHANGE: &str = "\
 /// Where it changes nothing, nothing is written: neither the row anew nor a commit to wait for.
 const DIFFERS: &str = "(title <> $3 OR is_completed <> $4)";
 
+/// The same for the other members.
+const CHANGE_MORE: &str = "\
+    description = CASE WHEN $7 THEN $8 ELSE description END, \
+    due = {due}, \
+    priority = CASE WHEN $13 THEN $14 ELSE priority END, \
+    tags = COALESCE($15, tags)";
+
+const DIFFERS_MORE: &str = "\
+    (title <> $3 OR is_completed <> $4 OR $7 AND description IS DISTINCT FROM $8 OR due IS DISTINCT FROM {due} \
+    OR $13 AND priority IS DISTINCT FROM $14 OR tags <> $15)";
+
+/// The day as it will be, and when the task will be due: without a day there is no time.
+const DAY: &str = "CASE WHEN $9 THEN $10 ELSE substr(due, 1, 10) END";
+const DUE: &str = "{day} || COALESCE('T' || CASE WHEN $11 THEN $12 ELSE NULLIF(substr(due, 12), '') END, '')";
+
 impl Statements {
     /// For tables in this place.
     #[expect(clippy::too_many_lines, reason = "a list")]
@@ -109,14 +128,17 @@ impl Statements {
                 "\"id\" IN (SELECT unhex(value) FROM json_each($2))"
             }))
         };
-        let new = if is_postgres {
-            "SELECT $1, new.id, new.title, FALSE, $4, $4 FROM unnest($2, $3) AS new (id, title)"
+        let columns = "user_id, id, title, is_completed, created_at, updated_at";
+        let into = format!("INSERT INTO {} ({columns}", place.of("tasks"));
+        let all = "SELECT $1, id, title, is_completed, $3, $3, CASE WHEN is_completed THEN $3 END, description, due, priority, tags";
+        let objects = if is_postgres {
+            "json_to_recordset($2) AS new (id uuid, title text, is_completed boolean, description text, due text, \
+             priority text, tags text[])"
         } else {
-            "SELECT $1, unhex(ids.value), titles.value, FALSE, $4, $4 FROM json_each($2) AS ids \
-             JOIN json_each($3) AS titles ON titles.key = ids.key"
+            "(SELECT unhex(value ->> 'id') AS id, value ->> 'title' AS title, value ->> 'is_completed' AS is_completed, \
+             value ->> 'description' AS description, value ->> 'due' AS due, value ->> 'priority' AS priority, \
+             value -> 'tags' AS tags FROM json_each($2))"
         };
-        let columns = "(user_id, id, title, is_completed, created_at, updated_at)";
-        let into = format!("INSERT INTO {} {columns}", place.of("tasks"));
         let change = |which: &str, kinds: &[Kind]| {
             let all: Vec<_> = Column::iter().map(|column| column.as_str().to_owned()).collect();
             let (tasks, all) = (place.of("tasks"), all.join(", "));
@@ -131,8 +153,11 @@ impl Statements {
             count: count(own(), &[Text]),
             count_where: count(own().add(Expr::col(Column::IsCompleted).eq(value(2))), &[Text, Bool]),
             get: Arc::new(Statement::new(text(&select(place, one())), &[Text, Uuid])),
-            insert: Statement::new(format!("{into} VALUES ($1, $2, $3, FALSE, $4, $4)"), &[Text, Uuid, Text, Time]),
-            insert_all: Statement::new(format!("{into} {new}"), &[Text, Uuids, Texts, Time]),
+            insert: Statement::new(format!("{into}) VALUES ($1, $2, $3, FALSE, $4, $4)"), &[Text, Uuid, Text, Time]),
+            insert_all: Statement::new(
+                format!("{into}, completed_at, description, due, priority, tags) {all} FROM {objects}"),
+                &[Text, Json, Time],
+            ),
             add_user: Statement::new(
                 text(
                     insert(place, users::Entity, users::Column::iter())
@@ -146,6 +171,20 @@ impl Statements {
                 if is_postgres { "id = ANY($2)" } else { "id IN (SELECT unhex(value) FROM json_each($2))" },
                 &[Text, Uuids, Text, Bool, Time],
             ),
+            change_more: {
+                let due = DUE.replace("{day}", DAY);
+                let all: Vec<_> = Column::iter().map(|column| column.as_str().to_owned()).collect();
+                let text = format!(
+                    "UPDATE {} SET {CHANGE}, {} WHERE user_id = $1 AND id = $2 AND ($6 IS NULL OR version = $6) AND {} AND ($12 IS NULL \
+                     OR {DAY} IS NOT NULL) RETURNING {}",
+                    place.of("tasks"),
+                    CHANGE_MORE.replace("{due}", &due),
+                    DIFFERS_MORE.replace("{due}", &due),
+                    all.join(", "),
+                );
+                let own = [Text, Uuid, Text, Bool, Time, Int];
+                Statement::new(text, &[&own[..], &[Bool, Text, Bool, Text, Bool, Text, Bool, Text, Texts]].concat())
+            },
             delete: Statement::new(text(&delete(place, tasks::Entity, one())), &[Text, Uuid]),
             delete_if: Statement::new(
                 text(&delete(place, tasks::Entity, one().add(Expr::col(Column::Version).eq(value(3))))),

@@ -15,6 +15,7 @@ use crate::http::newtype::Nullable;
 use crate::http::public_url::PublicUrl;
 use crate::schemas::bulk::{self, SelectedTask, TaskDrafts, TaskList, TaskSelection};
 use crate::schemas::condition::IfMatch;
+use crate::schemas::details::Priority;
 use crate::schemas::health::{Health, HealthStatus};
 use crate::schemas::page::{Cursor, Limit, PageMeta, TaskPage};
 use crate::schemas::task::{Task, TaskCompletion, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp};
@@ -32,21 +33,27 @@ pub(crate) enum Place {
 /// The examples of one operation's request and success.
 pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> {
     use Place::{Request, Status};
-    let create = || TaskDraft { title: title("Buy milk and bread") };
+    let create = || TaskDraft::titled(title("Buy milk and bread"));
     match operation_id {
         "listTasks" => vec![
             (Status(200), "firstPage", value(page(vec![open(), completed()], true))),
             (Status(200), "empty", value(page(vec![], false))),
         ],
-        "createTask" => vec![(Request, "task", value(create())), (Status(201), "created", one(open()))],
-        "getTask" => vec![(Status(200), "open", one(open())), (Status(200), "completed", one(completed()))],
-        "updateTask" => vec![
-            (Request, "everything", value(TaskUpdate { title: title("Buy oat milk and bread"), is_completed: false })),
-            (Status(200), "updated", one(renamed())),
+        "createTask" => vec![
+            (Request, "task", value(create())),
+            (Request, "everything", value(described_draft())),
+            (Status(201), "created", one(open())),
         ],
+        "getTask" => vec![(Status(200), "open", one(open())), (Status(200), "completed", one(completed()))],
+        "updateTask" => vec![(Request, "everything", value(replacement())), (Status(200), "updated", one(replaced()))],
         "patchTask" => vec![
-            (Request, "rename", value(TaskPatch { title: Some(title("Buy oat milk and bread")), is_completed: None })),
-            (Request, "complete", value(TaskPatch { title: None, is_completed: Some(true) })),
+            (
+                Request,
+                "rename",
+                value(TaskPatch { title: Some(title("Buy oat milk and bread")), ..TaskPatch::default() }),
+            ),
+            (Request, "complete", value(TaskPatch { is_completed: Some(true), ..TaskPatch::default() })),
+            (Request, "withoutDate", value(TaskPatch { due_date: Some(Nullable(None)), ..TaskPatch::default() })),
             (Status(200), "renamed", one(renamed())),
         ],
         "completeTask" => vec![
@@ -58,7 +65,7 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
             (
                 Request,
                 "tasks",
-                value(TaskDrafts { tasks: vec![create(), TaskDraft { title: title("Call the plumber") }] }),
+                value(TaskDrafts { tasks: vec![create(), TaskDraft::titled(title("Call the plumber"))] }),
             ),
             (Status(201), "created", value(TaskList { data: vec![open(), second()] })),
         ],
@@ -188,7 +195,7 @@ fn page(data: Vec<Task>, counted: bool) -> TaskPage {
 }
 
 fn title<T: FromStr>(text: &str) -> T {
-    text.parse().unwrap_or_else(|_| unreachable!("a title"))
+    text.parse().unwrap_or_else(|_| unreachable!("an example"))
 }
 
 fn at(millis: i64) -> Timestamp {
@@ -203,6 +210,11 @@ fn open() -> Task {
         id: TaskId(Uuid::from_u128(0x019c_13be_7ac0_7a43_9f5b_2d6c_8e1f_4a70)),
         user_id: UserId::from_stored("alice".to_owned()),
         title: title("Buy milk and bread"),
+        description: Nullable(None),
+        due_date: Nullable(None),
+        due_time: Nullable(None),
+        priority: Nullable(None),
+        tags: vec![],
         is_completed: false,
         completed_at: Nullable(None),
         created_at: at(START + 123),
@@ -213,6 +225,34 @@ fn open() -> Task {
 
 fn renamed() -> Task {
     Task { title: title("Buy oat milk and bread"), updated_at: at(START + 60_456), version: 2, ..open() }
+}
+
+/// A draft with every member.
+fn described_draft() -> TaskDraft {
+    TaskDraft {
+        description: Some(Nullable(Some(title("Oat milk, if they have it.\nBread without seeds.")))),
+        due_date: Some(Nullable(Some(title("2026-02-28")))),
+        due_time: Some(Nullable(Some(title("18:30")))),
+        priority: Some(Nullable(Some(Priority::High))),
+        tags: Some(vec![title("shopping"), title("home")]),
+        is_completed: Some(false),
+        ..TaskDraft::titled(title("Buy milk and bread"))
+    }
+}
+
+fn replacement() -> TaskUpdate {
+    let Task { description, due_date, due_time, priority, tags, is_completed, .. } = replaced();
+    TaskUpdate { title: title("Buy oat milk and bread"), description, due_date, due_time, priority, tags, is_completed }
+}
+
+fn replaced() -> Task {
+    Task {
+        description: Nullable(Some(title("Bread without seeds."))),
+        due_date: Nullable(Some(title("2026-02-28"))),
+        priority: Nullable(Some(Priority::High)),
+        tags: vec![title("shopping")],
+        ..renamed()
+    }
 }
 
 /// Created with [`open`].

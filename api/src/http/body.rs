@@ -38,6 +38,9 @@ pub(crate) trait RequestObject: Type + DeserializeOwned {
     /// The media types in which it may come.
     const MEDIA_TYPES: &'static [&'static str] = &[JSON];
 
+    /// What a required member is told that is not sent.
+    const MISSING: &'static str = "is required";
+
     /// The longest body that is read, in bytes.
     const MAX_BYTES: usize = MAX_BYTES;
 
@@ -61,7 +64,7 @@ pub(crate) struct List {
 impl List {
     /// The list of this name, with at most so many entries of this type.
     pub(crate) const fn of<T: Type + DeserializeOwned>(name: &'static str, max: usize) -> Self {
-        Self { name, max, close: close::<T>, shape: Shape::of::<T> }
+        Self { name, max, close: close::<T>, shape: || Shape::of::<T>("is required") }
     }
 }
 
@@ -266,7 +269,7 @@ fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
         Err(error) => error,
     };
     let list = T::LIST.map(|list| Entries { name: list.name, max: list.max, shape: (list.shape)() });
-    let faults = diagnose(bytes, &Shape::of::<T>(), T::READ_ONLY, list.as_ref());
+    let faults = diagnose(bytes, &Shape::of::<T>(T::MISSING), T::READ_ONLY, list.as_ref());
     let mut faults = faults.map_err(|error| malformed(&error))?;
     if faults.is_empty() {
         faults.push(Fault::body(pointer(first.path()), in_our_words(&first.inner().to_string())));

@@ -20,6 +20,8 @@ use crate::http::error::{Error, Fault};
 pub(super) struct Shape {
     known: Vec<&'static str>,
     required: Vec<&'static str>,
+    /// What one of those is told that is not sent.
+    missing: &'static str,
     read: fn(&Map<String, Value>) -> Result<(), Misread>,
 }
 
@@ -27,13 +29,14 @@ type Misread = serde_path_to_error::Error<serde_json::Error>;
 
 impl Shape {
     /// That of a type whose members are values, or a list that is looked at by itself.
-    pub(super) fn of<T: Type + DeserializeOwned>() -> Self {
+    pub(super) fn of<T: Type + DeserializeOwned>(missing: &'static str) -> Self {
         let mut registry = Registry::new();
         T::register(&mut registry);
         let schema = registry.schemas.remove(T::name().as_ref()).unwrap_or(MetaSchema::ANY);
         Self {
             known: schema.properties.iter().map(|(name, _)| *name).collect(),
             required: schema.required,
+            missing,
             read: |members| serde_path_to_error::deserialize::<_, T>(members).map(drop),
         }
     }
@@ -158,7 +161,7 @@ impl Object<'_> {
         }
         let at = self.at;
         let missing = self.shape.required.iter().filter(|name| !seen.contains(*name));
-        self.faults.extend(missing.map(|name| Fault::body(format!("{at}/{name}"), "is required")));
+        self.faults.extend(missing.map(|name| Fault::body(format!("{at}/{name}"), self.shape.missing)));
         self.faults.append(&mut unknown);
         // Of what is sent twice either value may be the one that was meant.
         for name in &repeated {
@@ -228,6 +231,9 @@ impl List<'_> {
     }
 }
 
+/// How many entries of an array are looked at: more than any member may have.
+const OUTLINED: usize = 32;
+
 /// An entry of a list: looked at, or passed over.
 struct Entry<'f>(Option<Object<'f>>);
 
@@ -242,11 +248,13 @@ impl<'de> DeserializeSeed<'de> for Entry<'_> {
     }
 }
 
-/// What is read of a value, whatever it is. Answered is its outline: arrays and objects without what is in them.
+/// What is read of a value, whatever it is. Answered is its outline: arrays with the first entries that are values, without what is
+/// in others, and objects without members.
 ///
 /// Unlike serde's `IgnoredAny`, what is passed over must be JSON in every respect: its depth, numbers and texts too.
 enum Reader<'r, 'f> {
     Skip,
+    Leaf,
     Outline,
     Object(&'r mut Object<'f>),
     List(&'r mut List<'f>),
@@ -254,7 +262,7 @@ enum Reader<'r, 'f> {
 
 impl Reader<'_, '_> {
     fn leaf(&self, leaf: impl Into<Value>) -> Value {
-        if matches!(self, Self::Outline) { leaf.into() } else { Value::Null }
+        if matches!(self, Self::Leaf | Self::Outline) { leaf.into() } else { Value::Null }
     }
 }
 
@@ -300,6 +308,16 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         match self {
             Self::List(list) => list.entries(entries)?,
+            Self::Outline => {
+                let mut kept = Vec::new();
+                while kept.len() < OUTLINED
+                    && let Some(entry) = entries.next_element_seed(Reader::Leaf)?
+                {
+                    kept.push(entry);
+                }
+                while entries.next_element_seed(Reader::Skip)?.is_some() {}
+                return Ok(Value::Array(kept));
+            }
             _ => while entries.next_element_seed(Reader::Skip)?.is_some() {},
         }
         Ok(Value::Array(Vec::new()))

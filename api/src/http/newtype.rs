@@ -8,7 +8,7 @@ use std::fmt;
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Why a text is no value of its type, and what to change: a sentence for the sender of the request.
@@ -87,7 +87,7 @@ pub(crate) fn never() -> MetaSchemaRef {
 /// A member that is always present and may be `null`.
 ///
 /// poem-openapi documents an `Option` as a member that may be missing, which would be untrue of our answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Nullable<T>(pub Option<T>);
 

@@ -77,7 +77,8 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Create a task
     ///
-    /// Creates a task of the user. It is open and has version 1.
+    /// Creates a task of the user, with version 1. It is open, unless the draft says that it is done already. What the draft leaves out
+    /// is empty.
     #[oai(path = "/api/:user_id/tasks", method = "post", operation_id = "createTask", tag = "Tag::Tasks")]
     async fn create_task(
         &self,
@@ -126,8 +127,8 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Replace a task
     ///
-    /// Replaces a task: sets every writable member, and both are required. Never creates a task. A write that changes nothing keeps the
-    /// task's version and times.
+    /// Replaces a task: sets every writable member, and all are required, so that nothing is wiped unseen; to change some of them, use
+    /// PATCH. Never creates a task. A write that changes nothing keeps the task's version and times.
     #[oai(path = "/api/:user_id/tasks/:id", method = "put", operation_id = "updateTask", tag = "Tag::Tasks")]
     async fn update_task(
         &self,
@@ -151,8 +152,9 @@ impl<S: TaskService> TaskRouter<S> {
 
     /// Change a task
     ///
-    /// Changes a task by a JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No
-    /// member can be removed, so `null` is refused. A write that changes nothing keeps the task's version and times.
+    /// Changes a task by a JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. `null`
+    /// removes a description, a day, a time or a priority, and is refused elsewhere; with the day goes the time. A write that
+    /// changes nothing keeps the task's version and times.
     #[oai(path = "/api/:user_id/tasks/:id", method = "patch", operation_id = "patchTask", tag = "Tag::Tasks")]
     async fn patch_task(
         &self,

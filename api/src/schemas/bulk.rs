@@ -65,6 +65,11 @@ impl RequestObject for TaskDrafts {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;
     const MAX_BYTES: usize = MAX_BYTES;
     const LIST: Option<List> = Some(List::of::<TaskDraft>("tasks", MAX_TASKS));
+
+    fn check(&self) -> Vec<Fault> {
+        let checked = self.tasks.iter().enumerate();
+        checked.filter_map(|(place, draft)| draft.check(&format!("/tasks/{place}"))).collect()
+    }
 }
 
 impl RequestObject for TaskSelection {

@@ -16,10 +16,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::http::body::RequestObject;
+use crate::http::error::Fault;
 use crate::http::header::{ETag, Location};
 use crate::http::json::{JSON, MERGE_PATCH};
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
-use crate::schemas::text;
+use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag, or_none, some_tags, tags};
+use crate::schemas::text::{self, Lines};
 use crate::schemas::user::UserId;
 
 /// A task of one user.
@@ -31,6 +33,17 @@ pub struct Task {
     pub user_id: UserId,
     /// What is to be done, exactly as it was sent: 1 to 200 characters.
     pub title: StoredTitle,
+    /// What else there is to say about it, or null.
+    pub description: Nullable<Description>,
+    /// The day on which it is due, in the user's own life and without a zone, or null.
+    pub due_date: Nullable<DueDate>,
+    /// The time of that day, or null; always null without a day.
+    pub due_time: Nullable<DueTime>,
+    /// How much it matters, or null.
+    pub priority: Nullable<Priority>,
+    /// The words by which it is found, in the order in which they were sent; none twice.
+    #[oai(validator(max_items = 20, unique_items))]
+    pub tags: Vec<Tag>,
     /// Whether the task is done.
     pub is_completed: bool,
     /// When the task was first completed; null exactly while `is_completed` is false.
@@ -45,11 +58,37 @@ pub struct Task {
 }
 
 impl Task {
-    /// A task as it is when it is created: open, and with version 1.
+    /// A task as it is when it is created, with version 1.
     #[must_use]
-    pub fn new(id: TaskId, user_id: UserId, title: impl Into<StoredTitle>, now: Timestamp) -> Self {
-        let (title, completed_at) = (title.into(), Nullable(None));
-        Self { id, user_id, title, is_completed: false, completed_at, created_at: now, updated_at: now, version: 1 }
+    pub fn new(id: TaskId, user_id: UserId, draft: &TaskDraft, now: Timestamp) -> Self {
+        let is_completed = draft.is_completed.unwrap_or_default();
+        Self {
+            id,
+            user_id,
+            title: draft.title.clone().into(),
+            description: or_none(&draft.description).into(),
+            due_date: or_none(&draft.due_date).into(),
+            due_time: or_none(&draft.due_time).into(),
+            priority: or_none(&draft.priority).into(),
+            tags: draft.tags.clone().unwrap_or_default(),
+            is_completed,
+            completed_at: is_completed.then_some(now).into(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        }
+    }
+
+    /// The same, had it been created with this id at this time.
+    #[must_use]
+    pub fn created(self, id: TaskId, now: Timestamp) -> Self {
+        Self { id, completed_at: self.is_completed.then_some(now).into(), created_at: now, updated_at: now, ..self }
+    }
+
+    /// When it is due.
+    #[must_use]
+    pub fn due(&self) -> Option<Due> {
+        Due::of(self.due_date.0, self.due_time.0)
     }
 }
 
@@ -59,9 +98,51 @@ pub(crate) const READ_ONLY: [&str; 6] = ["id", "user_id", "completed_at", "creat
 /// A task to create.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[oai(skip_serializing_if_is_none)]
 pub struct TaskDraft {
     /// What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
     pub title: Title,
+    /// What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Nullable<Description>>,
+    /// The day on which it is due, in the user's own life and without a zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_date: Option<Nullable<DueDate>>,
+    /// The time of that day; only with a `due_date`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_time: Option<Nullable<DueTime>>,
+    /// How much it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Nullable<Priority>>,
+    /// The words by which it is found: at most 20, each once, of 1 to 50 characters by the rule of titles.
+    #[oai(validator(max_items = 20, unique_items))]
+    #[serde(default, deserialize_with = "some_tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+    /// Whether it is done already, as when it was made and completed without a connection. Left out, it means false.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub is_completed: Option<bool>,
+}
+
+impl TaskDraft {
+    /// One that has a title and nothing more.
+    #[must_use]
+    pub fn titled(title: Title) -> Self {
+        Self {
+            title,
+            description: None,
+            due_date: None,
+            due_time: None,
+            priority: None,
+            tags: None,
+            is_completed: None,
+        }
+    }
+
+    /// What is wrong with it as a whole, where it stands in a body.
+    pub(crate) fn check(&self, at: &str) -> Option<Fault> {
+        let is_alone = or_none(&self.due_time).is_some() && or_none(&self.due_date).is_none();
+        is_alone.then(|| DueTime::without_date(at))
+    }
 }
 
 /// Every writable member of a task; replaces them all.
@@ -70,6 +151,22 @@ pub struct TaskDraft {
 pub struct TaskUpdate {
     /// What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
     pub title: Title,
+    /// What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise; or null.
+    #[serde(deserialize_with = "nullable")]
+    pub description: Nullable<Description>,
+    /// The day on which it is due, in the user's own life and without a zone, or null.
+    #[serde(deserialize_with = "nullable")]
+    pub due_date: Nullable<DueDate>,
+    /// The time of that day, or null; only with a `due_date`.
+    #[serde(deserialize_with = "nullable")]
+    pub due_time: Nullable<DueTime>,
+    /// How much it matters, or null.
+    #[serde(deserialize_with = "nullable")]
+    pub priority: Nullable<Priority>,
+    /// The words by which it is found: at most 20, each once, of 1 to 50 characters by the rule of titles.
+    #[oai(validator(max_items = 20, unique_items))]
+    #[serde(deserialize_with = "tags")]
+    pub tags: Vec<Tag>,
     /// Whether the task is done.
     pub is_completed: bool,
 }
@@ -82,6 +179,24 @@ pub struct TaskPatch {
     /// What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub title: Option<Title>,
+    /// What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise; null
+    /// removes it.
+    #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
+    pub description: Option<Nullable<Description>>,
+    /// The day on which it is due, in the user's own life and without a zone; null removes it, and the time of the day with it.
+    #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
+    pub due_date: Option<Nullable<DueDate>>,
+    /// The time of that day, only for a task with a `due_date`; null removes it.
+    #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
+    pub due_time: Option<Nullable<DueTime>>,
+    /// How much it matters; null removes it.
+    #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Nullable<Priority>>,
+    /// The words by which it is found, in place of those that it has: at most 20, each once, of 1 to 50 characters by the rule of
+    /// titles.
+    #[oai(validator(max_items = 20, unique_items))]
+    #[serde(default, deserialize_with = "some_tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
     /// Whether the task is done.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub is_completed: Option<bool>,
@@ -99,15 +214,31 @@ pub(crate) struct TaskCompletion {
 
 impl RequestObject for TaskDraft {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+
+    fn check(&self) -> Vec<Fault> {
+        self.check("").into_iter().collect()
+    }
 }
 
 impl RequestObject for TaskUpdate {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+    const MISSING: &'static str =
+        "is required: a replacement sets every writable member; change some of them with PATCH";
+
+    fn check(&self) -> Vec<Fault> {
+        let is_alone = self.due_time.0.is_some() && self.due_date.0.is_none();
+        is_alone.then(|| DueTime::without_date("")).into_iter().collect()
+    }
 }
 
 impl RequestObject for TaskPatch {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;
     const MEDIA_TYPES: &'static [&'static str] = &[JSON, MERGE_PATCH];
+
+    fn check(&self) -> Vec<Fault> {
+        let is_alone = or_none(&self.due_time).is_some() && self.due_date == Some(Nullable(None));
+        is_alone.then(|| DueTime::without_date("")).into_iter().collect()
+    }
 }
 
 impl RequestObject for TaskCompletion {
@@ -121,6 +252,16 @@ impl RequestObject for TaskCompletion {
 /// A member that may be left out but, when it is sent, is not null: null would be a third meaning.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
+}
+
+/// A member that must be sent, and may be null: serde would take a missing one for null.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Nullable<T>, D::Error> {
+    Option::deserialize(from).map(Nullable)
+}
+
+/// A member that may be left out, and where null is another thing.
+fn some_nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Nullable<T>>, D::Error> {
+    nullable(from).map(Some)
 }
 
 /// One task, in the envelope that all answers share.
@@ -141,7 +282,7 @@ impl Title {
     pub const MAX_CHARS: usize = 200;
 
     fn schema() -> MetaSchema {
-        MetaSchema { example: Some(json!("Buy milk and bread")), ..text::schema(Self::MAX_CHARS) }
+        MetaSchema { example: Some(json!("Buy milk and bread")), ..text::schema(Lines::One, Self::MAX_CHARS) }
     }
 
     /// The title's text.
@@ -151,7 +292,7 @@ impl Title {
     }
 
     fn check(text: &str) -> Result<(), Invalid> {
-        text::check(text, Self::MAX_CHARS, "must have at most 200 characters")
+        text::check(text, Lines::One, Self::MAX_CHARS, "must have at most 200 characters")
     }
 }
 

@@ -8,28 +8,37 @@ use poem_openapi::registry::MetaSchema;
 
 use crate::http::newtype::Invalid;
 
-/// White space that a text may hold, written out: the rest of `\s` is refused.
-macro_rules! spaces {
-    () => {
-        r"[ \xA0\u1680\u2000-\u200A\u202F\u205F\u3000]*"
-    };
+/// Whether a text may have several lines, and tabs in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lines {
+    One,
+    Many,
 }
 
-/// A character of a text that is not white space.
-macro_rules! visible {
-    () => {
-        r"[^\s\x00-\x1F\x7F-\x9F\uFEFF]"
-    };
+impl Lines {
+    /// The control characters that such a text may hold.
+    fn controls(self) -> &'static [char] {
+        match self {
+            Self::One => &[],
+            Self::Many => &['\t', '\n', '\r'],
+        }
+    }
 }
 
 /// The schema of a new text of 1 to so many Unicode code points. Its pattern means the same in ECMA-262, Rust and Python,
 /// and can be written raw into a literal of any of them: it names no line separator.
-pub(crate) fn schema(max: usize) -> MetaSchema {
-    let pattern = concat!("^", spaces!(), "(", visible!(), spaces!(), ")+$");
-    MetaSchema { pattern: Some(pattern.to_owned()), ..stored_schema(max) }
+pub(crate) fn schema(lines: Lines, max: usize) -> MetaSchema {
+    let breaks = match lines {
+        Lines::One => "",
+        Lines::Many => r"\t\n\r",
+    };
+    // White space that a text may hold, written out: the rest of `\s` is refused.
+    let spaces = format!(r"[{breaks} \xA0\u1680\u2000-\u200A\u202F\u205F\u3000]*");
+    let visible = r"[^\s\x00-\x1F\x7F-\x9F\uFEFF]";
+    MetaSchema { pattern: Some(format!("^{spaces}({visible}{spaces})+$")), ..stored_schema(max) }
 }
 
-/// The schema of such a text in an answer.
+/// The schema of a text of one line in an answer.
 pub(crate) fn stored_schema(max: usize) -> MetaSchema {
     MetaSchema {
         min_length: Some(1),
@@ -40,12 +49,15 @@ pub(crate) fn stored_schema(max: usize) -> MetaSchema {
 }
 
 /// Whether it is such a text, of at most so many code points: `too_long` says how many.
-pub(crate) fn check(text: &str, max: usize, too_long: &'static str) -> Result<(), Invalid> {
+pub(crate) fn check(text: &str, lines: Lines, max: usize, too_long: &'static str) -> Result<(), Invalid> {
     if text.chars().nth(max).is_some() {
         return Err(Invalid(too_long));
     }
-    if text.chars().any(char::is_control) {
-        return Err(Invalid("must not contain control characters, such as tabs and line breaks"));
+    if text.chars().any(|c| c.is_control() && !lines.controls().contains(&c)) {
+        return Err(Invalid(match lines {
+            Lines::One => "must not contain control characters, such as tabs and line breaks",
+            Lines::Many => "must not contain control characters other than tabs and line breaks",
+        }));
     }
     if text.contains(['\u{2028}', '\u{2029}', '\u{FEFF}']) {
         return Err(Invalid(

@@ -1,0 +1,330 @@
+//! What a task may say beside its title: a description, when it is due, how much it matters, and its tags.
+//!
+//! Dates and times are those of the user's own life, without a zone: the server never knows what "today" is.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
+use poem_openapi::registry::MetaSchema;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
+
+use crate::http::error::Fault;
+use crate::http::newtype::{Invalid, Nullable, openapi_type};
+use crate::schemas::text::{self, Lines};
+
+/// What there is to say about a task: 1 to 4,000 characters (Unicode code points), with line breaks and tabs, without other
+/// control characters, U+2028, U+2029 and U+FEFF, and not white space alone. Stored exactly as sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Description(String);
+
+impl Description {
+    /// The most characters a description can have, in Unicode code points.
+    pub const MAX_CHARS: usize = 4_000;
+
+    fn schema() -> MetaSchema {
+        let example = Some(json!("Oat milk, if they have it.\nBread without seeds."));
+        MetaSchema { example, ..text::schema(Lines::Many, Self::MAX_CHARS) }
+    }
+}
+
+impl FromStr for Description {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text::check(text, Lines::Many, Self::MAX_CHARS, "must have at most 4000 characters")?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A word by which tasks are found: 1 to 50 characters (Unicode code points), by the rule of titles. Stored exactly as sent,
+/// so that `Home` and `home` are two.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Tag(String);
+
+impl Tag {
+    /// The most characters a tag can have, in Unicode code points.
+    pub const MAX_CHARS: usize = 50;
+
+    fn schema() -> MetaSchema {
+        MetaSchema { example: Some(json!("shopping")), ..text::schema(Lines::One, Self::MAX_CHARS) }
+    }
+}
+
+impl FromStr for Tag {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text::check(text, Lines::One, Self::MAX_CHARS, "must have at most 50 characters")?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Texts that were checked before they were stored.
+macro_rules! stored {
+    ($($type:ident),*) => {$(
+        impl $type {
+            /// One that was checked before it was stored.
+            #[must_use]
+            pub fn from_stored(text: String) -> Self {
+                Self(text)
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    )*};
+}
+
+stored!(Description, Tag);
+
+/// The most tags of a task.
+pub(crate) const MAX_TAGS: usize = 20;
+
+/// The tags of a task: at most [`MAX_TAGS`], none twice.
+pub(crate) fn tags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Tag>, D::Error> {
+    from.deserialize_seq(Tags)
+}
+
+/// The same, in a body that may leave them out.
+pub(crate) fn some_tags<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Tag>>, D::Error> {
+    tags(from).map(Some)
+}
+
+struct Tags;
+
+impl<'de> Visitor<'de> for Tags {
+    type Value = Vec<Tag>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of strings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<Tag>, A::Error> {
+        let mut places: HashMap<Tag, usize> = HashMap::new();
+        let mut tags = Vec::new();
+        while let Some(tag) = from.next_element::<Tag>()? {
+            let place = tags.len();
+            if place == MAX_TAGS {
+                return Err(de::Error::custom(format_args!("must have at most {MAX_TAGS} entries")));
+            }
+            if let Some(first) = places.insert(tag.clone(), place) {
+                return Err(de::Error::custom(format_args!(
+                    "must have each tag once: entry {place} repeats entry {first}"
+                )));
+            }
+            tags.push(tag);
+        }
+        Ok(tags)
+    }
+}
+
+/// The day on which a task is due: a date of the years 1 to 9999, `2026-02-28` (RFC 3339 §5.6, `full-date`), without a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueDate(NaiveDate);
+
+impl DueDate {
+    fn schema() -> MetaSchema {
+        let year = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)";
+        MetaSchema {
+            pattern: Some(format!("^{year}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")),
+            example: Some(json!("2026-02-28")),
+            ..MetaSchema::new_with_format("string", "date")
+        }
+    }
+}
+
+impl FromStr for DueDate {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let parse = || {
+            let [year, month, day] = numbers(text, [4, 2, 2], '-')?;
+            let year = i32::try_from(year).ok().filter(|year| *year > 0)?;
+            NaiveDate::from_ymd_opt(year, month, day).map(Self)
+        };
+        parse().ok_or(Invalid("must be a date of the calendar as YYYY-MM-DD, such as 2026-02-28, without a time"))
+    }
+}
+
+impl fmt::Display for DueDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.0.year(), self.0.month(), self.0.day())
+    }
+}
+
+/// The time of that day: hours and minutes, `00:00` to `23:59`, without a zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueTime(NaiveTime);
+
+impl DueTime {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some("^([01][0-9]|2[0-3]):[0-5][0-9]$".to_owned()),
+            example: Some(json!("18:30")),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    /// The fault of a time without a date, in the body or the part of it that stands there.
+    #[must_use]
+    pub fn without_date(at: &str) -> Fault {
+        Fault::body(format!("{at}/due_time"), "needs a due_date: send one too, or leave the time out")
+    }
+}
+
+impl FromStr for DueTime {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let parse = || {
+            let [hour, minute] = numbers(text, [2, 2], ':')?;
+            NaiveTime::from_hms_opt(hour, minute, 0).map(Self)
+        };
+        parse()
+            .ok_or(Invalid("must be a time of the day as HH:MM, from 00:00 to 23:59, such as 18:30, without seconds"))
+    }
+}
+
+impl fmt::Display for DueTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0.hour(), self.0.minute())
+    }
+}
+
+/// Numbers of so many digits each, with this between them.
+fn numbers<const N: usize>(text: &str, digits: [usize; N], between: char) -> Option<[u32; N]> {
+    let mut parts = text.split(between);
+    let mut found = [0; N];
+    for (number, digits) in found.iter_mut().zip(digits) {
+        let part =
+            parts.next().filter(|part| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(found)
+}
+
+/// How much a task matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// Before those of low priority.
+    Medium,
+    /// Before those without a priority.
+    Low,
+}
+
+impl Priority {
+    /// All of them, those that matter most first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Low];
+
+    fn schema() -> MetaSchema {
+        let enum_items = Self::ALL.iter().map(|priority| json!(priority.as_str())).collect();
+        MetaSchema { enum_items, example: Some(json!("high")), ..MetaSchema::new("string") }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Medium => "medium",
+            Self::Low => "low",
+        }
+    }
+}
+
+impl FromStr for Priority {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let found = Self::ALL.into_iter().find(|priority| priority.as_str() == text);
+        found.ok_or(Invalid("must be high, medium or low"))
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Read from a text, by the type's own rule.
+macro_rules! deserialized {
+    ($($type:ident),*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                String::deserialize(from)?.parse().map_err(de::Error::custom)
+            }
+        }
+
+        openapi_type!($type);
+    )*};
+}
+
+deserialized!(Description, Tag, DueDate, DueTime, Priority);
+
+/// Written as a text.
+macro_rules! serialized {
+    ($($type:ident),*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+    )*};
+}
+
+serialized!(DueDate, DueTime, Priority);
+
+/// When a task is due, as it is stored: `2026-02-28` or `2026-02-28T18:30`. There is no time without a date, and the order of the
+/// texts is that of the times, with a day before its hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// The day.
+    pub date: DueDate,
+    /// The time of the day.
+    pub time: Option<DueTime>,
+}
+
+impl Due {
+    /// What two members of a task say together.
+    #[must_use]
+    pub fn of(date: Option<DueDate>, time: Option<DueTime>) -> Option<Self> {
+        date.map(|date| Self { date, time })
+    }
+}
+
+impl fmt::Display for Due {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.time {
+            None => self.date.fmt(f),
+            Some(time) => write!(f, "{}T{time}", self.date),
+        }
+    }
+}
+
+impl FromStr for Due {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.split_once('T') {
+            None => Ok(Self { date: text.parse()?, time: None }),
+            Some((date, time)) => Ok(Self { date: date.parse()?, time: Some(time.parse()?) }),
+        }
+    }
+}
+
+/// A member that a body may leave out; `null` is none, too.
+pub(crate) fn or_none<T: Clone>(member: &Option<Nullable<T>>) -> Option<T> {
+    member.as_ref().and_then(|member| member.0.clone())
+}
