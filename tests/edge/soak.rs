@@ -67,7 +67,9 @@ async fn client(address: &str, token: &str, done: &AtomicUsize, all: usize) -> B
     let (mut raw, mut statuses, mut ids) = (Raw::to(address).await, BTreeMap::new(), Vec::new());
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let part = format!(r#"{{"title":"{TITLE}"}}"#);
-    let whole = format!(r#"{{"title":"{TITLE}","is_completed":true}}"#);
+    let whole = format!(
+        r#"{{"title":"{TITLE}","description":null,"due_date":null,"due_time":null,"priority":null,"tags":[],"is_completed":true}}"#
+    );
     let of = |id: &str| format!("/api/me/tasks/{id}");
     let with_body = |method: &str, path: &str, more: &str, body: &str| {
         head(method, path, &format!("{}{more}Content-Length: {}\r\n", json(token), body.len())) + body

@@ -186,3 +186,11 @@ impl Answer {
 pub(crate) fn id(task: &Value) -> &str {
     task["id"].as_str().expect("a task")
 }
+
+/// Every writable member of a task that has a title and is completed or not.
+pub(crate) fn whole(title: impl Into<Value>, is_completed: impl Into<Value>) -> Value {
+    json!({
+        "title": title.into(), "description": null, "due_date": null, "due_time": null, "priority": null, "tags": [],
+        "is_completed": is_completed.into(),
+    })
+}

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tasks_server::tasks::service::Clock;
 
-use crate::client::id;
+use crate::client::{id, whole};
 use crate::server::Server;
 
 on_each_engine!(a_clock_that_steps_back_breaks_no_order, ids_of_one_instant_are_in_order);
@@ -37,7 +37,7 @@ async fn a_clock_that_steps_back_breaks_no_order(server: Server) {
         behind.store(hours, Ordering::Relaxed);
         for (title, done) in [("a", true), ("b", false), ("c", true)] {
             for task in alice.all().await {
-                let changed = alice.put(id(&task), json!({ "title": title, "is_completed": done })).await.data(200);
+                let changed = alice.put(id(&task), whole(title, done)).await.data(200);
                 assert_in_order(&changed);
                 assert!(task["updated_at"].as_str() <= changed["updated_at"].as_str(), "{task} {changed}");
             }

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client, id};
+use crate::client::{Answer, Client, id, whole};
 use crate::server::Server;
 
 on_each_engine!(
@@ -22,7 +22,7 @@ on_each_engine!(
 fn writes(client: &Client, task: &str, mark: &str) -> [(&'static str, crate::client::Call); 4] {
     let on = |method: Method, below: &str| client.on(method, &format!("/{task}{below}"));
     [
-        ("updateTask", on(Method::PUT, "").json(&json!({ "title": mark, "is_completed": false }))),
+        ("updateTask", on(Method::PUT, "").json(&whole(mark, false))),
         ("patchTask", on(Method::PATCH, "").json(&json!({ "title": mark }))),
         ("completeTask", on(Method::PATCH, "/complete")),
         ("deleteTask", on(Method::DELETE, "")),

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use tasks_server::tasks::repository::Repository;
 use tokio::time::sleep;
 
-use crate::client::{Answer, Client, id};
+use crate::client::{Answer, Client, id, whole};
 use crate::contract::CONTRACT;
 use crate::request::request;
 use crate::server::Server;
@@ -56,7 +56,7 @@ async fn a_creation_that_is_sent_again_is_answered_as_the_first_time(server: Ser
     };
     again("at once").await;
     assert_eq!(alice.all().await, std::slice::from_ref(&task));
-    alice.put(id(&task), json!({ "title": "y", "is_completed": true })).await.data(200);
+    alice.put(id(&task), whole("y", true)).await.data(200);
     again("after a change").await;
     assert_eq!(alice.delete(id(&task)).await.status, 204);
     again("after the deletion").await;
@@ -140,7 +140,7 @@ async fn a_completion_that_is_sent_again_answers_what_is_there(server: Server) {
     };
     again(&[&completed[0], &completed[1], &completed[2]]).await;
     // Opened and renamed since: a repeat leaves it so.
-    let other = alice.put(id(&tasks[0]), json!({ "title": "A", "is_completed": false })).await.data(200);
+    let other = alice.put(id(&tasks[0]), whole("A", false)).await.data(200);
     again(&[&other, &completed[1], &completed[2]]).await;
     assert_eq!(alice.delete(id(&tasks[1])).await.status, 204);
     again(&[&other, &completed[2]]).await;

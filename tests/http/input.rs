@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::client::id;
+use crate::client::{id, whole};
 use crate::server::Server;
 
 on_each_engine!(
@@ -61,7 +61,7 @@ async fn titles_that_break_the_rule_are_refused_by_name(server: Server) {
             alice.on(Method::POST, "").text(format!(r#"{{"title":{title}}}"#)),
             alice
                 .on(Method::PUT, &format!("/{}", id(&task)))
-                .text(format!(r#"{{"title":{title},"is_completed":true}}"#)),
+                .text(whole("T", true).to_string().replace("\"T\"", &title)),
             alice.on(Method::PATCH, &format!("/{}", id(&task))).text(format!(r#"{{"title":{title}}}"#)),
         ];
         for call in calls {
@@ -110,8 +110,15 @@ async fn every_missing_and_unknown_member_is_named(server: Server) {
     let alice = server.user("alice");
     let task = alice.create("before").await;
     assert_eq!(alice.post(json!({})).await.pointers(), ["/title"]);
-    assert_eq!(alice.put(id(&task), json!({})).await.pointers(), ["/title", "/is_completed"]);
-    assert_eq!(alice.put(id(&task), json!({ "title": "x" })).await.pointers(), ["/is_completed"]);
+    let members = ["/title", "/description", "/due_date", "/due_time", "/priority", "/tags", "/is_completed"];
+    assert_eq!(alice.put(id(&task), json!({})).await.pointers(), members);
+    for member in members {
+        let mut body = whole("x", true);
+        body.as_object_mut().unwrap().remove(&member[1..]);
+        let answer = alice.put(id(&task), body).await;
+        assert_eq!(answer.pointers(), [member]);
+        assert!(answer.problem(400, "invalid-request")["detail"].as_str().unwrap().contains("PATCH"));
+    }
     let unknown = json!({ "titel": "x", "a/b~c": 1 });
     assert_eq!(alice.post(unknown).await.pointers(), ["/title", "/titel", "/a~1b~0c"]);
     assert_eq!(alice.patch(id(&task), json!({ "Title": "x" })).await.pointers(), ["/Title"]);
@@ -146,7 +153,7 @@ async fn wrong_types_are_named_by_their_pointer(server: Server) {
         assert_eq!(alice.patch(id(&task), json!({ "title": wrong })).await.pointers(), ["/title"]);
     }
     for wrong in [json!("true"), json!(1), json!(0), json!(null), json!([]), json!({})] {
-        let put = json!({ "title": "x", "is_completed": wrong });
+        let put = whole("x", wrong.clone());
         assert_eq!(alice.put(id(&task), put).await.pointers(), ["/is_completed"]);
         assert_eq!(alice.patch(id(&task), json!({ "is_completed": wrong })).await.pointers(), ["/is_completed"]);
         let complete = alice.complete(id(&task), Some(json!({ "is_completed": wrong }))).await;

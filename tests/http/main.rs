@@ -49,6 +49,7 @@ mod bulk;
 mod clock;
 mod conditions;
 mod cors;
+mod details;
 mod forgery;
 mod framework;
 mod headers;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::client::{Answer, Client};
@@ -20,11 +20,11 @@ const CASES: u32 = 500;
 /// One request.
 #[derive(Debug, Clone)]
 enum Step {
-    /// With a title and, perhaps, one of a few idempotency keys.
-    Create(String, Option<u8>),
+    /// A draft and, perhaps, one of a few idempotency keys.
+    Create(Value, Option<u8>),
     Get(Which),
-    Put(Which, String, bool, Condition),
-    Patch(Which, Option<String>, Option<bool>, Condition),
+    Put(Which, Value, Condition),
+    Patch(Which, Value, Condition),
     Complete(Which, Option<bool>, Condition),
     Delete(Which, Condition),
     Bulk(Bulk),
@@ -36,7 +36,7 @@ enum Step {
 enum Bulk {
     /// The last one that was done under a key.
     Again,
-    Create(Vec<String>, Option<u8>),
+    Create(Vec<Value>, Option<u8>),
     Complete(Vec<Selected>, Option<u8>),
     Delete(Vec<Selected>, Option<u8>),
 }
@@ -69,6 +69,58 @@ fn title() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[ab]", 1 => "[\\PC--[\u{2028}\u{2029}\u{FEFF}]]{1,20}[a-z]"]
 }
 
+/// Members beside the title, which repeat likewise; null where there is none.
+fn details() -> impl Strategy<Value = Map<String, Value>> {
+    let tags = proptest::sample::subsequence(vec!["x", "Y", "é y"], 0..=3).prop_shuffle();
+    let description =
+        prop_oneof![3 => Just(json!(null)), 2 => "[ab]".prop_map(|text| json!(text)), 1 => Just(json!(" a\n\tb"))];
+    let due_date = prop_oneof![Just(json!(null)), Just(json!("2028-02-29")), Just(json!("0001-01-01"))];
+    let due_time = prop_oneof![2 => Just(json!(null)), 1 => Just(json!("00:00")), 1 => Just(json!("23:59"))];
+    let priority = prop_oneof![Just(json!(null)), Just(json!("high")), Just(json!("medium")), Just(json!("low"))];
+    (description, due_date, due_time, priority, tags, any::<bool>()).prop_map(
+        |(description, date, time, priority, tags, done)| {
+            let time = if date.is_null() { json!(null) } else { time };
+            let members = json!({
+                "description": description, "due_date": date, "due_time": time, "priority": priority, "tags": tags,
+                "is_completed": done,
+            });
+            members.as_object().unwrap().clone()
+        },
+    )
+}
+
+/// Some of the members of a task; nearly always few.
+fn some_of(members: Map<String, Value>, keep: u8) -> Map<String, Value> {
+    members.into_iter().enumerate().filter(|(n, _)| keep >> n & 1 == 1).map(|(_, member)| member).collect()
+}
+
+/// A draft: mostly a title alone. A null is as good as nothing, but for the flag and the tags.
+fn draft() -> impl Strategy<Value = Value> {
+    (title(), details(), prop_oneof![2 => Just(0), 1 => any::<u8>()]).prop_map(|(title, details, keep)| {
+        let mut draft = some_of(details, keep);
+        if draft.get("due_date").is_none_or(Value::is_null) {
+            draft.remove("due_time");
+        }
+        draft.insert("title".to_owned(), json!(title));
+        Value::Object(draft)
+    })
+}
+
+fn replacement() -> impl Strategy<Value = Value> {
+    (title(), details()).prop_map(|(title, mut details)| {
+        details.insert("title".to_owned(), json!(title));
+        Value::Object(details)
+    })
+}
+
+fn patch() -> impl Strategy<Value = Value> {
+    (proptest::option::of(title()), details(), any::<u8>(), any::<u8>()).prop_map(|(title, details, keep, rarely)| {
+        let mut patch = some_of(details, keep & rarely);
+        patch.extend(title.map(|title| ("title".to_owned(), json!(title))));
+        Value::Object(patch)
+    })
+}
+
 fn which() -> impl Strategy<Value = Which> {
     prop_oneof![9 => any::<Index>().prop_map(Which::Created), 1 => any::<u128>().prop_map(Which::Unknown)]
 }
@@ -97,13 +149,13 @@ fn key() -> impl Strategy<Value = Option<u8>> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (title(), key()).prop_map(|(t, k)| Step::Create(t, k)),
+        4 => (draft(), key()).prop_map(|(d, k)| Step::Create(d, k)),
         1 => which().prop_map(Step::Get),
-        2 => (which(), title(), any::<bool>(), condition()).prop_map(|(w, t, c, i)| Step::Put(w, t, c, i)),
-        3 => (which(), proptest::option::of(title()), any::<Option<bool>>(), condition()).prop_map(|(w, t, c, i)| Step::Patch(w, t, c, i)),
+        2 => (which(), replacement(), condition()).prop_map(|(w, m, i)| Step::Put(w, m, i)),
+        3 => (which(), patch(), condition()).prop_map(|(w, m, i)| Step::Patch(w, m, i)),
         3 => (which(), any::<Option<bool>>(), condition()).prop_map(|(w, c, i)| Step::Complete(w, c, i)),
         1 => (which(), condition()).prop_map(|(w, i)| Step::Delete(w, i)),
-        2 => (prop::collection::vec(title(), 1..5), key()).prop_map(|(t, k)| Step::Bulk(Bulk::Create(t, k))),
+        2 => (prop::collection::vec(draft(), 1..5), key()).prop_map(|(d, k)| Step::Bulk(Bulk::Create(d, k))),
         3 => (selection(), key()).prop_map(|(s, k)| Step::Bulk(Bulk::Complete(s, k))),
         1 => (selection(), key()).prop_map(|(s, k)| Step::Bulk(Bulk::Delete(s, k))),
         1 => Just(Step::Bulk(Bulk::Again)),
@@ -116,8 +168,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     ids: Vec<String>,
     tasks: Vec<Option<Value>>,
-    /// What was created under each key, by one request for a task and by one in bulk.
-    keys: HashMap<(bool, u8), Vec<Value>>,
+    /// The drafts under each key and what was created of them, by one request for a task and by one in bulk.
+    keys: HashMap<(bool, u8), (Vec<Value>, Vec<Value>)>,
     /// The tasks that were completed or deleted (by verb) in bulk under each key, as the requests named them.
     selections: HashMap<(&'static str, u8), Vec<Value>>,
     last: Option<(&'static str, u8)>,
@@ -140,24 +192,32 @@ impl Model {
         place.and_then(|place| self.tasks[place].as_ref()?["version"].as_i64()).unwrap_or(1)
     }
 
-    /// What a creation of tasks with these titles answers, under this key or none: one task, or several in bulk.
-    fn check_creation(&mut self, titles: &[String], key: Option<(bool, u8)>, answer: &Answer, created: &[Value]) {
-        if let Some(first) = key.and_then(|key| self.keys.get(&key)) {
-            if first.iter().map(|task| task["title"].as_str()).eq(titles.iter().map(|title| Some(title.as_str()))) {
-                assert_eq!((answer.status, created), (201, &first[..]), "as the first time, whatever happened since");
+    /// What a creation of these answers, under this key or none: one task, or several in bulk.
+    fn check_creation(&mut self, drafts: &[Value], key: Option<(bool, u8)>, answer: &Answer, created: &[Value]) {
+        if let Some((first, tasks)) = key.and_then(|key| self.keys.get(&key)) {
+            if first == drafts {
+                assert_eq!((answer.status, created), (201, &tasks[..]), "as the first time, whatever happened since");
                 assert_eq!(answer.header("idempotency-replayed"), "true");
             } else {
                 answer.problem(422, "idempotency-key-reused");
             }
             return;
         }
-        assert_eq!((answer.status, created.len()), (201, titles.len()));
+        assert_eq!((answer.status, created.len()), (201, drafts.len()));
         assert!(!answer.headers.contains_key("idempotency-replayed"));
-        for (task, title) in created.iter().zip(titles) {
-            assert_eq!(
-                (&task["title"], &task["version"], &task["is_completed"]),
-                (&json!(title), &json!(1), &json!(false))
-            );
+        for (task, draft) in created.iter().zip(drafts) {
+            let mut expected = json!({
+                "description": null, "due_date": null, "due_time": null, "priority": null, "tags": [], "is_completed": false,
+                "version": 1, "completed_at": null,
+            });
+            merge(&mut expected, draft);
+            for member in ["id", "user_id", "created_at", "updated_at"] {
+                expected[member] = task[member].clone();
+            }
+            if expected["is_completed"] == true {
+                expected["completed_at"] = task["created_at"].clone();
+            }
+            assert_eq!(*task, expected);
             assert_eq!(task["created_at"], task["updated_at"]);
             let id = task["id"].as_str().unwrap().to_owned();
             assert!(self.ids.last().is_none_or(|last| *last < id), "ids are in the order of creation");
@@ -165,7 +225,7 @@ impl Model {
             self.tasks.push(Some(task.clone()));
         }
         if let Some(key) = key {
-            self.keys.insert(key, created.to_vec());
+            self.keys.insert(key, (drafts.to_vec(), created.to_vec()));
         }
     }
 
@@ -236,46 +296,42 @@ impl Model {
     }
 
     /// What a write answers, when it sets these members and names these versions.
-    fn check_write(
-        &mut self,
-        place: Option<usize>,
-        title: Option<&str>,
-        is_completed: Option<bool>,
-        allowed: Option<&[i64]>,
-        answer: &Answer,
-    ) {
+    fn check_write(&mut self, place: Option<usize>, members: &Value, allowed: Option<&[i64]>, answer: &Answer) {
+        // What is wrong in itself is seen first.
+        if members.get("due_date").is_some_and(Value::is_null) && members["due_time"].is_string() {
+            assert_eq!(answer.problem(400, "invalid-request")["errors"][0]["pointer"], "/due_time");
+            return;
+        }
         let Some(before) = place.and_then(|place| self.tasks[place].clone()) else {
             answer.problem(404, "task-not-found");
             return;
         };
         let version = before["version"].as_i64().unwrap();
         let is_allowed = allowed.is_none_or(|allowed| allowed.contains(&version));
-        if is_allowed || !is_change(&before, title, is_completed) {
-            self.check_change(place.unwrap(), title, is_completed, &answer.data(200));
+        let Some(expected) = changed(&before, members) else {
+            assert_eq!(answer.problem(400, "invalid-request")["errors"][0]["pointer"], "/due_time");
+            return;
+        };
+        if is_allowed || expected == before {
+            self.check_change(place.unwrap(), members, &answer.data(200));
         } else {
             assert_eq!(answer.problem(412, "version-mismatch")["current_version"], version);
         }
     }
 
     /// What a task is after a change that sets these members.
-    fn check_change(&mut self, place: usize, title: Option<&str>, is_completed: Option<bool>, after: &Value) {
+    fn check_change(&mut self, place: usize, members: &Value, after: &Value) {
         let before = self.tasks[place].clone().unwrap();
-        if !is_change(&before, title, is_completed) {
+        let mut expected = changed(&before, members).expect("a change that can be made");
+        if expected == before {
             assert_eq!(*after, before, "nothing changes, not even a time");
             return;
         }
-        let mut expected = before.clone();
         expected["version"] = json!(before["version"].as_i64().unwrap() + 1);
-        if let Some(title) = title {
-            expected["title"] = json!(title);
-        }
-        if let Some(done) = is_completed {
-            expected["is_completed"] = json!(done);
-            match (before["is_completed"].as_bool().unwrap(), done) {
-                (false, true) => expected["completed_at"] = after["completed_at"].clone(),
-                (true, false) => expected["completed_at"] = Value::Null,
-                _ => {}
-            }
+        match (before["is_completed"].as_bool().unwrap(), expected["is_completed"].as_bool().unwrap()) {
+            (false, true) => expected["completed_at"] = after["completed_at"].clone(),
+            (true, false) => expected["completed_at"] = Value::Null,
+            _ => {}
         }
         expected["updated_at"] = after["updated_at"].clone();
         assert_eq!(*after, expected);
@@ -285,9 +341,24 @@ impl Model {
     }
 }
 
-/// Whether setting these members changes the task.
-fn is_change(task: &Value, title: Option<&str>, is_completed: Option<bool>) -> bool {
-    title.is_some_and(|title| task["title"] != title) || is_completed.is_some_and(|done| task["is_completed"] != done)
+/// Sets members (RFC 7396); nothing of a task is removed, but becomes null.
+fn merge(task: &mut Value, members: &Value) {
+    for (name, value) in members.as_object().unwrap() {
+        task[name] = value.clone();
+    }
+}
+
+/// The members of a task after a change, without what the server counts; `None` where a time would stand without a day.
+fn changed(before: &Value, members: &Value) -> Option<Value> {
+    let mut after = before.clone();
+    merge(&mut after, members);
+    if after["due_date"].is_null() {
+        if members["due_time"].is_string() {
+            return None;
+        }
+        after["due_time"] = Value::Null;
+    }
+    Some(after)
 }
 
 /// A request in bulk, as the model sees it.
@@ -332,14 +403,14 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
         call.send().await
     };
     match step {
-        Step::Create(title, key) => {
-            let mut call = client.on(Method::POST, "").json(&json!({ "title": title }));
+        Step::Create(draft, key) => {
+            let mut call = client.on(Method::POST, "").json(draft);
             if let Some(key) = key {
                 call = call.header("idempotency-key", &format!("key-{key}"));
             }
             let answer = call.send().await;
             let created = [answer.json()["data"].clone()];
-            model.check_creation(std::slice::from_ref(title), key.map(|key| (false, key)), &answer, &created);
+            model.check_creation(std::slice::from_ref(draft), key.map(|key| (false, key)), &answer, &created);
         }
         Step::Bulk(step) => take_bulk(client, model, step).await,
         Step::Get(which) => {
@@ -350,32 +421,20 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
                 None => drop(answer.problem(404, "task-not-found")),
             }
         }
-        Step::Put(which, title, done, condition) => {
+        Step::Put(which, members, condition) | Step::Patch(which, members, condition) => {
             let (place, id) = model.find(which);
             let (header, allowed) = if_match(*condition, model.version(place));
-            let body = json!({ "title": title, "is_completed": done });
-            let answer = send(Method::PUT, format!("/{id}"), Some(body), header).await;
-            model.check_write(place, Some(title), Some(*done), allowed.as_deref(), &answer);
-        }
-        Step::Patch(which, title, done, condition) => {
-            let (place, id) = model.find(which);
-            let (header, allowed) = if_match(*condition, model.version(place));
-            let mut body = json!({});
-            if let Some(title) = title {
-                body["title"] = json!(title);
-            }
-            if let Some(done) = done {
-                body["is_completed"] = json!(done);
-            }
-            let answer = send(Method::PATCH, format!("/{id}"), Some(body), header).await;
-            model.check_write(place, title.as_deref(), *done, allowed.as_deref(), &answer);
+            let method = if matches!(step, Step::Put(..)) { Method::PUT } else { Method::PATCH };
+            let answer = send(method, format!("/{id}"), Some(members.clone()), header).await;
+            model.check_write(place, members, allowed.as_deref(), &answer);
         }
         Step::Complete(which, done, condition) => {
             let (place, id) = model.find(which);
             let (header, allowed) = if_match(*condition, model.version(place));
             let body = done.map(|done| json!({ "is_completed": done }));
             let answer = send(Method::PATCH, format!("/{id}/complete"), body, header).await;
-            model.check_write(place, None, Some(done.unwrap_or(true)), allowed.as_deref(), &answer);
+            let members = json!({ "is_completed": done.unwrap_or(true) });
+            model.check_write(place, &members, allowed.as_deref(), &answer);
         }
         Step::Delete(which, condition) => {
             let (place, id) = model.find(which);
@@ -429,15 +488,14 @@ async fn take_bulk(client: &Client, model: &mut Model, step: &Bulk) {
             let selected = Selection { tasks, ..Selection::default() };
             assert!(model.is_replay(verb, &selected, Some(key), &answer));
         }
-        Bulk::Create(titles, key) => {
-            let tasks: Vec<_> = titles.iter().map(|title| json!({ "title": title })).collect();
-            let mut call = client.on(Method::POST, "/bulk-create").json(&json!({ "tasks": tasks }));
+        Bulk::Create(drafts, key) => {
+            let mut call = client.on(Method::POST, "/bulk-create").json(&json!({ "tasks": drafts }));
             if let Some(key) = key {
                 call = call.header("idempotency-key", &format!("key-{key}"));
             }
             let answer = call.send().await;
             let created = answer.json()["data"].as_array().cloned().unwrap_or_default();
-            model.check_creation(titles, key.map(|key| (true, key)), &answer, &created);
+            model.check_creation(drafts, key.map(|key| (true, key)), &answer, &created);
         }
         Bulk::Complete(selection, key) => {
             let selected = model.select(selection, true);
@@ -447,7 +505,7 @@ async fn take_bulk(client: &Client, model: &mut Model, step: &Bulk) {
                 let completed = answer.data(200);
                 assert_eq!(completed.as_array().unwrap().len(), selected.places.len());
                 for (place, after) in selected.places.iter().zip(completed.as_array().unwrap()) {
-                    model.check_change(*place, None, Some(true), after);
+                    model.check_change(*place, &json!({ "is_completed": true }), after);
                 }
             }
         }

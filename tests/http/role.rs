@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
-use crate::client::{Client, id};
+use crate::client::{Client, id, whole};
 use crate::postgres;
 use crate::process::{Running, run, text};
 
@@ -52,7 +52,7 @@ async fn use_it(alice: &Client) {
         let task = once().await;
         assert_eq!(once().await, task);
         alice.get(id(&task)).await.data(200);
-        alice.put(id(&task), json!({ "title": "x", "is_completed": false })).await.data(200);
+        alice.put(id(&task), whole("x", false)).await.data(200);
         alice.patch(id(&task), json!({ "title": "y" })).await.data(200);
         alice.complete(id(&task), None).await.data(200);
         assert!(alice.all().await.iter().any(|found| found["id"] == task["id"]));

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::id;
+use crate::client::{id, whole};
 use crate::server::Server;
 
 on_each_engine!(
@@ -117,7 +117,7 @@ async fn getting_an_absent_task_is_404(server: Server) {
 async fn an_update_replaces_every_member(server: Server) {
     let alice = server.user("alice");
     let task = alice.create("Buy milk").await;
-    let answer = alice.put(id(&task), json!({ "title": "Buy oats", "is_completed": true })).await;
+    let answer = alice.put(id(&task), whole("Buy oats", true)).await;
     let updated = answer.data(200);
     assert_eq!(updated["title"], "Buy oats");
     assert_eq!(updated["is_completed"], true);
@@ -132,9 +132,9 @@ async fn an_update_replaces_every_member(server: Server) {
 async fn an_update_that_changes_nothing_keeps_version_and_times(server: Server) {
     let alice = server.user("alice");
     let task = alice.create("Buy milk").await;
-    let same = json!({ "title": "Buy milk", "is_completed": false });
+    let same = whole("Buy milk", false);
     assert_eq!(alice.put(id(&task), same).await.data(200), task);
-    let done = json!({ "title": "Buy milk", "is_completed": true });
+    let done = whole("Buy milk", true);
     let first = alice.put(id(&task), done.clone()).await.data(200);
     assert_eq!(version(&first), 2);
     assert_eq!(alice.put(id(&task), done).await.data(200), first);
@@ -142,7 +142,7 @@ async fn an_update_that_changes_nothing_keeps_version_and_times(server: Server) 
 
 async fn updating_an_absent_task_is_404_and_creates_none(server: Server) {
     let alice = server.user("alice");
-    let body = json!({ "title": "x", "is_completed": false });
+    let body = whole("x", false);
     alice.put(ABSENT, body).await.problem(404, "task-not-found");
     assert!(alice.all().await.is_empty());
 }

@@ -116,7 +116,7 @@ impl User {
     }
 
     pub(crate) async fn put(&self, id: &str, title: &str) -> Reply {
-        let body = Some(json!({ "title": title, "is_completed": false }));
+        let body = Some(whole(title, false));
         self.send("PUT task", &format!("/{id}"), body, &[]).await
     }
 
@@ -299,4 +299,12 @@ where
     while let Some(done) = all.join_next().await {
         done.unwrap();
     }
+}
+
+/// Every writable member of a task that has a title and is completed or not.
+pub(crate) fn whole(title: impl Into<Value>, is_completed: impl Into<Value>) -> Value {
+    json!({
+        "title": title.into(), "description": null, "due_date": null, "due_time": null, "priority": null, "tags": [],
+        "is_completed": is_completed.into(),
+    })
 }
