@@ -86,7 +86,7 @@ func main() {
 	// Two who change the same version: the second is told.
 	one := answered[*tasks.TaskEnvelope](200)
 	update := func(user, title string) (*tasks.TaskEnvelope, *http.Response, error) {
-		return api.UpdateTask(signedIn, user, task.Id).TaskUpdate(*tasks.NewTaskUpdate(title, false)).IfMatch(`"1"`).Execute()
+		return api.UpdateTask(signedIn, user, task.Id).TaskUpdate(whole(title)).IfMatch(`"1"`).Execute()
 	}
 	must(one(update(me, "Buy oat milk")).Data.Version == 2, "updated")
 	_, response, err = update(me, "Buy soy milk")

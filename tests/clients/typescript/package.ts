@@ -65,7 +65,15 @@ assert.deepEqual([known.response.status, known.data, known.error], [304, undefin
 const replace = (title: string) =>
   api.PUT("/api/{user_id}/tasks/{id}", {
     params: { path, header: { "If-Match": `"${task.version}"` } },
-    body: { title, is_completed: false },
+    body: {
+      title,
+      description: null,
+      due_date: "2028-02-29",
+      due_time: null,
+      priority: "high",
+      tags: ["shopping"],
+      is_completed: false,
+    },
   });
 const first = must(await replace("Buy oat milk")).data;
 const second = await replace("Buy soy milk");

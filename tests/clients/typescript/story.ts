@@ -55,7 +55,7 @@ export interface Client {
   createTask(options: Options, body: { title: string }): One;
   listTasks(options: Options, query: PageQuery): Promise<Answer<Page>>;
   getTask(options: Options, id: string): One;
-  updateTask(options: Options, id: string, body: { title: string; is_completed: boolean }): One;
+  updateTask(options: Options, id: string, body: Whole): One;
   patchTask(options: Options, id: string, body: { title?: string; is_completed?: boolean }): One;
   /** Without a body. */
   completeTask(options: Options, id: string): One;
@@ -143,9 +143,9 @@ export async function story(name: string, api: Client, encodes = true) {
 
   // Two who change the same version: the second is told.
   const seen = { ...me, match: `"${task.version}"` };
-  const first = carried(await api.updateTask(seen, task.id, { title: "Buy oat milk", is_completed: false }), 200).data;
+  const first = carried(await api.updateTask(seen, task.id, { ...whole, title: "Buy oat milk" }), 200).data;
   assert.deepEqual([first.title, first.version], ["Buy oat milk", 2]);
-  const late = await api.updateTask(seen, task.id, { title: "Buy soy milk", is_completed: false });
+  const late = await api.updateTask(seen, task.id, { ...whole, title: "Buy soy milk" });
   assert.equal(refused(late, 412, "version-mismatch").current_version, 2);
 
   // A patch leaves what it does not name.
@@ -172,7 +172,7 @@ export async function story(name: string, api: Client, encodes = true) {
   // A server of a later version: the task is read as ever, and of the problem status and code.
   assert.equal(carried(await api.getTask(later, task.id), 200).data.version, done.version);
   refused(
-    await api.updateTask({ ...later, match: '"1"' }, task.id, { title: "Milk", is_completed: true }),
+    await api.updateTask({ ...later, match: '"1"' }, task.id, { ...whole, title: "Milk", is_completed: true }),
     412,
     "task-archived",
   );
