@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use tasks_api::{Title, UserId, openapi};
+use tasks_api::{Description, DueDate, DueTime, Tag, Title, UserId, openapi};
 
 fn document() -> Value {
     serde_json::from_str(&openapi::JSON).expect("the document is JSON")
@@ -92,7 +92,8 @@ fn request_bodies_are_closed_and_answers_are_whole() {
     }
     assert_eq!(schemas["Task"]["properties"]["completed_at"]["type"], json!(["string", "null"]));
     assert_eq!(schemas["TaskDraft"]["required"], json!(["title"]));
-    assert_eq!(schemas["TaskUpdate"]["required"], json!(["title", "is_completed"]));
+    let writable: Vec<&String> = schemas["TaskUpdate"]["properties"].as_object().expect("members").keys().collect();
+    assert_eq!(schemas["TaskUpdate"]["required"], json!(writable), "nothing is wiped unseen");
     assert!(schemas["TaskPatch"].get("required").is_none());
 }
 
@@ -143,6 +144,47 @@ fn the_check_of_a_title_is_its_schema() {
     for text in corpus() {
         assert_eq!(text.parse::<Title>().is_ok(), schema.is_valid(&json!(text)), "{text:?}");
     }
+}
+
+#[test]
+fn the_checks_of_what_a_task_says_beside_are_their_schemas() {
+    let document = document();
+    let members = &document["components"]["schemas"]["TaskUpdate"]["properties"];
+    let mut texts = corpus();
+    texts.extend(corpus().iter().map(|text| format!("a{text}\n\r\t{text}")));
+    let (description, tag) =
+        (validator(&document, &members["description"]), validator(&document, &members["tags"]["items"]));
+    for text in texts {
+        assert_eq!(text.parse::<Description>().is_ok(), description.is_valid(&json!(text)), "{text:?}");
+        assert_eq!(text.parse::<Tag>().is_ok(), tag.is_valid(&json!(text)), "{text:?}");
+    }
+    let (date, time) = (validator(&document, &members["due_date"]), validator(&document, &members["due_time"]));
+    let mut good = 0;
+    for text in
+        [
+            "2026-02-28",
+            "2028-02-29",
+            "0001-01-01",
+            "0000-01-01",
+            "10000-01-01",
+            "2026-13-01",
+            "2026-1-1",
+            "",
+            "x",
+            "23:59",
+        ]
+        .into_iter()
+        .map(str::to_owned)
+        .chain((0..100).flat_map(|n| {
+            [format!("{n:02}:00"), format!("12:{n:02}"), format!("2026-10-{n:02}"), format!("{n:04}-01-01")]
+        }))
+    {
+        let (is_date, is_time) = (date.is_valid(&json!(text)), time.is_valid(&json!(text)));
+        good += usize::from(is_date) + usize::from(is_time);
+        assert_eq!(text.parse::<DueDate>().is_ok(), is_date, "{text:?}");
+        assert_eq!(text.parse::<DueTime>().is_ok(), is_time, "{text:?}");
+    }
+    assert!(good > 200);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
+use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::frontend::{self, BindError};
 use postgres_protocol::{IsNull, Oid, types};
 use sqlx::sqlite::SqliteRow;
@@ -238,7 +239,7 @@ fn read_texts(bytes: &[u8]) -> Option<Vec<String>> {
     }
     let array = types::array_from_sql(bytes).ok()?;
     let texts = array.values().map(|text| Ok(text.and_then(|text| Some(std::str::from_utf8(text).ok()?.to_owned()))));
-    texts.collect::<Vec<_>>().ok()?.into_iter().collect()
+    texts.collect::<Vec<Option<String>>>().ok()?.into_iter().collect()
 }
 
 /// Microseconds from 1970, where our times begin, to 2000, where PostgreSQL's do.

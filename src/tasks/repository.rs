@@ -474,7 +474,7 @@ fn rows(tasks: &[Task]) -> String {
         tags: &'a [Tag],
     }
 
-    let row = |task| {
+    fn row(task: &Task) -> Row<'_> {
         let Task { id, title, description, priority, tags, is_completed, .. } = task;
         let due = task.due().map(|due| due.to_string());
         Row {
@@ -486,6 +486,6 @@ fn rows(tasks: &[Task]) -> String {
             priority: priority.0,
             tags,
         }
-    };
+    }
     serde_json::to_string(&tasks.iter().map(row).collect::<Vec<_>>()).unwrap_or_default()
 }

@@ -28,12 +28,13 @@ impl Lines {
 /// The schema of a new text of 1 to so many Unicode code points. Its pattern means the same in ECMA-262, Rust and Python,
 /// and can be written raw into a literal of any of them: it names no line separator.
 pub(crate) fn schema(lines: Lines, max: usize) -> MetaSchema {
-    let breaks = match lines {
-        Lines::One => "",
-        Lines::Many => r"\t\n\r",
+    // White space that a text may hold.
+    let spaces = match lines {
+        // Written out: the rest of `\s` is refused.
+        Lines::One => r"[ \xA0\u1680\u2000-\u200A\u202F\u205F\u3000]*",
+        // By what is refused, as a line break cannot be written out.
+        Lines::Many => r"[^\S\x0B\x0C\x1C-\x1F\x85\u2027-\u202A\uFEFF]*",
     };
-    // White space that a text may hold, written out: the rest of `\s` is refused.
-    let spaces = format!(r"[{breaks} \xA0\u1680\u2000-\u200A\u202F\u205F\u3000]*");
     let visible = r"[^\s\x00-\x1F\x7F-\x9F\uFEFF]";
     MetaSchema { pattern: Some(format!("^{spaces}({visible}{spaces})+$")), ..stored_schema(max) }
 }
