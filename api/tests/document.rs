@@ -160,25 +160,31 @@ fn the_checks_of_what_a_task_says_beside_are_their_schemas() {
     }
     let (date, time) = (validator(&document, &members["due_date"]), validator(&document, &members["due_time"]));
     let mut good = 0;
-    for text in
+    for text in [
+        "2026-02-28",
+        "2028-02-29",
+        "0001-01-01",
+        "0000-01-01",
+        "10000-01-01",
+        "2026-13-01",
+        "2026-1-1",
+        "",
+        "x",
+        "23:59",
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain((0..100).flat_map(|n| {
         [
-            "2026-02-28",
-            "2028-02-29",
-            "0001-01-01",
-            "0000-01-01",
-            "10000-01-01",
-            "2026-13-01",
-            "2026-1-1",
-            "",
-            "x",
-            "23:59",
+            format!("{n:02}:00"),
+            format!("12:{n:02}"),
+            format!("2026-10-{n:02}"),
+            format!("2026-02-{n:02}"),
+            format!("{n:04}-01-01"),
+            format!("{n:04}-02-29"),
+            format!("{n:02}00-02-29"),
         ]
-        .into_iter()
-        .map(str::to_owned)
-        .chain((0..100).flat_map(|n| {
-            [format!("{n:02}:00"), format!("12:{n:02}"), format!("2026-10-{n:02}"), format!("{n:04}-01-01")]
-        }))
-    {
+    })) {
         let (is_date, is_time) = (date.is_valid(&json!(text)), time.is_valid(&json!(text)));
         good += usize::from(is_date) + usize::from(is_time);
         assert_eq!(text.parse::<DueDate>().is_ok(), is_date, "{text:?}");

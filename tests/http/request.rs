@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Call, Client};
+use crate::client::{Call, Client, whole};
 use crate::contract::Operation;
 
 /// A valid body for each operation, about this task; a new operation without its line here fails every test over all
@@ -12,7 +12,7 @@ pub(crate) fn body(operation: &str, task: &str) -> Option<Value> {
     match operation {
         "getLiveness" | "getReadiness" | "listTasks" | "getTask" | "deleteTask" => None,
         "createTask" | "patchTask" => Some(json!({ "title": "changed" })),
-        "updateTask" => Some(json!({ "title": "changed", "is_completed": true })),
+        "updateTask" => Some(whole("changed", true)),
         "completeTask" => Some(json!({})),
         "bulkCreateTasks" => Some(json!({ "tasks": [{ "title": "changed" }] })),
         "bulkCompleteTasks" | "bulkDeleteTasks" => Some(json!({ "tasks": [{ "id": task }] })),

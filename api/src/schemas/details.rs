@@ -133,11 +133,17 @@ pub struct DueDate(NaiveDate);
 
 impl DueDate {
     fn schema() -> MetaSchema {
+        // Every day of the calendar and no other. Without the format `date`: generators make an instant of that, which is another
+        // day in another zone, and some send it as one.
         let year = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)";
+        let by_four = "(0[48]|[2468][048]|[13579][26])";
+        let days =
+            "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])";
+        let leap = format!("([0-9]{{2}}{by_four}|{by_four}00)-02-29");
         MetaSchema {
-            pattern: Some(format!("^{year}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$")),
+            pattern: Some(format!("^({year}-({days})|{leap})$")),
             example: Some(json!("2026-02-28")),
-            ..MetaSchema::new_with_format("string", "date")
+            ..MetaSchema::new("string")
         }
     }
 }

@@ -38,6 +38,17 @@ func refused(status int, code string, response *http.Response, err error) tasks.
 	return problem
 }
 
+// whole is every writable member of a task.
+func whole(title string) tasks.TaskUpdate {
+	update := *tasks.NewTaskUpdateWithDefaults()
+	update.Title, update.Tags = title, []string{"shopping"}
+	update.Description.Set(nil)
+	update.DueDate.Set(tasks.PtrString("2028-02-29"))
+	update.DueTime.Set(tasks.PtrString("18:30"))
+	update.Priority.Set(tasks.PtrString("high"))
+	return update
+}
+
 func main() {
 	configuration := tasks.NewConfiguration()
 	configuration.Servers = tasks.ServerConfigurations{{URL: os.Getenv("TASKS_URL")}}

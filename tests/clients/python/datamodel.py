@@ -52,7 +52,15 @@ class Client:
         return one("GET", f"{user}/tasks/{id}", If_None_Match=tag)
 
     def update_task(self, user: str, id: str, title: str, is_completed: bool, tag: str) -> Answer[Task]:
-        update = models.TaskUpdate(title=title, is_completed=is_completed)
+        update = models.TaskUpdate(
+            title=title,
+            description=None,
+            due_date="2028-02-29",
+            due_time="18:30",
+            priority=models.Priority.high,
+            tags=["shopping"],
+            is_completed=is_completed,
+        )
         return one("PUT", f"{user}/tasks/{id}", update, If_Match=tag)
 
     def patch_task(self, id: str, title: str) -> Answer[Task]:

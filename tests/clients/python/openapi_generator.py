@@ -45,7 +45,15 @@ class Client:
         return answer(lambda: api.get_task_with_http_info(user, UUID(id), if_none_match=tag), task)
 
     def update_task(self, user: str, id: str, title: str, is_completed: bool, tag: str) -> Answer[Task]:
-        update = openapi_client.TaskUpdate(title=title, is_completed=is_completed)
+        update = openapi_client.TaskUpdate(
+            title=title,
+            description=None,
+            due_date="2028-02-29",
+            due_time="18:30",
+            priority="high",
+            tags=["shopping"],
+            is_completed=is_completed,
+        )
         return answer(lambda: api.update_task_with_http_info(user, UUID(id), update, if_match=tag), task)
 
     def patch_task(self, id: str, title: str) -> Answer[Task]:

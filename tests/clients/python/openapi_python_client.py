@@ -51,7 +51,15 @@ class Client:
         return answer(get_task.sync_detailed(user, UUID(id), client=client, if_none_match=tag or UNSET), task)
 
     def update_task(self, user: str, id: str, title: str, is_completed: bool, tag: str) -> Answer[Task]:
-        update = models.TaskUpdate(title=title, is_completed=is_completed)
+        update = models.TaskUpdate(
+            title=title,
+            description=None,
+            due_date="2028-02-29",
+            due_time="18:30",
+            priority="high",
+            tags=["shopping"],
+            is_completed=is_completed,
+        )
         return answer(update_task.sync_detailed(user, UUID(id), client=client, body=update, if_match=tag), task)
 
     def patch_task(self, id: str, title: str) -> Answer[Task]:

@@ -14,6 +14,19 @@ fn refusal<T, E>(answer: Result<T, Error<E>>) -> (u16, String) {
     (status.as_u16(), problem["code"].as_str().expect("a code").to_owned())
 }
 
+/// Every writable member of a task.
+fn whole(title: &str) -> TaskUpdate {
+    TaskUpdate {
+        title: title.into(),
+        description: None,
+        due_date: Some("2028-02-29".into()),
+        due_time: Some("18:30".into()),
+        priority: None,
+        tags: vec!["shopping".into()],
+        is_completed: false,
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = Configuration {
@@ -47,7 +60,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Two who change the same version: the second is told.
     let update = async |user: &str, title: &str| {
-        update_task(&server, user, &id, TaskUpdate::new(title.into(), false), Some("\"1\"")).await
+        update_task(&server, user, &id, whole(title), Some("\"1\"")).await
     };
     assert_eq!(update(me, "Buy oat milk").await?.data.version, 2);
     assert_eq!(refusal(update(me, "Buy soy milk").await), (412, "version-mismatch".into()));

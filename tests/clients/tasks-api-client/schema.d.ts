@@ -20,7 +20,8 @@ export interface paths {
         put?: never;
         /**
          * Create a task
-         * @description Creates a task of the user. It is open and has version 1.
+         * @description Creates a task of the user, with version 1. It is open, unless the draft says that it is done already. What the draft leaves out
+         *     is empty.
          */
         post: operations["createTask"];
         delete?: never;
@@ -43,8 +44,8 @@ export interface paths {
         get: operations["getTask"];
         /**
          * Replace a task
-         * @description Replaces a task: sets every writable member, and both are required. Never creates a task. A write that changes nothing keeps the
-         *     task's version and times.
+         * @description Replaces a task: sets every writable member, and all are required, so that nothing is wiped unseen; to change some of them, use
+         *     PATCH. Never creates a task. A write that changes nothing keeps the task's version and times.
          */
         put: operations["updateTask"];
         post?: never;
@@ -57,8 +58,9 @@ export interface paths {
         head?: never;
         /**
          * Change a task
-         * @description Changes a task by a JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. No
-         *     member can be removed, so `null` is refused. A write that changes nothing keeps the task's version and times.
+         * @description Changes a task by a JSON merge patch (RFC 7396): sets the members that are sent and leaves the others as they are. `null`
+         *     removes a description, a day, a time or a priority, and is refused elsewhere; with the day goes the time. A write that
+         *     changes nothing keeps the task's version and times.
          */
         patch: operations["patchTask"];
         trace?: never;
@@ -337,6 +339,30 @@ export interface components {
              * @example Buy milk and bread
              */
             title: string;
+            /**
+             * @description What else there is to say about it, or null.
+             * @example Oat milk, if they have it.
+             *     Bread without seeds.
+             */
+            description: string | null;
+            /**
+             * @description The day on which it is due, in the user's own life and without a zone, or null.
+             * @example 2026-02-28
+             */
+            due_date: string | null;
+            /**
+             * @description The time of that day, or null; always null without a day.
+             * @example 18:30
+             */
+            due_time: string | null;
+            /**
+             * @description How much it matters, or null.
+             * @example high
+             * @enum {string|null}
+             */
+            priority: "high" | "medium" | "low" | null;
+            /** @description The words by which it is found, in the order in which they were sent; none twice. */
+            tags: string[];
             /** @description Whether the task is done. */
             is_completed: boolean;
             /**
@@ -378,6 +404,32 @@ export interface components {
              * @example Buy milk and bread
              */
             title: string;
+            /**
+             * @description What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise.
+             * @example Oat milk, if they have it.
+             *     Bread without seeds.
+             */
+            description?: string | null;
+            /**
+             * @description The day on which it is due, in the user's own life and without a zone.
+             * @example 2026-02-28
+             */
+            due_date?: string | null;
+            /**
+             * @description The time of that day; only with a `due_date`.
+             * @example 18:30
+             */
+            due_time?: string | null;
+            /**
+             * @description How much it matters.
+             * @example high
+             * @enum {string|null}
+             */
+            priority?: "high" | "medium" | "low" | null;
+            /** @description The words by which it is found: at most 20, each once, of 1 to 50 characters by the rule of titles. */
+            tags?: string[];
+            /** @description Whether it is done already, as when it was made and completed without a connection. Left out, it means false. */
+            is_completed?: boolean;
         };
         /**
          * TaskDrafts
@@ -423,6 +475,34 @@ export interface components {
              * @example Buy milk and bread
              */
             title?: string;
+            /**
+             * @description What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise; null
+             *     removes it.
+             * @example Oat milk, if they have it.
+             *     Bread without seeds.
+             */
+            description?: string | null;
+            /**
+             * @description The day on which it is due, in the user's own life and without a zone; null removes it, and the time of the day with it.
+             * @example 2026-02-28
+             */
+            due_date?: string | null;
+            /**
+             * @description The time of that day, only for a task with a `due_date`; null removes it.
+             * @example 18:30
+             */
+            due_time?: string | null;
+            /**
+             * @description How much it matters; null removes it.
+             * @example high
+             * @enum {string|null}
+             */
+            priority?: "high" | "medium" | "low" | null;
+            /**
+             * @description The words by which it is found, in place of those that it has: at most 20, each once, of 1 to 50 characters by the rule of
+             *     titles.
+             */
+            tags?: string[];
             /** @description Whether the task is done. */
             is_completed?: boolean;
         };
@@ -444,6 +524,30 @@ export interface components {
              * @example Buy milk and bread
              */
             title: string;
+            /**
+             * @description What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise; or null.
+             * @example Oat milk, if they have it.
+             *     Bread without seeds.
+             */
+            description: string | null;
+            /**
+             * @description The day on which it is due, in the user's own life and without a zone, or null.
+             * @example 2026-02-28
+             */
+            due_date: string | null;
+            /**
+             * @description The time of that day, or null; only with a `due_date`.
+             * @example 18:30
+             */
+            due_time: string | null;
+            /**
+             * @description How much it matters, or null.
+             * @example high
+             * @enum {string|null}
+             */
+            priority: "high" | "medium" | "low" | null;
+            /** @description The words by which it is found: at most 20, each once, of 1 to 50 characters by the rule of titles. */
+            tags: string[];
             /** @description Whether the task is done. */
             is_completed: boolean;
         };

@@ -51,6 +51,27 @@ export interface Options {
   noneMatch?: string;
 }
 
+/** What a replacement sends: every writable member. */
+export interface Whole {
+  title: string;
+  description: string | null;
+  due_date: string | null;
+  due_time: string | null;
+  priority: "high" | "medium" | "low" | null;
+  tags: string[];
+  is_completed: boolean;
+}
+
+const whole: Whole = {
+  title: "Buy milk",
+  description: "Oat milk.\nNo sugar.",
+  due_date: "2028-02-29",
+  due_time: "18:30",
+  priority: "high",
+  tags: ["shopping", "home"],
+  is_completed: false,
+};
+
 export interface Client {
   createTask(options: Options, body: { title: string }): One;
   listTasks(options: Options, query: PageQuery): Promise<Answer<Page>>;

@@ -63,8 +63,8 @@ await story("openapi-generator, typescript-fetch", {
   createTask: (o, taskDraft) => answer(api.createTaskRaw({ ...params(o), taskDraft }), one),
   listTasks: (o, query) => answer(api.listTasksRaw({ ...params(o), ...inCamelCase(query) }), page),
   getTask: (o, id) => answer(api.getTaskRaw({ ...params(o), id }), one),
-  updateTask: (o, id, { title, is_completed: isCompleted }) =>
-    answer(api.updateTaskRaw({ ...params(o), id, taskUpdate: { title, isCompleted } }), one),
+  updateTask: (o, id, { is_completed: isCompleted, due_date: dueDate, due_time: dueTime, ...rest }) =>
+    answer(api.updateTaskRaw({ ...params(o), id, taskUpdate: { ...rest, dueDate, dueTime, isCompleted } }), one),
   patchTask: (o, id, body) => answer(api.patchTaskRaw({ ...params(o), id, taskPatch: inCamelCase(body) }), one),
   completeTask: (o, id) => answer(api.completeTaskRaw({ ...params(o), id }), one),
   deleteTask: (o, id) => answer(api.deleteTaskRaw({ ...params(o), id }), nothing),
