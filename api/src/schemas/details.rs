@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
+use poem_openapi::Enum;
 use poem_openapi::registry::MetaSchema;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -218,8 +219,11 @@ fn numbers<const N: usize>(text: &str, digits: [usize; N], between: char) -> Opt
     parts.next().is_none().then_some(found)
 }
 
-/// How much a task matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// How much a task matters. A component of its own, as a text that may be null and has an enum loses its null in
+/// swagger-typescript-api.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[oai(rename_all = "lowercase")]
 pub enum Priority {
     /// Before all others.
     High,
@@ -232,11 +236,6 @@ pub enum Priority {
 impl Priority {
     /// All of them, those that matter most first.
     pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Low];
-
-    fn schema() -> MetaSchema {
-        let enum_items = Self::ALL.iter().map(|priority| json!(priority.as_str())).collect();
-        MetaSchema { enum_items, example: Some(json!("high")), ..MetaSchema::new("string") }
-    }
 
     /// The word for it.
     #[must_use]
@@ -258,12 +257,6 @@ impl FromStr for Priority {
     }
 }
 
-impl fmt::Display for Priority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// Read from a text, by the type's own rule.
 macro_rules! deserialized {
     ($($type:ident),*) => {$(
@@ -277,7 +270,7 @@ macro_rules! deserialized {
     )*};
 }
 
-deserialized!(Description, Tag, DueDate, DueTime, Priority);
+deserialized!(Description, Tag, DueDate, DueTime);
 
 /// Written as a text.
 macro_rules! serialized {
@@ -290,7 +283,7 @@ macro_rules! serialized {
     )*};
 }
 
-serialized!(DueDate, DueTime, Priority);
+serialized!(DueDate, DueTime);
 
 /// When a task is due, as it is stored: `2026-02-28` or `2026-02-28T18:30`. There is no time without a date, and the order of the
 /// texts is that of the times, with a day before its hours.
