@@ -219,8 +219,8 @@ fn numbers<const N: usize>(text: &str, digits: [usize; N], between: char) -> Opt
     parts.next().is_none().then_some(found)
 }
 
-/// How much a task matters. A component of its own, as a text that may be null and has an enum loses its null in
-/// swagger-typescript-api.
+/// How much a task matters.
+// A component of its own, as a text that may be null and has an enum loses its null in swagger-typescript-api.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]

@@ -42,7 +42,7 @@ pub struct Task {
     /// How much it matters, or null.
     pub priority: Nullable<Priority>,
     /// The words by which it is found, in the order in which they were sent; none twice.
-    #[oai(validator(max_items = 20, unique_items))]
+    #[oai(validator(max_items = 20))]
     pub tags: Vec<Tag>,
     /// Whether the task is done.
     pub is_completed: bool,
@@ -115,7 +115,7 @@ pub struct TaskDraft {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Nullable<Priority>>,
     /// The words by which it is found: at most 20, each once, of 1 to 50 characters by the rule of titles.
-    #[oai(validator(max_items = 20, unique_items))]
+    #[oai(validator(max_items = 20))]
     #[serde(default, deserialize_with = "some_tags", skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<Tag>>,
     /// Whether it is done already, as when it was made and completed without a connection. Left out, it means false.
@@ -164,7 +164,7 @@ pub struct TaskUpdate {
     #[serde(deserialize_with = "nullable")]
     pub priority: Nullable<Priority>,
     /// The words by which it is found: at most 20, each once, of 1 to 50 characters by the rule of titles.
-    #[oai(validator(max_items = 20, unique_items))]
+    #[oai(validator(max_items = 20))]
     #[serde(deserialize_with = "tags")]
     pub tags: Vec<Tag>,
     /// Whether the task is done.
@@ -194,7 +194,7 @@ pub struct TaskPatch {
     pub priority: Option<Nullable<Priority>>,
     /// The words by which it is found, in place of those that it has: at most 20, each once, of 1 to 50 characters by the rule of
     /// titles.
-    #[oai(validator(max_items = 20, unique_items))]
+    #[oai(validator(max_items = 20))]
     #[serde(default, deserialize_with = "some_tags", skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<Tag>>,
     /// Whether the task is done.

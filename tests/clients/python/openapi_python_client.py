@@ -56,7 +56,7 @@ class Client:
             description=None,
             due_date="2028-02-29",
             due_time="18:30",
-            priority="high",
+            priority=models.Priority.HIGH,
             tags=["shopping"],
             is_completed=is_completed,
         )

@@ -244,6 +244,11 @@ export interface components {
          */
         ParameterLocation: "query" | "path" | "header";
         /**
+         * @description How much a task matters.
+         * @enum {string}
+         */
+        Priority: "high" | "medium" | "low";
+        /**
          * Problem
          * @description What went wrong, for a person and for a program (RFC 9457).
          */
@@ -355,12 +360,8 @@ export interface components {
              * @example 18:30
              */
             due_time: string | null;
-            /**
-             * @description How much it matters, or null.
-             * @example high
-             * @enum {string|null}
-             */
-            priority: "high" | "medium" | "low" | null;
+            /** @description How much it matters, or null. */
+            priority: components["schemas"]["Priority"] | null;
             /** @description The words by which it is found, in the order in which they were sent; none twice. */
             tags: string[];
             /** @description Whether the task is done. */
@@ -420,12 +421,8 @@ export interface components {
              * @example 18:30
              */
             due_time?: string | null;
-            /**
-             * @description How much it matters.
-             * @example high
-             * @enum {string|null}
-             */
-            priority?: "high" | "medium" | "low" | null;
+            /** @description How much it matters. */
+            priority?: components["schemas"]["Priority"] | null;
             /** @description The words by which it is found: at most 20, each once, of 1 to 50 characters by the rule of titles. */
             tags?: string[];
             /** @description Whether it is done already, as when it was made and completed without a connection. Left out, it means false. */
@@ -492,12 +489,8 @@ export interface components {
              * @example 18:30
              */
             due_time?: string | null;
-            /**
-             * @description How much it matters; null removes it.
-             * @example high
-             * @enum {string|null}
-             */
-            priority?: "high" | "medium" | "low" | null;
+            /** @description How much it matters; null removes it. */
+            priority?: components["schemas"]["Priority"] | null;
             /**
              * @description The words by which it is found, in place of those that it has: at most 20, each once, of 1 to 50 characters by the rule of
              *     titles.
@@ -540,12 +533,8 @@ export interface components {
              * @example 18:30
              */
             due_time: string | null;
-            /**
-             * @description How much it matters, or null.
-             * @example high
-             * @enum {string|null}
-             */
-            priority: "high" | "medium" | "low" | null;
+            /** @description How much it matters, or null. */
+            priority: components["schemas"]["Priority"] | null;
             /** @description The words by which it is found: at most 20, each once, of 1 to 50 characters by the rule of titles. */
             tags: string[];
             /** @description Whether the task is done. */
@@ -563,6 +552,7 @@ export type Health = components['schemas']['Health'];
 export type HealthStatus = components['schemas']['HealthStatus'];
 export type PageMeta = components['schemas']['PageMeta'];
 export type ParameterLocation = components['schemas']['ParameterLocation'];
+export type Priority = components['schemas']['Priority'];
 export type Problem = components['schemas']['Problem'];
 export type SelectedTask = components['schemas']['SelectedTask'];
 export type Task = components['schemas']['Task'];

@@ -1,7 +1,7 @@
 // swagger-typescript-api.
 
 import { type Answer, type Options, type Problem, headersOf, story, token, url } from "./story.js";
-import { Api, type HttpResponse } from "./swagger-api.js";
+import { Api, type HttpResponse, type Priority } from "./swagger-api.js";
 
 const { api } = new Api({ baseUrl: url, securityWorker: () => ({ headers: { Authorization: `Bearer ${token}` } }) });
 
@@ -29,7 +29,9 @@ await story(
     createTask: (o, body) => answer(api.createTask(o.user, body, params(o))),
     listTasks: (o, query) => answer(api.listTasks(o.user, query, params(o))),
     getTask: (o, id) => answer(api.getTask(o.user, id, params(o))),
-    updateTask: (o, id, body) => answer(api.updateTask(o.user, id, body, params(o))),
+    // Its words are those of a TypeScript enum, which takes no text.
+    updateTask: (o, id, { priority, ...body }) =>
+      answer(api.updateTask(o.user, id, { ...body, priority: priority as Priority | null }, params(o))),
     patchTask: (o, id, body) => answer(api.patchTask(o.user, id, body, params(o))),
     completeTask: (o, id) => answer(api.completeTask(o.user, id, {}, params(o))),
     deleteTask: (o, id) => answer(api.deleteTask(o.user, id, params(o))),
