@@ -35,7 +35,7 @@ pub use crate::config::settings::{
 };
 pub use crate::config::stop::Stop;
 pub use crate::config::table::command;
-use crate::config::table::{ALL, NO_ENV_FILE, READY, SUB, TTL};
+use crate::config::table::{ALL, CHANGES_KEEP_DAYS, NO_ENV_FILE, READY, SUB, TTL};
 use crate::edge::healthcheck::Probe;
 
 /// Reads the process's arguments, its environment and the file `.env` in its working directory.
@@ -95,7 +95,7 @@ fn read(
     let log = given.log()?;
     let command = match name {
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
-        "purge" => Command::Purge(given.database()?),
+        "purge" => Command::Purge(given.database()?, given.required(&CHANGES_KEEP_DAYS)?),
         "backup" => Command::Backup(copy(matches)?, given.database()?),
         "healthcheck" => Command::Healthcheck(
             given.listen()?.addresses,
@@ -929,6 +929,7 @@ mod tests {
         for (variable, good, bad) in [
             ("PORT", &["0", "65535"][..], &["65536", "-1", "+1", "1.0", " 1", "0x1"][..]),
             ("DATABASE_MAX_CONNECTIONS", &["1", "1000"], &["0", "1001", "ten"]),
+            ("CHANGES_KEEP_DAYS", &["1", "3650"], &["0", "3651", "ten"]),
             ("JWT_LEEWAY_SECONDS", &["0", "300"], &["301", "-1", "1s"]),
             ("REQUEST_TIMEOUT_SECONDS", &["1", "300"], &["0", "301", "99999999999999999999"]),
             ("SHUTDOWN_GRACE_SECONDS", &["0", "300"], &["301", "1e2"]),

@@ -126,7 +126,7 @@ impl Server {
     ) {
         let Self { database, verifier, settings, clock, .. } = self;
         let verifier = Arc::new(verifier);
-        let tasks = Tasks::new(Repository::new(database.clone()), clock);
+        let tasks = Tasks::new(Repository::new(database.clone()), clock, settings.changes_keep_days);
         let options = Options {
             advice: settings.identity.keys.advice(),
             requires_condition: settings.requires_condition,

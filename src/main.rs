@@ -15,7 +15,7 @@ use tasks_server::storage::backup::backup;
 use tasks_server::storage::database::Database;
 use tasks_server::storage::settings::DatabaseSettings;
 use tasks_server::tasks::repository::Repository;
-use tasks_server::tasks::service::expiry;
+use tasks_server::tasks::service::{expiry, forgotten};
 use tokio::net::TcpListener;
 
 /// Costs less CPU a request than the system's allocator.
@@ -56,8 +56,9 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
     match command {
         Command::Serve(settings) => serve(*settings).await,
         Command::Migrate(migration, database) => migrate(migration, &database).await,
-        Command::Purge(database) => {
-            let count = Repository::new(Database::open(&database)?).purge(expiry()).await?;
+        Command::Purge(database, keep_days) => {
+            let repository = Repository::new(Database::open(&database)?);
+            let count = repository.purge(expiry()).await? + repository.forget(forgotten(keep_days)).await?;
             Ok(writeln!(std::io::stdout(), "forgotten  {count}")?)
         }
         Command::Backup(file, database) => {

@@ -8,11 +8,17 @@
 //! | file | what it is for |
 //! | --- | --- |
 //! | `service` | what each operation does |
+//! | `transactions` | writes of several statements: under a key, under a client's own ids, of several tasks |
 //! | `repository` | which statements an operation runs, each for an owner |
 //! | `statements` | the texts of all statements, made once |
+//! | `search` | those of lists in any order and by any filter |
 //! | `model` | the rows, and what they mean |
+//! | `fold` | texts as they are looked for |
 
+pub mod fold;
 pub mod model;
 pub mod repository;
+mod search;
 pub mod service;
 mod statements;
+mod transactions;

@@ -20,17 +20,22 @@ use poem::http::{HeaderMap, Method, Uri, header};
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
 
 pub use crate::document::openapi;
-pub use crate::http::error::{Cause, Error, Fault, Location, Problem, ProblemCode, TokenFault};
+pub use crate::http::error::{Cause, Current, Error, Fault, Location, Problem, ProblemCode, TokenFault};
+pub use crate::http::header::ETag;
 pub use crate::http::newtype::{Invalid, Nullable};
 pub use crate::http::public_url::PublicUrl;
 pub use crate::schemas::bulk::SelectedTask;
 pub use crate::schemas::condition::IfMatch;
+pub use crate::schemas::cursor::{After, Cursor, Key};
 pub use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag};
+pub use crate::schemas::filter::{Filter, SearchText, Sort};
 pub use crate::schemas::idempotency::{Done, IdempotencyKey};
-pub use crate::schemas::page::{Cursor, Limit, PageMeta, PageRequest, TaskPage};
+pub use crate::schemas::mark::{Expected, TaskTag, etag};
+pub use crate::schemas::page::{Limit, PageMeta, PageRequest, TaskPage};
 pub use crate::schemas::task::{
-    StoredTitle, Task, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp, Title,
+    OwnId, StoredTitle, Task, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Title,
 };
+pub use crate::schemas::time::Timestamp;
 pub use crate::schemas::user::UserId;
 pub use crate::security::guard::Route;
 pub use crate::security::meter::{Meter, Metered};

@@ -3,10 +3,14 @@
 
 pub(crate) mod bulk;
 pub(crate) mod condition;
+pub(crate) mod cursor;
 pub(crate) mod details;
+pub(crate) mod filter;
 pub(crate) mod health;
 pub(crate) mod idempotency;
+pub(crate) mod mark;
 pub(crate) mod page;
 pub(crate) mod task;
 pub(crate) mod text;
+pub(crate) mod time;
 pub(crate) mod user;

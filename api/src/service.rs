@@ -21,15 +21,15 @@ use crate::security::owner::Owner;
 /// [`Error::VersionMismatch`] when it has none of the versions that the condition allows; but a write that the task
 /// shows already succeeds all the same (RFC 9110 §13.1.1).
 pub trait TaskService: Send + Sync + 'static {
-    /// A page of the owner's tasks, newest first.
+    /// A page of the owner's tasks.
     fn list(&self, owner: &Owner, page: PageRequest) -> impl Future<Output = Result<TaskPage, Error>> + Send;
 
-    /// Creates a task, open and with version 1; with a key that the owner used in the last 24 hours, answers the task
-    /// that was created then, as it was then.
+    /// Creates a task with version 1; with a key that the owner used in the last 24 hours, or an id by which this very draft was
+    /// created, answers the task that was created then, as it was then. The key goes before the id.
     ///
     /// # Errors
     /// [`Error::KeyReused`] when the key was used with another `new`, [`Error::KeyInUse`] when a request with it still
-    /// runs.
+    /// runs, [`Error::IdsAhead`] and [`Error::IdTaken`] for the id.
     fn create(
         &self,
         owner: &Owner,
@@ -37,10 +37,11 @@ pub trait TaskService: Send + Sync + 'static {
         key: Option<IdempotencyKey>,
     ) -> impl Future<Output = Result<Done<Task>, Error>> + Send;
 
-    /// Creates tasks, all or none, in this order; otherwise as [`create`](Self::create).
+    /// Creates tasks, all or none, in this order; otherwise as [`create`](Self::create). Those that were created before keep their
+    /// places among the new ones.
     ///
     /// # Errors
-    /// Those of [`create`](Self::create).
+    /// Those of [`create`](Self::create), with [`Error::IdsTaken`] for ids.
     fn create_all(
         &self,
         owner: &Owner,
@@ -100,10 +101,22 @@ pub trait TaskService: Send + Sync + 'static {
         key: Option<IdempotencyKey>,
     ) -> impl Future<Output = Result<Done<Vec<Task>>, Error>> + Send;
 
-    /// Deletes tasks, all or none; with a key that the owner used in the last 24 hours, nothing more.
+    /// Changes tasks, each by its patch, all or none, and answers them in this order. Otherwise as
+    /// [`complete_all`](Self::complete_all): a task that shows its patch already is left as it is, whatever version is asked for.
     ///
     /// # Errors
-    /// Those of [`complete_all`](Self::complete_all).
+    /// Those of [`complete_all`](Self::complete_all), and [`Error::Invalid`] where a time of a day would stand without a day.
+    fn patch_all(
+        &self,
+        owner: &Owner,
+        tasks: Vec<(SelectedTask, TaskPatch)>,
+        key: Option<IdempotencyKey>,
+    ) -> impl Future<Output = Result<Done<Vec<Task>>, Error>> + Send;
+
+    /// Deletes those of the tasks that there are, all or none; with a key that the owner used in the last 24 hours, nothing more.
+    ///
+    /// # Errors
+    /// [`Error::VersionMismatches`] when some have not the version that is asked for. Of a key those of [`create`](Self::create).
     fn delete_all(
         &self,
         owner: &Owner,

@@ -3,10 +3,11 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-/// Adds `description`, `due`, `priority` and `tags` to the tasks.
+/// Adds `description`, `due`, `priority` and `tags` to the tasks; `draft`, a hash of what a client created under an id of its own;
+/// and `folded`, title and description as they are looked for, with the version of the task that they are of.
 ///
 /// Each is empty in the tasks that are there, and in those that an older server writes beside a newer one. No row is looked at: the
-/// table is locked for as long as its description takes to change.
+/// table is locked for as long as its description takes to change. What is folded is filled in by the searches that want it.
 ///
 /// On PostgreSQL the rules are those of domains, which a session parses once, and a table's `CHECK`s once a statement. A domain with
 /// a rule would have the table written anew when a column of it is added, and so the rules come behind the columns; `NOT VALID`
@@ -23,7 +24,10 @@ ALTER TABLE tasks
     ADD COLUMN description task_description,
     ADD COLUMN due         task_due COLLATE pg_catalog."C",
     ADD COLUMN priority    task_priority,
-    ADD COLUMN tags        task_tags NOT NULL DEFAULT '{}';
+    ADD COLUMN tags        task_tags NOT NULL DEFAULT '{}',
+    ADD COLUMN draft       bytea,
+    ADD COLUMN folded      text COLLATE pg_catalog."C",
+    ADD COLUMN folded_version bigint;
 ALTER DOMAIN task_description ADD CONSTRAINT task_description_length
     CHECK (char_length(VALUE) BETWEEN 1 AND 4000) NOT VALID;
 ALTER DOMAIN task_due ADD CONSTRAINT task_due_form
@@ -42,6 +46,9 @@ ALTER TABLE tasks ADD COLUMN due TEXT CHECK (
 );
 ALTER TABLE tasks ADD COLUMN priority TEXT CHECK (priority IN ('high', 'medium', 'low'));
 ALTER TABLE tasks ADD COLUMN tags TEXT NOT NULL DEFAULT '[]' CHECK (json_array_length(tags) <= 20);
+ALTER TABLE tasks ADD COLUMN draft BLOB;
+ALTER TABLE tasks ADD COLUMN folded TEXT;
+ALTER TABLE tasks ADD COLUMN folded_version INTEGER;
 ";
 
 const DOWN: &str = r"
@@ -49,6 +56,9 @@ ALTER TABLE tasks DROP COLUMN description;
 ALTER TABLE tasks DROP COLUMN due;
 ALTER TABLE tasks DROP COLUMN priority;
 ALTER TABLE tasks DROP COLUMN tags;
+ALTER TABLE tasks DROP COLUMN draft;
+ALTER TABLE tasks DROP COLUMN folded;
+ALTER TABLE tasks DROP COLUMN folded_version;
 ";
 
 const DOWN_POSTGRES: &str = "DROP DOMAIN task_description, task_due, task_priority, task_tags;";

@@ -39,8 +39,8 @@ pub enum Command {
     Serve(Box<Settings>),
     /// `tasks-server migrate …`: look after the schema.
     Migrate(Migration, DatabaseSettings),
-    /// `tasks-server purge`: forget idempotency keys that have expired.
-    Purge(DatabaseSettings),
+    /// `tasks-server purge`: forget idempotency keys that have expired, and deletions that are older than so many days.
+    Purge(DatabaseSettings, u16),
     /// `tasks-server backup FILE`: copy the embedded database.
     Backup(PathBuf, DatabaseSettings),
     /// `tasks-server healthcheck [--ready]`: ask the server that listens there how it is.
@@ -84,6 +84,8 @@ pub struct Settings {
     pub cors: Option<Cors>,
     /// The most connections of clients at a time.
     pub max_connections: usize,
+    /// For how many days it is known which tasks were deleted: 1 to 3650.
+    pub changes_keep_days: u16,
     /// How many requests a user and an address may send.
     pub limits: LimitSettings,
     /// Whether answers say how long they took, and how much of it was the database's.

@@ -157,6 +157,9 @@ settings! {
         "be verified or off",
         "verified: the certificate of a remote database is checked, whatever DATABASE_URL says\n\
          off: sslmode in DATABASE_URL decides, also for plain text";
+    CHANGES_KEEP_DAYS: u16 = "changes-keep-days" Some("CHANGES_KEEP_DAYS"), "DAYS" "30", |text| number(text, 1..=3650),
+        "be a whole number from 1 to 3650",
+        "For how many days it is known which tasks were deleted, whose ids are not free until then: 1 to 3650";
     MIGRATE_ON_START: bool = "migrate-on-start" Some("MIGRATE_ON_START"), "BOOL" "", boolean,
         "be true or false",
         "Whether the server brings the schema up to date when it starts: true or false\n\
@@ -248,6 +251,7 @@ pub(super) const DATABASE: Group = (
         DATABASE_MAX_CONNECTIONS.facts,
         DATABASE_TLS.facts,
         MIGRATE_ON_START.facts,
+        CHANGES_KEEP_DAYS.facts,
     ],
 );
 /// What of it migrations need.
@@ -271,6 +275,9 @@ const IDENTITY: Group = (
 );
 const LOG: Group = ("Log", &[RUST_LOG.facts, LOG_FORMAT.facts]);
 pub(super) const ALL: [Group; 4] = [EDGE, DATABASE, IDENTITY, LOG];
+
+/// How long it remembers.
+const MEMORY: Group = ("Database", &[CHANGES_KEEP_DAYS.facts]);
 
 /// What of it the embedded database needs.
 const FILE: Group = ("Database", &[DATABASE_URL.facts]);
@@ -319,7 +326,8 @@ pub fn command() -> clap::Command {
         ),
         Arg::new(ROLE).help("The name of that role, such as tasks_server"),
     ]);
-    let purge = clap::Command::new("purge").about("Forget idempotency keys that have expired, of all users");
+    let purge =
+        clap::Command::new("purge").about("Forget idempotency keys and deletions that have expired, of all users");
     let backup = clap::Command::new("backup")
         .about("Copy the embedded database (SQLite), also while a server runs")
         .arg(Arg::new(COPY).required(true).help("The file that the copy becomes; there must be none of that name"));
@@ -337,7 +345,7 @@ pub fn command() -> clap::Command {
     with(root, &ALL)
         .subcommand(with(serve, &ALL))
         .subcommand(with(migrate, &[SCHEMA, LOG]))
-        .subcommand(with(purge, &[SCHEMA, LOG]))
+        .subcommand(with(purge, &[SCHEMA, MEMORY, LOG]))
         .subcommand(with(backup, &[FILE, LOG]))
         .subcommand(with(healthcheck, &[ADDRESS, LOG]))
         .subcommand(with(token, &[IDENTITY, LOG]))

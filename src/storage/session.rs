@@ -371,7 +371,7 @@ impl Session {
         out: &mut BytesMut,
     ) -> Result<(), Failure> {
         let name = statement.name();
-        if way == Way::Unnamed || self.is_unnamed {
+        if way == Way::Unnamed || self.is_unnamed || !statement.is_kept() {
             statement.write_parse("", out)?;
             return unnamed(bound, name.len(), out).ok_or(Failure::Bug("a statement is not bound"));
         }

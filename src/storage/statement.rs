@@ -94,6 +94,7 @@ pub(crate) struct Statement {
     name: String,
     types: Box<[Oid]>,
     has_rows: bool,
+    is_kept: bool,
 }
 
 impl Statement {
@@ -103,7 +104,12 @@ impl Statement {
         let types: Box<[Oid]> = kinds.iter().map(|kind| kind.oid()).collect();
         let name = name(&text, &types);
         let has_rows = text.starts_with("SELECT") || text.contains(" RETURNING ");
-        Self { text, name, types, has_rows }
+        Self { text, name, types, has_rows, is_kept: true }
+    }
+
+    /// One that is planned each time, by the values that it has then, and not kept prepared.
+    pub(crate) fn unnamed(text: impl Into<String>, kinds: &[Kind]) -> Self {
+        Self { is_kept: false, ..Self::new(text, kinds) }
     }
 
     /// The same by another name, as drivers give that count them.
@@ -130,6 +136,11 @@ impl Statement {
     /// The name under which PostgreSQL keeps it prepared.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is kept prepared.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     /// Whether it only reads.
@@ -173,7 +184,8 @@ impl Statement {
         &'q self,
         values: &[Value<'q>],
     ) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
-        values.iter().fold(sqlx::query(sqlx::AssertSqlSafe(self.text.as_str())), |query, value| match *value {
+        let query = sqlx::query(sqlx::AssertSqlSafe(self.text.as_str())).persistent(self.is_kept);
+        values.iter().fold(query, |query, value| match *value {
             Value::Null => query.bind(None::<i64>),
             Value::Bool(value) => query.bind(value),
             Value::Bytes(value) => query.bind(value),
@@ -370,6 +382,11 @@ impl<'a> Columns<'a> {
             json.map(|json| serde_json::from_str(&json)).transpose().map_err(|error| sqlx::Error::Decode(error.into()))
         })?;
         self.some(texts)
+    }
+
+    /// The next column, bytes or nothing.
+    pub(crate) fn optional_bytes(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        self.take(|bytes| Some(bytes.to_vec()), SqliteRow::try_get)
     }
 
     /// The next column, bytes.

@@ -2,10 +2,10 @@
 //!
 //! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
 
-use tasks_api::{Description, Due, Priority, StoredTitle, Tag, Task, TaskId, UserId};
+use tasks_api::{Description, Due, Priority, StoredTitle, Tag, Task, TaskId, UserId, etag};
 
 use crate::storage::failure::Failure;
-use crate::storage::statement::Row;
+use crate::storage::statement::{Columns, Row};
 
 /// The users that own tasks. The sign-in system owns people; this mirrors their ids so that tasks have a parent.
 pub mod users {
@@ -43,7 +43,8 @@ pub mod tasks {
     #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
     use sea_orm::entity::prelude::*;
 
-    /// A task. Its key is `(user_id, id)`; the times are in whole microseconds.
+    /// A task, without what only statements look at: `draft`, `folded` and `folded_version`. Its key is `(user_id, id)`; the times
+    /// are in whole microseconds.
     #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "tasks")]
     pub struct Model {
@@ -95,6 +96,31 @@ pub mod tasks {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// What was deleted.
+pub mod deletions {
+    #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
+    use sea_orm::entity::prelude::*;
+
+    /// A task that is gone, and whose id is not free yet. A trigger of the database writes it.
+    #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "deletions")]
+    pub struct Model {
+        /// Whose it was.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub user_id: String,
+        /// The task's id.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        /// When it was deleted, by the database's clock.
+        pub deleted_at: DateTimeUtc,
+    }
+
+    #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// The requests that may be sent again.
 pub mod idempotency_keys {
     #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
@@ -130,7 +156,11 @@ pub mod idempotency_keys {
 impl tasks::Model {
     /// A row with all columns, in the order of the table.
     pub(crate) fn read(row: &Row<'_>) -> Result<Self, Failure> {
-        let mut columns = row.columns();
+        Self::read_from(&mut row.columns())
+    }
+
+    /// The same, of a row that has more columns behind them.
+    pub(crate) fn read_from(columns: &mut Columns<'_>) -> Result<Self, Failure> {
         Ok(Self {
             user_id: columns.text()?,
             id: columns.uuid()?,
@@ -168,9 +198,11 @@ impl From<tasks::Model> for Task {
         // What was written was checked; what somebody else wrote and the database let in shows as nothing.
         let due: Option<Due> = row.due.and_then(|due| due.parse().ok());
         let priority: Option<Priority> = row.priority.and_then(|priority| priority.parse().ok());
+        let (user_id, updated_at) = (UserId::from_stored(row.user_id), row.updated_at.into());
         Self {
             id: TaskId(row.id),
-            user_id: UserId::from_stored(row.user_id),
+            etag: etag(&user_id, row.version, updated_at),
+            user_id,
             title: StoredTitle::from_stored(row.title),
             description: row.description.map(Description::from_stored).into(),
             due_date: due.map(|due| due.date).into(),
@@ -180,7 +212,7 @@ impl From<tasks::Model> for Task {
             is_completed: row.is_completed,
             completed_at: row.completed_at.map(Into::into).into(),
             created_at: row.created_at.into(),
-            updated_at: row.updated_at.into(),
+            updated_at,
             version: row.version,
         }
     }

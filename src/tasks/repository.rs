@@ -1,14 +1,11 @@
-//! The queries: the only file that has any. Each takes the [`Owner`] first and carries them in its `WHERE`, so that no
-//! query can reach another user's tasks; each is one constant statement, without a transaction around it, but
-//! for creations under a key and for writes of several tasks.
+//! The queries: this file and `transactions.rs` have all. Each takes the [`Owner`] first and carries them in its `WHERE`, so that no
+//! query can reach another user's tasks. Here, each is one constant statement, without a transaction around it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use serde::Serialize;
 use tasks_api::{
-    Description, Done, Due, DueDate, DueTime, Error, IdempotencyKey, Owner, PageRequest, Priority, SelectedTask,
+    After, Description, Due, DueDate, DueTime, Error, Expected, Filter, Key, Owner, PageRequest, Priority, Sort,
     StoredTitle, Tag, Task, TaskId, Timestamp, Title,
 };
 use uuid::Uuid;
@@ -16,8 +13,8 @@ use uuid::Uuid;
 use crate::storage::database::Database;
 use crate::storage::failure::Failure;
 use crate::storage::statement::Value;
-use crate::storage::transaction::Transaction;
-use crate::tasks::model::{idempotency_keys, tasks};
+use crate::tasks::fold::{fold, folded};
+use crate::tasks::model::tasks;
 use crate::tasks::statements::Statements;
 
 /// The tasks in the database.
@@ -27,8 +24,8 @@ use crate::tasks::statements::Statements;
 /// bug.
 #[derive(Debug, Clone)]
 pub struct Repository {
-    database: Database,
-    statements: Arc<Statements>,
+    pub(super) database: Database,
+    pub(super) statements: Arc<Statements>,
 }
 
 /// What a write changes of a task; `None` keeps the member as it is.
@@ -57,21 +54,24 @@ impl Change {
         Due::of(date, self.due_time.unwrap_or(now.and_then(|due| due.time)))
     }
 
-    /// Whether the task is as the change wants it.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when the change wants a time of a day that there is not.
-    pub fn is_shown_by(&self, task: &Task) -> Result<bool, Error> {
+    /// The task as the change wants it, with the version and the times that it has; `None` where a time of the day would stand without
+    /// a day.
+    #[must_use]
+    pub fn apply(&self, task: &Task) -> Option<Task> {
         let due = self.due(task.due());
         if due.is_none() && self.due_time.flatten().is_some() {
-            return Err(Error::Invalid(vec![DueTime::without_date("")]));
+            return None;
         }
-        Ok(self.title.as_ref().is_none_or(|title| title.as_str() == task.title.as_str())
-            && self.is_completed.is_none_or(|is_completed| is_completed == task.is_completed)
-            && self.description.as_ref().is_none_or(|description| *description == task.description.0)
-            && due == task.due()
-            && self.priority.is_none_or(|priority| priority == task.priority.0)
-            && self.tags.as_ref().is_none_or(|tags| *tags == task.tags))
+        Some(Task {
+            title: self.title.clone().map_or_else(|| task.title.clone(), Into::into),
+            is_completed: self.is_completed.unwrap_or(task.is_completed),
+            description: self.description.clone().map_or_else(|| task.description.clone(), Into::into),
+            due_date: due.map(|due| due.date).into(),
+            due_time: due.and_then(|due| due.time).into(),
+            priority: self.priority.map_or(task.priority, Into::into),
+            tags: self.tags.as_ref().unwrap_or(&task.tags).clone(),
+            ..task.clone()
+        })
     }
 
     /// Whether it is about title and completion alone.
@@ -98,40 +98,95 @@ impl Repository {
         self.database.ready().await
     }
 
-    /// The owner's tasks that the page asks for, newest first, and one more when there is a next page.
-    pub async fn list(&self, owner: &Owner, page: PageRequest) -> Result<Vec<Task>, Error> {
-        let Statements { list, list_open, list_completed, .. } = &*self.statements;
-        let before = page.before.map_or(Uuid::max(), |TaskId(id)| id);
-        let limit = i64::from(u16::from(page.limit.get())) + 1;
-        let values = [user(owner), Value::Uuid(before), Value::Int(limit)];
-        let reply = match page.is_completed {
-            None => self.database.read(list, &values).await?,
-            Some(false) => self.database.read(list_open, &values).await?,
-            // The only page that reads more than it answers: what is open lies between.
-            Some(true) => self.database.run_slowly(name(owner), list_completed, &values).await?,
+    /// The owner's tasks that the page asks for, and one more when there is a next page.
+    pub async fn list(&self, owner: &Owner, page: &PageRequest) -> Result<Vec<Task>, Error> {
+        let limit = i64::from(page.limit.get()) + 1;
+        let Statements { list, list_open, .. } = &*self.statements;
+        let statement = match page.filter.is_completed {
+            _ if page.sort != Sort::Newest || !page.filter.is_plain() => return self.search(owner, page, limit).await,
+            None => list,
+            Some(false) => list_open,
+            // It reads more than it answers: what is open lies between.
+            Some(true) => return self.search(owner, page, limit).await,
         };
+        let before = page.after.as_ref().map_or(Uuid::max(), |after| after.id.0);
+        let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), Value::Int(limit)]).await?;
         Ok(reply.all(|row| Ok(tasks::Model::read(row)?.into()))?)
     }
 
-    /// How many tasks the owner has; with `is_completed`, only completed or only open ones.
-    pub async fn count(&self, owner: &Owner, is_completed: Option<bool>) -> Result<i64, Error> {
-        let Statements { count, count_where, .. } = &*self.statements;
-        let reply = match is_completed {
-            None => self.database.run_slowly(name(owner), count, &[user(owner)]).await?,
-            Some(is_completed) => {
-                self.database.run_slowly(name(owner), count_where, &[user(owner), is_completed.into()]).await?
+    /// The same in any order and by any filter. Where it is about texts, and comes upon a task that is not folded, it folds all that
+    /// are not, and begins again.
+    async fn search(&self, owner: &Owner, page: &PageRequest, limit: i64) -> Result<Vec<Task>, Error> {
+        let wanted = Wanted::of(&page.filter);
+        let (key, id) = place(page.sort, page.after.as_ref());
+        let mut values = wanted.values(owner);
+        values.extend([key.value(), Value::Uuid(id), Value::Int(limit)]);
+        let is_about_texts = wanted.text.is_some() || page.sort == Sort::Title;
+        for _ in 0..ROUNDS {
+            let reply = self.database.run_slowly(name(owner), self.statements.search(page.sort), &values).await?;
+            let rows = reply.all(|row| {
+                let mut columns = row.columns();
+                Ok((Task::from(tasks::Model::read_from(&mut columns)?), columns.bool()?))
+            })?;
+            if !is_about_texts || rows.iter().all(|(_, is_folded)| *is_folded) {
+                return Ok(rows.into_iter().map(|(task, _)| task).collect());
             }
-        };
-        Ok(reply.one(|row| row.columns().int())?.unwrap_or_default())
+            self.fold(owner).await?;
+        }
+        Err(Error::Unavailable("tasks changed each time before they were folded".into()))
+    }
+
+    /// How many tasks the owner has that the filter matches.
+    pub async fn count(&self, owner: &Owner, filter: &Filter) -> Result<i64, Error> {
+        let wanted = Wanted::of(filter);
+        for _ in 0..ROUNDS {
+            let reply = self.database.run_slowly(name(owner), &self.statements.count, &wanted.values(owner)).await?;
+            let counted = reply.one(|row| {
+                let mut columns = row.columns();
+                Ok((columns.int()?, columns.int()?))
+            })?;
+            let (count, unfolded) = counted.unwrap_or_default();
+            if unfolded == 0 {
+                return Ok(count);
+            }
+            self.fold(owner).await?;
+        }
+        Err(Error::Unavailable("tasks changed each time before they were folded".into()))
+    }
+
+    /// Folds the owner's tasks that are not folded yet, some at a time. Their version stays, and so only a task is folded that nobody
+    /// has changed since it was read.
+    async fn fold(&self, owner: &Owner) -> Result<(), Error> {
+        #[derive(Serialize)]
+        struct Row {
+            id: uuid::fmt::Simple,
+            version: i64,
+            folded: String,
+        }
+
+        let Statements { unfolded, fold, .. } = &*self.statements;
+        loop {
+            let reply = self.database.run_slowly(name(owner), unfolded, &[user(owner), Value::Int(BATCH)]).await?;
+            let rows = reply.all(|row| {
+                let mut columns = row.columns();
+                let (id, version, title) = (columns.uuid()?.simple(), columns.int()?, columns.text()?);
+                Ok(Row { id, version, folded: folded(&title, columns.optional_text()?.as_deref()) })
+            })?;
+            let (is_last, rows) = ((rows.len() as i64) < BATCH, serde_json::to_string(&rows).unwrap_or_default());
+            self.database.run_slowly(name(owner), fold, &[user(owner), Value::Json(&rows)]).await?;
+            if is_last {
+                return Ok(());
+            }
+        }
     }
 
     /// Stores new tasks of the owner, with version 1, in one statement.
     ///
     /// The user's row is added only when the database misses it, so that all but a user's first tasks are one
-    /// statement. The ids must be new: where one is there already, an earlier try of this call stored them all.
+    /// statement. The ids must be the server's own: where one is there already, an earlier try of this call stored them all.
     pub async fn insert(&self, owner: &Owner, tasks: &[Task], now: Timestamp) -> Result<(), Error> {
         let statements = &*self.statements;
-        let rows = rows(tasks);
+        let rows = rows(tasks.iter().map(|task| (task, None)));
         let insert = async || match tasks {
             [task] if is_plain(task) => {
                 let values = [user(owner), Value::Uuid(task.id.0), task.title.as_str().into(), time(now)];
@@ -154,107 +209,14 @@ impl Repository {
         }
     }
 
-    /// Stores new tasks of the owner, in one transaction, unless tasks were stored under this key before: then answers
-    /// what the new ones would be, had they been stored then.
-    pub async fn insert_once(
-        &self,
-        owner: &Owner,
-        once: Once,
-        tasks: Vec<Task>,
-        now: Timestamp,
-    ) -> Result<Done<Vec<Task>>, Error> {
-        // What the work holds must outlive every connection.
-        let own = Arc::new((owner.clone(), once, tasks, Arc::clone(&self.statements)));
-        let done = self.database.transaction(name(owner), move |db| {
-            let own = Arc::clone(&own);
-            async move {
-                let (owner, once, tasks, statements) = &*own;
-                let ids: Vec<_> = tasks.iter().map(|task| task.id.0).collect();
-                if let Some(known) = claim(db, statements, owner, once, &ids, now).await? {
-                    return Ok(Done { data: replay(tasks, &known)?, is_replay: true });
-                }
-                let values = [user(owner), Value::Json(&rows(tasks)), time(now)];
-                db.run(&statements.insert_all, &values).await?;
-                Ok(Done { data: tasks.clone(), is_replay: false })
-            }
-            .boxed()
-        });
-        done.await.map_err(|stopped: Stopped| stopped.into())
-    }
-
-    /// Completes tasks of the owner, all or none, in one transaction, and answers them in no order. When they were
-    /// completed under this key before, answers those of them that are there.
-    ///
-    /// # Errors
-    /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
-    pub async fn complete_all(
-        &self,
-        owner: &Owner,
-        selection: Vec<SelectedTask>,
-        once: Option<Once>,
-        now: Timestamp,
-    ) -> Result<Done<Vec<Task>>, Error> {
-        let own = Arc::new((owner.clone(), selection, once, Arc::clone(&self.statements)));
-        let done = self.database.transaction(name(owner), move |db| {
-            let own = Arc::clone(&own);
-            async move {
-                let (owner, selection, once, statements) = &*own;
-                if let Some(once) = once {
-                    let ids = ids(selection);
-                    if claim(db, statements, owner, once, &ids, now).await?.is_some() {
-                        let rows = db.run(&statements.get_all, &[user(owner), Value::Uuids(&ids)]).await?;
-                        let data = rows.all(|row| Ok(tasks::Model::read(row)?.into()))?;
-                        return Ok(Done { data, is_replay: true });
-                    }
-                }
-                let mut rows = lock(db, statements, owner, selection, |row| row.is_completed).await?;
-                let ids: Vec<_> = rows.iter().filter(|row| !row.is_completed).map(|row| row.id).collect();
-                if !ids.is_empty() {
-                    let values = [user(owner), Value::Uuids(&ids), Value::Null, true.into(), time(now)];
-                    rows.retain(|row| row.is_completed);
-                    rows.extend(db.run(&statements.change_all, &values).await?.all(tasks::Model::read)?);
-                }
-                Ok(Done { data: rows.into_iter().map(Into::into).collect(), is_replay: false })
-            }
-            .boxed()
-        });
-        done.await.map_err(|stopped: Stopped| Error::from(stopped))
-    }
-
-    /// Deletes tasks of the owner, all or none, in one transaction, unless that was done under this key before.
-    ///
-    /// # Errors
-    /// [`Error::TasksNotFound`] or [`Error::VersionMismatches`] when they are not as the selection wants them.
-    pub async fn delete_all(
-        &self,
-        owner: &Owner,
-        selection: Vec<SelectedTask>,
-        once: Option<Once>,
-        now: Timestamp,
-    ) -> Result<Done<()>, Error> {
-        let own = Arc::new((owner.clone(), selection, once, Arc::clone(&self.statements)));
-        let done = self.database.transaction(name(owner), move |db| {
-            let own = Arc::clone(&own);
-            async move {
-                let (owner, selection, once, statements) = &*own;
-                let ids = ids(selection);
-                if let Some(once) = once
-                    && claim(db, statements, owner, once, &ids, now).await?.is_some()
-                {
-                    return Ok(Done { data: (), is_replay: true });
-                }
-                lock(db, statements, owner, selection, |_| false).await?;
-                db.run(&statements.delete_all, &[user(owner), Value::Uuids(&ids)]).await?;
-                Ok(Done { data: (), is_replay: false })
-            }
-            .boxed()
-        });
-        done.await.map_err(|stopped: Stopped| stopped.into())
-    }
-
     /// Forgets the keys of all users that are older than `expiry`; how many there were.
     pub async fn purge(&self, expiry: Timestamp) -> Result<u64, Error> {
         Ok(self.database.run_slowly("", &self.statements.purge, &[time(expiry)]).await?.affected())
+    }
+
+    /// Forgets the deletions of all users from before `since`, so that the ids are free again; how many there were.
+    pub async fn forget(&self, since: Timestamp) -> Result<u64, Error> {
+        Ok(self.database.run_slowly("", &self.statements.forget, &[time(since)]).await?.affected())
     }
 
     /// The owner's task with this id.
@@ -264,21 +226,21 @@ impl Repository {
     }
 
     /// Changes a task and answers it as it is then; `None` when nothing was written: the owner has no such task, it
-    /// shows the change already, or, where a version is named, it has another.
+    /// shows the change already, or it is not the `expected` one.
     pub async fn change(
         &self,
         owner: &Owner,
         TaskId(id): TaskId,
         change: &Change,
-        version: Option<i64>,
+        expected: Option<Expected>,
         now: Timestamp,
     ) -> Result<Option<Task>, Error> {
         let title = change.title.as_ref().map(Title::as_str);
         let Statements { change: always, change_if, change_more, .. } = &*self.statements;
         let mut values = vec![user(owner), Value::Uuid(id), title.into(), change.is_completed.into(), time(now)];
         if change.is_plain() {
-            values.extend(version.map(Value::Int));
-            let statement = if version.is_some() { change_if } else { always };
+            values.extend(expected.iter().flat_map(|expected| [Value::Int(expected.version), changed_at(expected)]));
+            let statement = if expected.is_some() { change_if } else { always };
             let reply = self.database.write(name(owner), statement, &values, false).await??;
             return Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?);
         }
@@ -286,7 +248,7 @@ impl Repository {
         let hour = change.due_time.flatten().map(|time| time.to_string());
         let tags: Option<Vec<_>> = change.tags.as_ref().map(|tags| tags.iter().map(Tag::as_str).collect());
         values.extend([
-            version.into(),
+            expected.map(|expected| expected.version).into(),
             change.description.is_some().into(),
             change.description.iter().flatten().next().map(Description::as_str).into(),
             change.due_date.is_some().into(),
@@ -296,160 +258,121 @@ impl Repository {
             change.priority.is_some().into(),
             change.priority.flatten().map(Priority::as_str).into(),
             tags.as_deref().map_or(Value::Null, Value::Texts),
+            expected.as_ref().map_or(Value::Null, changed_at),
         ]);
         let statement = change_more;
         let reply = self.database.write(name(owner), statement, &values, false).await??;
         Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?)
     }
 
-    /// Deletes a task; `None` when the owner has no such task, or, where a version is named, it has another.
-    pub async fn delete(&self, owner: &Owner, TaskId(id): TaskId, version: Option<i64>) -> Result<Option<()>, Error> {
+    /// Deletes a task; `None` when the owner has no such task, or it is not the `expected` one.
+    pub async fn delete(
+        &self,
+        owner: &Owner,
+        TaskId(id): TaskId,
+        expected: Option<Expected>,
+    ) -> Result<Option<()>, Error> {
         let Statements { delete, delete_if, .. } = &*self.statements;
         let mut values = vec![user(owner), Value::Uuid(id)];
-        values.extend(version.map(Value::Int));
-        let statement = if version.is_some() { delete_if } else { delete };
+        values.extend(expected.iter().flat_map(|expected| [Value::Int(expected.version), changed_at(expected)]));
+        let statement = if expected.is_some() { delete_if } else { delete };
         let reply = self.database.write(name(owner), statement, &values, false).await??;
         Ok((reply.affected() > 0).then_some(()))
     }
 }
 
-/// A request that may be sent again.
-#[derive(Debug, Clone)]
-pub struct Once {
-    /// Which operation the key is for.
-    pub operation: &'static str,
-    /// The client's name for the request.
-    pub key: IdempotencyKey,
-    /// SHA-256 of what is asked for.
-    pub fingerprint: Vec<u8>,
-    /// Keys from before this time are forgotten.
-    pub expiry: Timestamp,
+/// How often a search begins again that came upon tasks which were not folded.
+const ROUNDS: usize = 5;
+
+/// How many tasks are folded at a time.
+const BATCH: i64 = 500;
+
+/// A filter as values.
+struct Wanted<'a> {
+    is_completed: Option<bool>,
+    priorities: Vec<&'a str>,
+    tags: Vec<&'a str>,
+    due_from: Option<String>,
+    due_to: Option<String>,
+    text: Option<String>,
 }
 
-/// Why a transaction was taken back.
-enum Stopped {
-    /// The database failed.
-    Failed(Failure),
-    /// What the database holds does not allow it.
-    Refused(Error),
-}
+impl<'a> Wanted<'a> {
+    fn of(filter: &'a Filter) -> Self {
+        Self {
+            is_completed: filter.is_completed,
+            priorities: filter.priorities.iter().map(|priority| priority.as_str()).collect(),
+            tags: filter.tags.iter().map(Tag::as_str).collect(),
+            due_from: filter.due_from.map(|date| date.to_string()),
+            due_to: filter.due_to.map(|date| date.to_string()),
+            text: filter.text.as_ref().map(|text| fold(text.as_str())),
+        }
+    }
 
-impl From<Failure> for Stopped {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+    fn values(&'a self, owner: &'a Owner) -> Vec<Value<'a>> {
+        let any_of = |texts: &'a [&'a str]| if texts.is_empty() { Value::Null } else { Value::Texts(texts) };
+        vec![
+            user(owner),
+            self.is_completed.into(),
+            any_of(&self.priorities),
+            any_of(&self.tags),
+            self.due_from.as_deref().into(),
+            self.due_to.as_deref().into(),
+            self.text.as_deref().into(),
+        ]
     }
 }
 
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Self {
-        Self::Refused(error)
-    }
+/// What a page begins behind, in the words of the statements.
+enum Sorted {
+    Text(String),
+    Time(Timestamp),
 }
 
-impl From<Stopped> for Error {
-    fn from(stopped: Stopped) -> Self {
-        match stopped {
-            Stopped::Failed(failure) => failure.into(),
-            Stopped::Refused(error) => error,
+impl Sorted {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(text),
+            Self::Time(at) => time(*at),
         }
     }
 }
 
-/// Takes the key for a request about these tasks; what is known of it, when this request was done under it before.
-///
-/// It goes in before anything else is done: of two requests with the same one, the second waits until the first has ended
-/// and then finds what it did. The user goes in before it, as a missing parent would end the transaction.
-async fn claim(
-    db: &Transaction<'_>,
-    statements: &Statements,
-    owner: &Owner,
-    once: &Once,
-    ids: &[Uuid],
-    now: Timestamp,
-) -> Result<Option<idempotency_keys::Model>, Stopped> {
-    db.run(&statements.add_user, &[user(owner), time(now)]).await?;
-    db.run(&statements.expire, &[user(owner), time(once.expiry)]).await?;
-    let bytes: Vec<u8> = ids.iter().flat_map(|id| id.into_bytes()).collect();
-    let key = [user(owner), once.operation.into(), once.key.as_str().into()];
-    let [whose, which, word] = key;
-    let values = [whose, which, word, Value::Bytes(&once.fingerprint), Value::Bytes(&bytes), time(now)];
-    let is_new = match db.run(&statements.add_key, &values).await {
-        // Another request with the key has not ended yet.
-        Err(failure) if failure.is_lock_timeout() => return Err(Error::KeyInUse.into()),
-        added => added?.affected() > 0,
+/// The place where a page begins: behind a task, or before all of them.
+fn place(sort: Sort, after: Option<&After>) -> (Sorted, Uuid) {
+    let Some(After { id, key }) = after else {
+        return match sort {
+            Sort::Newest => (Sorted::Text(String::new()), Uuid::max()),
+            Sort::Changed => (Sorted::Time(Timestamp::LAST), Uuid::max()),
+            _ => (Sorted::Text(String::new()), Uuid::nil()),
+        };
     };
-    if is_new {
-        return Ok(None);
-    }
-    match db.run(&statements.find_key, &key).await?.one(idempotency_keys::Model::read)? {
-        Some(known) if known.fingerprint == once.fingerprint => Ok(Some(known)),
-        Some(_) => Err(Error::KeyReused.into()),
-        // It was purged between two statements.
-        None => Err(Error::KeyInUse.into()),
-    }
-}
-
-/// Holds the selected tasks until the transaction ends, unless one is missing, or has another version than the selection
-/// wants and is not `done` either.
-///
-/// They are locked in the order of their ids: two transactions that want the same ones do not wait for each other.
-async fn lock(
-    db: &Transaction<'_>,
-    statements: &Statements,
-    owner: &Owner,
-    selection: &[SelectedTask],
-    is_done: impl Fn(&tasks::Model) -> bool,
-) -> Result<Vec<tasks::Model>, Stopped> {
-    let rows =
-        db.run(&statements.lock, &[user(owner), Value::Uuids(&ids(selection))]).await?.all(tasks::Model::read)?;
-    let rows: HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
-    let (mut missing, mut mismatches) = (Vec::new(), Vec::new());
-    for (place, selected) in selection.iter().enumerate() {
-        match rows.get(&selected.id.0) {
-            None => missing.push(place),
-            Some(row) if selected.version.is_some_and(|version| version != row.version) && !is_done(row) => {
-                mismatches.push((place, row.version));
-            }
-            Some(_) => {}
-        }
-    }
-    if !missing.is_empty() {
-        return Err(Error::TasksNotFound(missing).into());
-    }
-    if !mismatches.is_empty() {
-        return Err(Error::VersionMismatches(mismatches).into());
-    }
-    Ok(rows.into_values().collect())
-}
-
-/// The new tasks, as they were stored under a key that is known.
-fn replay(tasks: &[Task], known: &idempotency_keys::Model) -> Result<Vec<Task>, Error> {
-    let (ids, rest) = known.task_ids.as_chunks();
-    if ids.len() != tasks.len() || !rest.is_empty() {
-        return Err(Error::internal("a key knows another number of tasks than its request has"));
-    }
-    let again = tasks
-        .iter()
-        .zip(ids)
-        .map(|(task, id)| task.clone().created(TaskId(Uuid::from_bytes(*id)), known.created_at.into()));
-    Ok(again.collect())
+    let key = match key {
+        Key::Id => Sorted::Text(String::new()),
+        Key::Due(due) => Sorted::Text(due.map_or_else(|| "~".to_owned(), |due| due.to_string())),
+        Key::Priority(priority) => Sorted::Text(priority.map_or(4, |priority| priority as u8 + 1).to_string()),
+        Key::Title(title) => Sorted::Text(fold(title.as_str())),
+        Key::Changed(at) => Sorted::Time(*at),
+    };
+    (key, id.0)
 }
 
 /// The owner as a value.
-fn user(owner: &Owner) -> Value<'_> {
+pub(super) fn user(owner: &Owner) -> Value<'_> {
     Value::Text(name(owner))
 }
 
-fn name(owner: &Owner) -> &str {
+pub(super) fn name(owner: &Owner) -> &str {
     owner.id().as_str()
 }
 
-fn time(time: Timestamp) -> Value<'static> {
+pub(super) fn time(time: Timestamp) -> Value<'static> {
     Value::Time(time.to_utc())
 }
 
-fn ids(selection: &[SelectedTask]) -> Vec<Uuid> {
-    selection.iter().map(|task| task.id.0).collect()
+/// When a task must have changed last, or any time.
+fn changed_at(expected: &Expected) -> Value<'static> {
+    expected.updated_at.map_or(Value::Null, time)
 }
 
 /// Whether a new task has a title and nothing more.
@@ -461,8 +384,12 @@ fn is_plain(task: &Task) -> bool {
         && !task.is_completed
 }
 
-/// New tasks as a list of objects in JSON: ids in hexadecimal digits, which both databases read.
-fn rows(tasks: &[Task]) -> String {
+/// The first bytes of a draft's SHA-256: enough to tell a client's drafts of one id apart.
+pub type DraftHash = [u8; 16];
+
+/// Tasks as a list of objects in JSON, some with the hash of their draft: ids and hashes in hexadecimal digits, which both databases
+/// read.
+pub(super) fn rows<'a>(tasks: impl IntoIterator<Item = (&'a Task, Option<DraftHash>)>) -> String {
     #[derive(Serialize)]
     struct Row<'a> {
         id: uuid::fmt::Simple,
@@ -472,20 +399,21 @@ fn rows(tasks: &[Task]) -> String {
         due: Option<String>,
         priority: Option<Priority>,
         tags: &'a [Tag],
+        draft: Option<uuid::fmt::Simple>,
     }
 
-    fn row(task: &Task) -> Row<'_> {
+    let row = |(task, draft): (&'a Task, Option<DraftHash>)| {
         let Task { id, title, description, priority, tags, is_completed, .. } = task;
-        let due = task.due().map(|due| due.to_string());
         Row {
             id: id.0.simple(),
             title,
             is_completed: *is_completed,
             description: &description.0,
-            due,
+            due: task.due().map(|due| due.to_string()),
             priority: priority.0,
             tags,
+            draft: draft.map(|draft| Uuid::from_bytes(draft).simple()),
         }
-    }
-    serde_json::to_string(&tasks.iter().map(row).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    serde_json::to_string(&tasks.into_iter().map(row).collect::<Vec<_>>()).unwrap_or_default()
 }

@@ -7,43 +7,59 @@ use std::sync::Mutex;
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use tasks_api::{
-    Cursor, Done, Error, IdempotencyKey, IfMatch, Nullable, Owner, PageMeta, PageRequest, SelectedTask, Task,
-    TaskDraft, TaskId, TaskPage, TaskPatch, TaskService, TaskUpdate, Timestamp,
+    Cursor, Done, DueTime, Error, Expected, Fault, IdempotencyKey, IfMatch, Nullable, OwnId, Owner, PageMeta,
+    PageRequest, SelectedTask, Task, TaskDraft, TaskId, TaskPage, TaskPatch, TaskService, TaskTag, TaskUpdate,
+    Timestamp,
 };
 use uuid::{ContextV7, Uuid};
 
-use crate::tasks::repository::{Change, Once, Repository};
+use crate::tasks::repository::{Change, DraftHash, Repository};
+use crate::tasks::transactions::{Creation, Once};
 
 /// The tasks of all users, behind the contract.
 pub struct Tasks {
     repository: Repository,
     clock: Clock,
+    /// For how long the ids of tasks that were deleted are not free.
+    keep: TimeDelta,
 }
 
 impl Tasks {
-    /// Serves what the repository stores.
+    /// Serves what the repository stores; ids of tasks that were deleted are free again after so many days.
     #[must_use]
-    pub fn new(repository: Repository, clock: Clock) -> Self {
-        Self { repository, clock }
+    pub fn new(repository: Repository, clock: Clock, keep_days: u16) -> Self {
+        Self { repository, clock, keep: TimeDelta::days(keep_days.into()) }
     }
 
-    /// Creates tasks, in this order, by an operation of this name.
+    /// Creates tasks, in this order, by an operation of this name; `at`: where in its body a draft stands.
     async fn insert(
         &self,
         owner: &Owner,
         operation: &'static str,
         new: Vec<TaskDraft>,
         key: Option<IdempotencyKey>,
+        at: impl Fn(usize) -> String,
     ) -> Result<Done<Vec<Task>>, Error> {
         let now = self.clock.now();
-        let task = |draft| Task::new(self.clock.id(now), owner.id().clone(), draft, now);
-        let tasks: Vec<_> = new.iter().map(task).collect();
-        let Some(key) = key else {
+        let new: Vec<_> = new.into_iter().map(TaskDraft::normal).collect();
+        let latest = now.to_utc().timestamp_millis().saturating_add(AHEAD.num_milliseconds());
+        let is_ahead = |id: OwnId| i64::try_from(id.made_at()).is_ok_and(|made_at| made_at > latest);
+        let detail = "is of a time that is more than 24 hours ahead of the server's clock";
+        let ahead = new.iter().enumerate().filter(|(_, draft)| draft.id.is_some_and(is_ahead));
+        let ahead: Vec<_> = ahead.map(|(place, _)| Fault::body(format!("{}/id", at(place)), detail)).collect();
+        if !ahead.is_empty() {
+            return Err(Error::IdsAhead(ahead));
+        }
+        let id = |draft: &TaskDraft| draft.id.map_or_else(|| self.clock.id(now), OwnId::get);
+        let tasks: Vec<_> = new.iter().map(|draft| Task::new(id(draft), owner.id().clone(), draft, now)).collect();
+        if key.is_none() && new.iter().all(|draft| draft.id.is_none()) {
             self.repository.insert(owner, &tasks, now).await?;
             return Ok(Done { data: tasks, is_replay: false });
-        };
-        let once = once(operation, key, fingerprinted(&new).as_bytes(), now);
-        self.repository.insert_once(owner, once, tasks, now).await
+        }
+        let once = key.map(|key| once(operation, key, fingerprinted(&new).as_bytes(), now));
+        let drafts = new.iter().map(|draft| draft.id.map(|_| draft_hash(draft))).collect();
+        let since = (now.to_utc() - self.keep).into();
+        self.repository.create(owner, Creation { tasks, drafts, once, since }, now).await
     }
 
     /// Every write to a task that exists is a change of some members.
@@ -57,41 +73,62 @@ impl Tasks {
         if change == Change::default() {
             return self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound);
         }
-        let write = |version| self.repository.change(owner, id, &change, version, self.clock.now());
+        let write = |expected| self.repository.change(owner, id, &change, expected, self.clock.now());
         // A repeat of a write whose answer was lost succeeds, whatever version it names (RFC 9110 §13.1.1).
-        self.write(owner, id, condition, write, |task| Ok(change.is_shown_by(&task)?.then_some(task))).await
+        let done = |task: Task| {
+            let wanted = change.apply(&task).ok_or_else(|| Error::invalid(DueTime::without_date("")))?;
+            Ok((wanted == task).then_some(task))
+        };
+        self.write(owner, id, condition, write, done).await
     }
 
-    /// Does a write that names the version which it is for, or none. The write checks the version in its own
-    /// statement; what is read here only tells why nothing was written, whether that is `done` already, and which of
-    /// several versions to name.
+    /// Changes several tasks, and answers them in this order.
+    async fn change_all(
+        &self,
+        owner: &Owner,
+        changes: Vec<(SelectedTask, Change)>,
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Result<Done<Vec<Task>>, Error> {
+        let places: HashMap<_, _> = changes.iter().enumerate().map(|(place, (task, _))| (task.id, place)).collect();
+        let mut changed = self.repository.change_all(owner, changes, once, now).await?;
+        changed.data.sort_by_key(|task| places.get(&task.id).copied());
+        Ok(changed)
+    }
+
+    /// Does a write that names the task as it expects it, or does not. The write checks that in its own statement; what is read here
+    /// only tells why nothing was written, whether that is `done` already, and which of several tags to name.
     async fn write<T, F: Future<Output = Result<Option<T>, Error>>>(
         &self,
         owner: &Owner,
         id: TaskId,
         condition: Option<IfMatch>,
-        write: impl Fn(Option<i64>) -> F,
+        write: impl Fn(Option<Expected>) -> F,
         done: impl Fn(Task) -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
-        let versions = match &condition {
+        let tags = match &condition {
             None | Some(IfMatch::Any) => None,
-            Some(IfMatch::Versions { strong, .. }) => Some(strong),
+            Some(IfMatch::Tags { strong, .. }) => Some(strong),
         };
-        let mut named = versions.map(|versions| versions.first().copied().unwrap_or_default());
+        let nothing = Expected { version: 0, updated_at: None };
+        let first = |tags: &Vec<TaskTag>| tags.iter().find_map(|tag| tag.expected(owner.id())).unwrap_or(nothing);
+        let mut named = tags.map(first);
         // Versions only rise: who comes here again was overtaken by a write of somebody else.
         for _ in 0..ROUNDS {
             if let Some(written) = write(named).await? {
                 return Ok(written);
             }
             let task = self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)?;
-            let version = task.version;
+            let refusal = condition.as_ref().filter(|condition| !condition.allows(&task));
+            let refusal = refusal.map(|condition| condition.mismatch(&task));
+            let now = Expected { version: task.version, updated_at: Some(task.updated_at) };
             if let Some(done) = done(task)? {
                 return Ok(done);
             }
-            match &condition {
-                Some(condition) if !condition.allows(version) => return Err(condition.mismatch(version)),
-                _ => named = versions.is_some().then_some(version),
+            if let Some(refusal) = refusal {
+                return Err(refusal);
             }
+            named = tags.map(|_| now);
         }
         let cause = "a task changed each time before it was written, or what is read is not what is written";
         Err(Error::Unavailable(cause.into()))
@@ -149,6 +186,15 @@ fn fingerprinted(new: &[TaskDraft]) -> String {
     }
 }
 
+/// What a task is created by, where its client made the id.
+fn draft_hash(draft: &TaskDraft) -> DraftHash {
+    let hash = digest(&SHA256, serde_json::to_string(draft).unwrap_or_default().as_bytes());
+    hash.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+/// How far ahead the time in the id of a new task may be: clocks of devices are wrong by hours.
+const AHEAD: TimeDelta = TimeDelta::hours(24);
+
 /// A request about these tasks, under a key. A version is never 0, and so that is for none.
 fn once_about(operation: &'static str, key: IdempotencyKey, tasks: &[SelectedTask], now: Timestamp) -> Once {
     let asked = |task: &SelectedTask| {
@@ -156,6 +202,20 @@ fn once_about(operation: &'static str, key: IdempotencyKey, tasks: &[SelectedTas
         id.into_iter().chain(task.version.unwrap_or_default().to_be_bytes())
     };
     once(operation, key, &tasks.iter().flat_map(asked).collect::<Vec<_>>(), now)
+}
+
+impl From<TaskPatch> for Change {
+    fn from(patch: TaskPatch) -> Self {
+        Self {
+            title: patch.title,
+            is_completed: patch.is_completed,
+            description: patch.description.map(|description| description.0),
+            due_date: patch.due_date.map(|date| date.0),
+            due_time: patch.due_time.map(|time| time.0),
+            priority: patch.priority.map(|priority| priority.0),
+            tags: patch.tags,
+        }
+    }
 }
 
 /// For how long a key is kept.
@@ -167,23 +227,32 @@ pub fn expiry() -> Timestamp {
     (Utc::now() - KEPT).into()
 }
 
+/// A deletion that is older than so many days is forgotten.
+#[must_use]
+pub fn forgotten(keep_days: u16) -> Timestamp {
+    (Utc::now() - TimeDelta::days(keep_days.into())).into()
+}
+
 impl TaskService for Tasks {
     async fn list(&self, owner: &Owner, page: PageRequest) -> Result<TaskPage, Error> {
         let limit = usize::from(page.limit.get());
-        let mut data = self.repository.list(owner, page).await?;
+        let mut data = self.repository.list(owner, &page).await?;
         // The repository looks one task ahead: only where there is one more is there a next page.
         let has_more = data.len() > limit;
         data.truncate(limit);
         let last = data.last().filter(|_| has_more);
-        let next_cursor = last.map(|task| Cursor { after: task.id, is_completed: page.is_completed });
-        let total =
-            if page.include_total { Some(self.repository.count(owner, page.is_completed).await?) } else { None };
+        let next_cursor = last.map(|task| Cursor::behind(task, &page.filter, page.sort));
+        let total = if page.include_total { Some(self.repository.count(owner, &page.filter).await?) } else { None };
         let meta = PageMeta { limit: page.limit, next_cursor: Nullable(next_cursor), total: Nullable(total) };
         Ok(TaskPage { data, meta })
     }
 
     async fn create(&self, owner: &Owner, new: TaskDraft, key: Option<IdempotencyKey>) -> Result<Done<Task>, Error> {
-        let Done { data, is_replay } = self.insert(owner, "createTask", vec![new], key).await?;
+        let created = self.insert(owner, "createTask", vec![new], key, |_| String::new()).await;
+        let Done { data, is_replay } = created.map_err(|error| match error {
+            Error::IdsTaken(mut taken) => Error::IdTaken(taken.pop().and_then(|(_, current)| current)),
+            error => error,
+        })?;
         let task = data.into_iter().next().ok_or_else(|| Error::internal("a creation of nothing"))?;
         Ok(Done { data: task, is_replay })
     }
@@ -194,7 +263,7 @@ impl TaskService for Tasks {
         new: Vec<TaskDraft>,
         key: Option<IdempotencyKey>,
     ) -> Result<Done<Vec<Task>>, Error> {
-        self.insert(owner, "bulkCreateTasks", new, key).await
+        self.insert(owner, "bulkCreateTasks", new, key, |place| format!("/tasks/{place}")).await
     }
 
     async fn get(&self, owner: &Owner, id: TaskId) -> Result<Task, Error> {
@@ -227,16 +296,7 @@ impl TaskService for Tasks {
         patch: TaskPatch,
         condition: Option<IfMatch>,
     ) -> Result<Task, Error> {
-        let change = Change {
-            title: patch.title,
-            is_completed: patch.is_completed,
-            description: patch.description.map(|description| description.0),
-            due_date: patch.due_date.map(|date| date.0),
-            due_time: patch.due_time.map(|time| time.0),
-            priority: patch.priority.map(|priority| priority.0),
-            tags: patch.tags,
-        };
-        self.change(owner, id, change, condition).await
+        self.change(owner, id, patch.into(), condition).await
     }
 
     async fn complete(
@@ -260,11 +320,24 @@ impl TaskService for Tasks {
         key: Option<IdempotencyKey>,
     ) -> Result<Done<Vec<Task>>, Error> {
         let now = self.clock.now();
-        let places: HashMap<_, _> = tasks.iter().enumerate().map(|(place, task)| (task.id, place)).collect();
         let once = key.map(|key| once_about("bulkCompleteTasks", key, &tasks, now));
-        let mut completed = self.repository.complete_all(owner, tasks, once, now).await?;
-        completed.data.sort_by_key(|task| places.get(&task.id).copied());
-        Ok(completed)
+        let complete = |task| (task, Change { is_completed: Some(true), ..Change::default() });
+        self.change_all(owner, tasks.into_iter().map(complete).collect(), once, now).await
+    }
+
+    async fn patch_all(
+        &self,
+        owner: &Owner,
+        tasks: Vec<(SelectedTask, TaskPatch)>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Done<Vec<Task>>, Error> {
+        let now = self.clock.now();
+        let once = key.map(|key| {
+            let asked = serde_json::to_string(&tasks).unwrap_or_default();
+            once("bulkPatchTasks", key, asked.as_bytes(), now)
+        });
+        let changes = tasks.into_iter().map(|(task, patch)| (task, patch.into()));
+        self.change_all(owner, changes.collect(), once, now).await
     }
 
     async fn delete_all(

@@ -6,17 +6,19 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use sea_orm::sea_query::{
-    Alias, Asterisk, Condition, DeleteStatement, Expr, ExprTrait, Func, InsertStatement, IntoTableRef, OnConflict,
-    Order, PostgresQueryBuilder, Query, SelectStatement, TableRef,
+    Alias, Condition, DeleteStatement, Expr, ExprTrait, InsertStatement, IntoTableRef, OnConflict, Order,
+    PostgresQueryBuilder, Query, SelectStatement, TableRef,
 };
 use sea_orm::{EntityName, IdenStatic, Iterable};
+use tasks_api::Sort;
 use tasks_migration::Place;
 
 use crate::storage::statement::Kind::{self, Bool, Bytes, Int, Json, Text, Texts, Time, Uuid, Uuids};
 use crate::storage::statement::Statement;
 use crate::tasks::model::idempotency_keys::Column as KeyColumn;
 use crate::tasks::model::tasks::Column;
-use crate::tasks::model::{idempotency_keys, tasks, users};
+use crate::tasks::model::{deletions, idempotency_keys, tasks, users};
+use crate::tasks::search::{STALE, count, search};
 
 /// All of them. `$1` is the owner, unless it says otherwise.
 #[derive(Debug)]
@@ -24,31 +26,42 @@ pub(crate) struct Statements {
     /// Those before id `$2`, newest first, at most `$3`.
     pub(crate) list: Arc<Statement>,
     pub(crate) list_open: Arc<Statement>,
-    pub(crate) list_completed: Arc<Statement>,
+    /// Those of a filter (see `search.rs`), in each order: those behind key `$8` and id `$9`, at most `$10`; each with whether it is
+    /// folded.
+    search: [(Sort, Statement); Sort::ALL.len()],
+    /// How many those of a filter are, and how many of them are not folded where that counts.
     pub(crate) count: Statement,
-    /// Those whose completion is `$2`.
-    pub(crate) count_where: Statement,
+    /// Tasks that are not folded: id, version, title, description.
+    pub(crate) unfolded: Statement,
+    /// Folds those of a list of objects `$2`.
+    pub(crate) fold: Statement,
     /// The task with id `$2`.
     pub(crate) get: Arc<Statement>,
     /// Id `$2`, title `$3`, time `$4`, and nothing more: most tasks are such.
     pub(crate) insert: Statement,
-    /// Those of a list of objects `$2`, time `$3`.
+    /// Those of a list of objects `$2` whose ids are not there yet, time `$3`.
     pub(crate) insert_all: Statement,
+    /// The tasks with ids `$2`, each with the hash of the draft that it was created by.
+    pub(crate) drafts: Statement,
+    /// Which of the ids `$2` were deleted since `$3`.
+    pub(crate) deleted: Statement,
+    /// Forgets deletions of all users from before `$1`.
+    pub(crate) forget: Statement,
     /// Time `$2`.
     pub(crate) add_user: Statement,
     /// The task with id `$2`, unless it is so already: title `$3`, completion `$4`, time `$5`.
     pub(crate) change: Statement,
-    /// The same, when it has version `$6`.
+    /// The same, when it has version `$6` and, unless that is null, changed last at `$7`.
     pub(crate) change_if: Statement,
-    /// The same for the tasks with ids `$2`.
+    /// Sets all members of tasks to those of a list of objects `$2`, time `$3`.
     pub(crate) change_all: Statement,
-    /// As `change` with a version `$6` or null, and of the other members: whether it changes and to what, description `$7` and `$8`,
+    /// As `change_if`, where also the version `$6` may be null and the time is `$16`, and of the other members: whether it changes and to what, description `$7` and `$8`,
     /// the day `$9` and `$10`, the time of the day `$11` and `$12`, priority `$13` and `$14`; tags `$15`. Not where a time would
     /// stand without a day.
     pub(crate) change_more: Statement,
     /// The task with id `$2`.
     pub(crate) delete: Statement,
-    /// The same, when it has version `$3`.
+    /// The same, when it has version `$3` and, unless that is null, changed last at `$4`.
     pub(crate) delete_if: Statement,
     /// The tasks with ids `$2`.
     pub(crate) delete_all: Statement,
@@ -75,7 +88,12 @@ const CHANGE: &str = "\
     completed_at = CASE WHEN COALESCE($4, is_completed) THEN \
         COALESCE(completed_at, CASE WHEN updated_at < $5 THEN $5 ELSE updated_at END) END, \
     updated_at = CASE WHEN updated_at < $5 THEN $5 ELSE updated_at END, \
-    version = version + 1";
+    version = version + 1, \
+    folded_version = folded_version + CASE WHEN {folds} THEN 1 END";
+
+/// Whether what is folded of a task stays so.
+const FOLDS: &str = "COALESCE($3 = title, TRUE)";
+const FOLDS_MORE: &str = "COALESCE($3 = title, TRUE) AND (NOT $7 OR description IS NOT DISTINCT FROM $8)";
 
 /// Where it changes nothing, nothing is written: neither the row anew nor a commit to wait for.
 const DIFFERS: &str = "(title <> $3 OR is_completed <> $4)";
@@ -91,11 +109,28 @@ const DIFFERS_MORE: &str = "\
     (title <> $3 OR is_completed <> $4 OR $7 AND description IS DISTINCT FROM $8 OR due IS DISTINCT FROM {due} \
     OR $13 AND priority IS DISTINCT FROM $14 OR tags <> $15)";
 
+/// All members as objects have them.
+const REWRITE: &str = "\
+    title = new.title, is_completed = new.is_completed, description = new.description, due = new.due, priority = new.priority, \
+    tags = new.tags, \
+    completed_at = CASE WHEN new.is_completed THEN \
+        COALESCE(tasks.completed_at, CASE WHEN tasks.updated_at < $3 THEN $3 ELSE tasks.updated_at END) END, \
+    updated_at = CASE WHEN tasks.updated_at < $3 THEN $3 ELSE tasks.updated_at END, \
+    version = tasks.version + 1, \
+    folded_version = tasks.folded_version + CASE WHEN tasks.title = new.title \
+        AND tasks.description IS NOT DISTINCT FROM new.description THEN 1 END";
+
 /// The day as it will be, and when the task will be due: without a day there is no time.
 const DAY: &str = "CASE WHEN $9 THEN $10 ELSE substr(due, 1, 10) END";
 const DUE: &str = "{day} || COALESCE('T' || CASE WHEN $11 THEN $12 ELSE NULLIF(substr(due, 12), '') END, '')";
 
 impl Statements {
+    /// The list of this order.
+    pub(crate) fn search(&self, sort: Sort) -> &Statement {
+        let [(_, newest), rest @ ..] = &self.search;
+        rest.iter().find(|(of, _)| *of == sort).map_or(newest, |(_, statement)| statement)
+    }
+
     /// For tables in this place.
     #[expect(clippy::too_many_lines, reason = "a list")]
     pub(crate) fn new(place: &Place) -> Self {
@@ -112,14 +147,6 @@ impl Statements {
             // SQLite thinks the primary key as good, and would look at each completed task.
             list_open = list_open.replace(" WHERE ", " INDEXED BY tasks_open WHERE ");
         }
-        let count = |which: Condition, kinds: &[Kind]| {
-            let count = Query::select()
-                .expr(Func::count(Expr::col(Asterisk)))
-                .from(table(place, tasks::Entity))
-                .cond_where(which)
-                .take();
-            Statement::new(text(&count), kinds)
-        };
         let one = || own().add(Expr::col(Column::Id).eq(value(2)));
         let many = || {
             own().add(Expr::cust(if is_postgres {
@@ -128,35 +155,81 @@ impl Statements {
                 "\"id\" IN (SELECT unhex(value) FROM json_each($2))"
             }))
         };
-        let columns = "user_id, id, title, is_completed, created_at, updated_at";
-        let into = format!("INSERT INTO {} ({columns}", place.of("tasks"));
-        let all = "SELECT $1, id, title, is_completed, $3, $3, CASE WHEN is_completed THEN $3 END, description, due, priority, tags";
+        let into =
+            format!("INSERT INTO {} (user_id, id, title, is_completed, created_at, updated_at", place.of("tasks"));
+        let new = "SELECT $1, id, title, is_completed, $3, $3, CASE WHEN is_completed THEN $3 END, description, due, priority, tags";
         let objects = if is_postgres {
             "json_to_recordset($2) AS new (id uuid, title text, is_completed boolean, description text, due text, \
-             priority text, tags text[])"
+             priority text, tags text[], draft text)"
         } else {
             "(SELECT unhex(value ->> 'id') AS id, value ->> 'title' AS title, value ->> 'is_completed' AS is_completed, \
              value ->> 'description' AS description, value ->> 'due' AS due, value ->> 'priority' AS priority, \
-             value -> 'tags' AS tags FROM json_each($2))"
+             value -> 'tags' AS tags, value ->> 'draft' AS draft FROM json_each($2)) AS new"
         };
+        let columns = |table: &str| {
+            let columns: Vec<_> = Column::iter().map(|column| format!("{table}{}", column.as_str())).collect();
+            columns.join(", ")
+        };
+        let (table_of_tasks, all) = (place.of("tasks"), columns(""));
         let change = |which: &str, kinds: &[Kind]| {
-            let all: Vec<_> = Column::iter().map(|column| column.as_str().to_owned()).collect();
-            let (tasks, all) = (place.of("tasks"), all.join(", "));
+            let set = CHANGE.replace("{folds}", FOLDS);
             let which = format!("user_id = $1 AND {which} AND {DIFFERS}");
-            Statement::new(format!("UPDATE {tasks} SET {CHANGE} WHERE {which} RETURNING {all}"), kinds)
+            Statement::new(format!("UPDATE {table_of_tasks} SET {set} WHERE {which} RETURNING {all}"), kinds)
         };
         let get_all = text(&select(place, many()).order_by(Column::Id, Order::Asc).take());
+        let draft = if is_postgres { "decode(draft, 'hex')" } else { "unhex(draft)" };
+        let folds = if is_postgres {
+            "json_to_recordset($2) AS new (id uuid, version bigint, folded text)"
+        } else {
+            "(SELECT unhex(value ->> 'id') AS id, value ->> 'version' AS version, value ->> 'folded' AS folded \
+             FROM json_each($2)) AS new"
+        };
         Self {
             list: listed(list(own())),
             list_open: listed(list_open),
-            list_completed: listed(list(own().add(Expr::col(Column::IsCompleted)))),
-            count: count(own(), &[Text]),
-            count_where: count(own().add(Expr::col(Column::IsCompleted).eq(value(2))), &[Text, Bool]),
+            search: Sort::ALL.map(|(sort, _)| (sort, search(place, &all, sort))),
+            count: count(place),
+            unfolded: Statement::unnamed(
+                format!(
+                    "SELECT id, version, title, description FROM {table_of_tasks} WHERE user_id = $1 AND {STALE} ORDER BY id LIMIT $2"
+                ),
+                &[Text, Int],
+            ),
+            fold: Statement::unnamed(
+                format!(
+                    "UPDATE {table_of_tasks} SET folded = new.folded, folded_version = new.version FROM {folds} \
+                     WHERE tasks.user_id = $1 AND tasks.id = new.id AND tasks.version = new.version"
+                ),
+                &[Text, Json],
+            ),
             get: Arc::new(Statement::new(text(&select(place, one())), &[Text, Uuid])),
             insert: Statement::new(format!("{into}) VALUES ($1, $2, $3, FALSE, $4, $4)"), &[Text, Uuid, Text, Time]),
             insert_all: Statement::new(
-                format!("{into}, completed_at, description, due, priority, tags) {all} FROM {objects}"),
+                // The condition tells SQLite that no join follows.
+                format!(
+                    "{into}, completed_at, description, due, priority, tags, draft) {new}, {draft} FROM {objects} WHERE TRUE \
+                     ON CONFLICT (user_id, id) DO NOTHING"
+                ),
                 &[Text, Json, Time],
+            ),
+            drafts: Statement::new(get_all.replacen(" FROM ", ", draft FROM ", 1), &[Text, Uuids]),
+            deleted: Statement::new(
+                text(
+                    Query::select()
+                        .column(deletions::Column::Id)
+                        .from(table(place, deletions::Entity))
+                        .cond_where(many())
+                        .and_where(Expr::col(deletions::Column::DeletedAt).gte(value(3))),
+                ),
+                &[Text, Uuids, Time],
+            ),
+            forget: Statement::new(
+                text(&delete(
+                    place,
+                    deletions::Entity,
+                    Condition::all().add(Expr::col(deletions::Column::DeletedAt).lt(value(1))),
+                )),
+                &[Time],
             ),
             add_user: Statement::new(
                 text(
@@ -166,29 +239,42 @@ impl Statements {
                 &[Text, Time],
             ),
             change: change("id = $2", &[Text, Uuid, Text, Bool, Time]),
-            change_if: change("id = $2 AND version = $6", &[Text, Uuid, Text, Bool, Time, Int]),
-            change_all: change(
-                if is_postgres { "id = ANY($2)" } else { "id IN (SELECT unhex(value) FROM json_each($2))" },
-                &[Text, Uuids, Text, Bool, Time],
+            change_if: change(
+                "id = $2 AND version = $6 AND ($7 IS NULL OR updated_at = $7)",
+                &[Text, Uuid, Text, Bool, Time, Int, Time],
+            ),
+            change_all: Statement::new(
+                format!(
+                    "UPDATE {table_of_tasks} SET {REWRITE} FROM {objects} WHERE tasks.user_id = $1 AND tasks.id = new.id RETURNING {}",
+                    columns("tasks.")
+                ),
+                &[Text, Json, Time],
             ),
             change_more: {
                 let due = DUE.replace("{day}", DAY);
-                let all: Vec<_> = Column::iter().map(|column| column.as_str().to_owned()).collect();
                 let text = format!(
-                    "UPDATE {} SET {CHANGE}, {} WHERE user_id = $1 AND id = $2 AND ($6 IS NULL OR version = $6) AND {} AND ($12 IS NULL \
-                     OR {DAY} IS NOT NULL) RETURNING {}",
-                    place.of("tasks"),
+                    "UPDATE {table_of_tasks} SET {}, {} WHERE user_id = $1 AND id = $2 AND ($6 IS NULL OR version = $6) \
+                     AND ($16 IS NULL OR updated_at = $16) AND {} AND ($12 IS NULL OR {DAY} IS NOT NULL) RETURNING {all}",
+                    CHANGE.replace("{folds}", FOLDS_MORE),
                     CHANGE_MORE.replace("{due}", &due),
                     DIFFERS_MORE.replace("{due}", &due),
-                    all.join(", "),
                 );
                 let own = [Text, Uuid, Text, Bool, Time, Int];
-                Statement::new(text, &[&own[..], &[Bool, Text, Bool, Text, Bool, Text, Bool, Text, Texts]].concat())
+                Statement::new(
+                    text,
+                    &[&own[..], &[Bool, Text, Bool, Text, Bool, Text, Bool, Text, Texts, Time]].concat(),
+                )
             },
             delete: Statement::new(text(&delete(place, tasks::Entity, one())), &[Text, Uuid]),
             delete_if: Statement::new(
-                text(&delete(place, tasks::Entity, one().add(Expr::col(Column::Version).eq(value(3))))),
-                &[Text, Uuid, Int],
+                text(&delete(
+                    place,
+                    tasks::Entity,
+                    one()
+                        .add(Expr::col(Column::Version).eq(value(3)))
+                        .add(Expr::cust("($4 IS NULL OR updated_at = $4)")),
+                )),
+                &[Text, Uuid, Int, Time],
             ),
             delete_all: Statement::new(text(&delete(place, tasks::Entity, many())), &[Text, Uuids]),
             lock: Statement::new(

@@ -9,16 +9,19 @@ use uuid::Uuid;
 
 use crate::http::body::{MAX_BYTES, RequestObject};
 use crate::http::error::{Error, Fault, Location, TokenFault};
-use crate::http::header::ETag;
 use crate::http::json::JSON;
 use crate::http::newtype::Nullable;
 use crate::http::public_url::PublicUrl;
-use crate::schemas::bulk::{self, SelectedTask, TaskDrafts, TaskList, TaskSelection};
+use crate::schemas::bulk::{self, SelectedTask, TaskChange, TaskChanges, TaskDrafts, TaskList, TaskSelection};
 use crate::schemas::condition::IfMatch;
+use crate::schemas::cursor::Cursor;
 use crate::schemas::details::Priority;
+use crate::schemas::filter::{Filter, Sort};
 use crate::schemas::health::{Health, HealthStatus};
-use crate::schemas::page::{Cursor, Limit, PageMeta, TaskPage};
-use crate::schemas::task::{Task, TaskCompletion, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate, Timestamp};
+use crate::schemas::mark::etag;
+use crate::schemas::page::{Limit, PageMeta, TaskPage};
+use crate::schemas::task::{Task, TaskCompletion, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate};
+use crate::schemas::time::Timestamp;
 use crate::schemas::user::UserId;
 
 /// Where in an operation an example belongs.
@@ -42,6 +45,11 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
         "createTask" => vec![
             (Request, "task", value(create())),
             (Request, "everything", value(described_draft())),
+            (
+                Request,
+                "ownId",
+                value(TaskDraft { id: Some(title("019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70")), ..create() }),
+            ),
             (Status(201), "created", one(open())),
         ],
         "getTask" => vec![(Status(200), "open", one(open())), (Status(200), "completed", one(completed()))],
@@ -74,6 +82,15 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
             (Request, "versions", value(TaskSelection { tasks: vec![of_its_version(&open()), any(&completed())] })),
             (Status(200), "completed", value(TaskList { data: vec![completed_now(), completed()] })),
         ],
+        "bulkPatchTasks" => vec![
+            (Request, "tags", value(TaskChanges { tasks: vec![tags(&open()), tags(&second())] })),
+            (
+                Request,
+                "versions",
+                value(TaskChanges { tasks: vec![TaskChange { version: Some(1), ..tags(&open()) }, tags(&second())] }),
+            ),
+            (Status(200), "changed", value(TaskList { data: vec![shopping(open()), shopping(second())] })),
+        ],
         "bulkDeleteTasks" => vec![
             (Request, "tasks", value(TaskSelection { tasks: vec![any(&open()), any(&completed())] })),
             (Request, "versions", value(TaskSelection { tasks: vec![of_its_version(&open()), any(&completed())] })),
@@ -87,8 +104,8 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
 
 /// The headers of an answer's example that follow from its body.
 pub(crate) fn headers_of(body: &Value) -> Vec<(String, String)> {
-    let version = body.pointer("/data/version").and_then(Value::as_i64);
-    version.into_iter().map(|version| ("etag".to_owned(), ETag(version).to_string())).collect()
+    let etag = body.pointer("/data/etag").and_then(Value::as_str);
+    etag.into_iter().map(|etag| ("etag".to_owned(), etag.to_owned())).collect()
 }
 
 /// A problem as an operation answers it: its body and its headers.
@@ -139,12 +156,22 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
         "404" if is_bulk => vec![("noSuchTask", Error::TasksNotFound(vec![1]))],
         "404" => vec![("noSuchTask", Error::TaskNotFound)],
         "408" => vec![("stopped", Error::BodyTimedOut)],
-        "409" => vec![("stillRunning", Error::KeyInUse)],
+        "409" => {
+            let mut problems = vec![("stillRunning", Error::KeyInUse)];
+            match operation_id {
+                "createTask" => problems.push(("idTaken", Error::IdTaken(Some((&renamed()).into())))),
+                "bulkCreateTasks" => {
+                    problems.push(("idsTaken", Error::IdsTaken(vec![(0, Some((&renamed()).into())), (1, None)])));
+                }
+                _ => {}
+            }
+            problems
+        }
         "422" => vec![("otherRequest", Error::KeyReused)],
-        "412" if is_bulk => vec![("changedMeanwhile", Error::VersionMismatches(vec![(0, 8)]))],
+        "412" if is_bulk => vec![("changedMeanwhile", Error::VersionMismatches(vec![(0, (&renamed()).into())]))],
         "412" => vec![
-            ("changedMeanwhile", Error::VersionMismatch { current: 8, is_weakened: false }),
-            ("weakTag", Error::VersionMismatch { current: 8, is_weakened: true }),
+            ("changedMeanwhile", Error::VersionMismatch { current: (&renamed()).into(), is_weakened: false }),
+            ("weakTag", Error::VersionMismatch { current: (&renamed()).into(), is_weakened: true }),
         ],
         "413" if is_bulk => vec![("tooLarge", Error::BodyTooLarge(bulk::MAX_BYTES))],
         "413" => vec![("tooLarge", Error::BodyTooLarge(MAX_BYTES))],
@@ -183,7 +210,7 @@ fn one(data: Task) -> Value {
 }
 
 fn page(data: Vec<Task>, counted: bool) -> TaskPage {
-    let next = data.last().filter(|_| counted).map(|task| Cursor { after: task.id, is_completed: None });
+    let next = data.last().filter(|_| counted).map(|task| Cursor::behind(task, &Filter::default(), Sort::default()));
     TaskPage {
         data,
         meta: PageMeta {
@@ -220,11 +247,17 @@ fn open() -> Task {
         created_at: at(START + 123),
         updated_at: at(START + 123),
         version: 1,
+        etag: etag(&UserId::from_stored("alice".to_owned()), 1, at(START + 123)),
     }
 }
 
+/// The task with the tag that it has.
+fn tagged(task: Task) -> Task {
+    Task { etag: etag(&task.user_id, task.version, task.updated_at), ..task }
+}
+
 fn renamed() -> Task {
-    Task { title: title("Buy oat milk and bread"), updated_at: at(START + 60_456), version: 2, ..open() }
+    tagged(Task { title: title("Buy oat milk and bread"), updated_at: at(START + 60_456), version: 2, ..open() })
 }
 
 /// A draft with every member.
@@ -246,24 +279,46 @@ fn replacement() -> TaskUpdate {
 }
 
 fn replaced() -> Task {
-    Task {
+    tagged(Task {
         description: Nullable(Some(title("Bread without seeds."))),
         due_date: Nullable(Some(title("2026-02-28"))),
         priority: Nullable(Some(Priority::High)),
         tags: vec![title("shopping")],
         ..renamed()
-    }
+    })
 }
 
 /// Created with [`open`].
 fn second() -> Task {
     let id = TaskId(Uuid::from_u128(0x019c_13be_7ac0_7a43_9f5c_8be1_07d2_65f8));
-    Task { id, title: title("Call the plumber"), ..open() }
+    tagged(Task { id, title: title("Call the plumber"), ..open() })
 }
 
 fn completed_now() -> Task {
     let now = at(START + 180_012);
-    Task { is_completed: true, completed_at: Nullable(Some(now)), updated_at: now, version: 2, ..open() }
+    tagged(Task { is_completed: true, completed_at: Nullable(Some(now)), updated_at: now, version: 2, ..open() })
+}
+
+/// A change of a task's tags.
+fn tags(task: &Task) -> TaskChange {
+    let TaskPatch { title: name, description, due_date, due_time, priority, is_completed, .. } = TaskPatch::default();
+    let tags = Some(vec![title("shopping")]);
+    TaskChange {
+        id: task.id,
+        version: None,
+        title: name,
+        description,
+        due_date,
+        due_time,
+        priority,
+        tags,
+        is_completed,
+    }
+}
+
+/// The task after that change.
+fn shopping(task: Task) -> Task {
+    tagged(Task { tags: vec![title("shopping")], updated_at: at(START + 60_456), version: 2, ..task })
 }
 
 /// A task of any version.
@@ -277,7 +332,7 @@ fn of_its_version(task: &Task) -> SelectedTask {
 }
 
 fn completed() -> Task {
-    Task {
+    tagged(Task {
         id: TaskId(Uuid::from_u128(0x019c_13be_2c20_7d15_8c02_71f4_0a9e_63b5)),
         created_at: at(START - 20_000),
         is_completed: true,
@@ -285,5 +340,5 @@ fn completed() -> Task {
         updated_at: at(START + 120_789),
         version: 2,
         ..open()
-    }
+    })
 }

@@ -14,10 +14,12 @@ use poem_openapi::error::{ParseParamError, ParsePathError};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use poem_openapi::{Enum, Object};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::http::header::ETag;
 use crate::http::json::write_json;
+use crate::http::newtype::Nullable;
 use crate::http::public_url::PublicUrl;
 
 /// The cause of an error, for the log.
@@ -30,6 +32,8 @@ pub enum Error {
     MalformedJson(String),
     /// 400: parts of the request break their schema.
     Invalid(Vec<Fault>),
+    /// 400: ids of drafts are of a time that is too far ahead.
+    IdsAhead(Vec<Fault>),
     /// 401: no token, or one that does not verify.
     Unauthorized(TokenFault),
     /// 401: a claim of the token is missing or unusable; the sentence says which and what it must be, never what it is.
@@ -48,15 +52,19 @@ pub enum Error {
     KeyInUse,
     /// 422: the idempotency key was used for another request.
     KeyReused,
-    /// 412: the task has another version than the request's `If-Match` names.
+    /// 409: the user had a task of the id that the draft names, and it was not created by this draft, or is deleted.
+    IdTaken(Option<Current>),
+    /// 409: the same of the drafts at these places.
+    IdsTaken(Vec<(usize, Option<Current>)>),
+    /// 412: the task has another tag than the request's `If-Match` names.
     VersionMismatch {
-        /// The version that it has.
-        current: i64,
-        /// Whether `If-Match` names that very version by a weak tag, which matches nothing.
+        /// The task.
+        current: Current,
+        /// Whether `If-Match` names it by a weak tag, which matches nothing.
         is_weakened: bool,
     },
-    /// 412: of the tasks that the body names, those at these places have these versions, and not the ones it says.
-    VersionMismatches(Vec<(usize, i64)>),
+    /// 412: of the tasks that the body names, those at these places have not the versions that it says.
+    VersionMismatches(Vec<(usize, Current)>),
     /// 408: the body did not come in time.
     BodyTimedOut,
     /// 413: the body is longer than this many bytes.
@@ -133,10 +141,13 @@ pub struct Fault {
     pub name: Option<String>,
     /// What to change.
     pub detail: String,
-    /// The version that the task has; only where the request was about another. Read the task before you write again.
+    /// The version that the task has; only where the request was about another. Look at the task before you write again.
     #[oai(validator(minimum(value = "1"), maximum(value = "9000000000000000")))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_version: Option<i64>,
+    /// The task as it is, or null where it was deleted; only where the request was about another version of it, or took its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<Nullable<Current>>,
 }
 
 /// A place outside the body.
@@ -155,7 +166,14 @@ pub enum Location {
 impl Fault {
     /// A fault in the body.
     pub fn body(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: Some(pointer.into()), location: None, name: None, detail: detail.into(), current_version: None }
+        Self {
+            pointer: Some(pointer.into()),
+            location: None,
+            name: None,
+            detail: detail.into(),
+            current_version: None,
+            current: None,
+        }
     }
 
     /// A fault in a parameter.
@@ -166,7 +184,13 @@ impl Fault {
             name: Some(name.into()),
             detail: detail.into(),
             current_version: None,
+            current: None,
         }
+    }
+
+    /// The same, with the task that it is about.
+    fn about(self, current: Option<Current>) -> Self {
+        Self { current: Some(current.into()), ..self }
     }
 }
 
@@ -193,10 +217,68 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none)]
     pub errors: Option<Vec<Fault>>,
-    /// The version that the task has; only where the request was about another. Read the task before you write again.
+    /// The version that the task has; only where the request was about another. Look at the task before you write again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[oai(skip_serializing_if_is_none, validator(minimum(value = "1"), maximum(value = "9000000000000000")))]
     pub current_version: Option<i64>,
+    /// The task as it is, or null where it was deleted; only where the request was about another version of it, or took its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(skip_serializing_if_is_none)]
+    pub current: Option<Nullable<Current>>,
+}
+
+/// A task as it is now, and its tag. Tasks are nouns above this room, so that it comes as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// Its tag.
+    pub(crate) etag: ETag,
+    json: Value,
+}
+
+impl Current {
+    /// Of this task.
+    pub(crate) fn new(etag: ETag, task: &impl Serialize) -> Self {
+        Self { etag, json: serde_json::to_value(task).unwrap_or_default() }
+    }
+}
+
+impl Serialize for Current {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.json.serialize(to)
+    }
+}
+
+/// The component of this name, which the operations register.
+impl Type for Current {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "Task".into()
+    }
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference("Task".to_owned())
+    }
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl ToJSON for Current {
+    fn to_json(&self) -> Option<Value> {
+        Some(self.json.clone())
+    }
+}
+
+/// Problems are written and never read.
+impl ParseFromJSON for Current {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        Err(ParseError::expected_type(value.unwrap_or_default()))
+    }
 }
 
 macro_rules! problem_codes {
@@ -248,6 +330,10 @@ problem_codes! {
         "A member of the body or a parameter is missing, unknown, sent twice or out of its limits. Each entry of errors \
          names one of them, by a JSON pointer into the body or by the place and name of the parameter, and says what \
          to change.";
+    /// The id of a draft is of a time that is too far ahead.
+    IdInFuture = "task-id-in-future", BAD_REQUEST, "The id is of a time ahead",
+        "An id of version 7 begins with the time at which it was made, and this one's is more than 24 hours ahead of the server's \
+         clock. Compare the clock of the device with the header Date of any answer, and make a new id.";
     /// No token was sent.
     TokenMissing = "token-missing", UNAUTHORIZED, "A token is required",
         "Send the header Authorization: Bearer <token> with a token of your sign-in system.";
@@ -323,6 +409,11 @@ problem_codes! {
     KeyInUse = "idempotency-key-in-use", CONFLICT, "A request with this key still runs",
         "Another request with the same Idempotency-Key has not ended yet. Send this one again after the seconds that the \
          header Retry-After says.";
+    /// A draft names an id that is taken.
+    IdTaken = "task-id-taken", CONFLICT, "The id is taken",
+        "The user has a task of this id that was created otherwise, or had one that was deleted in the last days. The member \
+         current is that task, null when it was deleted. The same draft sent again is no conflict: it is answered as the first \
+         time. Change the task that there is, or make a new id.";
     /// The key was used for another request.
     KeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for another request",
         "The Idempotency-Key was used in the last day with another body. A key is for one request and its repeats: make \
@@ -441,6 +532,8 @@ impl Error {
         match self {
             Self::MalformedJson(_) => ProblemCode::MalformedJson,
             Self::Invalid(_) => ProblemCode::InvalidRequest,
+            Self::IdsAhead(_) => ProblemCode::IdInFuture,
+            Self::IdTaken(_) | Self::IdsTaken(_) => ProblemCode::IdTaken,
             Self::Unauthorized(fault) => fault.code(),
             Self::UnusableClaim(_) => ProblemCode::TokenClaims,
             Self::Forbidden => ProblemCode::UserMismatch,
@@ -469,10 +562,13 @@ impl Error {
         let code = self.code();
         let errors = match self {
             Self::MalformedJson(place) => Some(vec![Fault::body("", place)]),
-            Self::Invalid(faults) | Self::ConditionRequired(faults) => Some(faults.clone()),
+            Self::Invalid(faults) | Self::IdsAhead(faults) | Self::ConditionRequired(faults) => Some(faults.clone()),
             Self::TasksNotFound(places) => Some(places.iter().map(|place| not_found(*place)).collect()),
             Self::VersionMismatches(places) => {
-                Some(places.iter().map(|(place, current)| mismatch(*place, *current)).collect())
+                Some(places.iter().map(|(place, current)| mismatch(*place, current)).collect())
+            }
+            Self::IdsTaken(places) => {
+                Some(places.iter().map(|(place, current)| taken(*place, current.clone())).collect())
             }
             _ => None,
         };
@@ -485,13 +581,21 @@ impl Error {
             }
             (_, Some(faults)) => format!("{} parts of the request must be changed; see errors.", faults.len()),
             (Self::MethodNotAllowed(allow), _) => format!("The path knows {allow}."),
-            (Self::VersionMismatch { current, is_weakened: true }, _) => format!(
-                "W/\"{current}\" names the version that the task has, but a weak tag matches nothing: a proxy has weakened \
-                 it by compressing the answer. Send If-Match: \"{current}\" in its place."
+            (Self::VersionMismatch { current: Current { etag, .. }, is_weakened: true }, _) => format!(
+                "The weak tag names what the task is, but a weak tag matches nothing: a proxy has weakened it by compressing the \
+                 answer. Send If-Match: {etag} in its place."
             ),
-            (Self::VersionMismatch { current, .. }, _) => {
-                format!("The task has version {current} now. Read it again, and send If-Match with its ETag.")
+            (Self::VersionMismatch { current: Current { etag, .. }, .. }, _) => {
+                format!(
+                    "The task is another one now, of version {}, as current shows it. Send If-Match: {etag} to write over that.",
+                    etag.version
+                )
             }
+            (Self::IdTaken(Some(_)), _) => {
+                "The user has a task of this id that was created otherwise; current shows it. Change that task, or make a new id."
+                    .to_owned()
+            }
+            (Self::IdTaken(None), _) => "The user had a task of this id, which was deleted. Make a new id.".to_owned(),
             (Self::UnsupportedMediaType { known, .. }, _) => {
                 format!("Send the body with the header Content-Type: {}.", known.join(" or "))
             }
@@ -511,7 +615,12 @@ impl Error {
             request_id: request_id.to_owned(),
             errors,
             current_version: match self {
-                Self::VersionMismatch { current, .. } => Some(*current),
+                Self::VersionMismatch { current, .. } => Some(current.etag.version),
+                _ => None,
+            },
+            current: match self {
+                Self::VersionMismatch { current, .. } => Some(Nullable(Some(current.clone()))),
+                Self::IdTaken(current) => Some(Nullable(current.clone())),
                 _ => None,
             },
         }
@@ -534,7 +643,7 @@ impl Error {
         match self {
             Self::Unauthorized(_) | Self::UnusableClaim(_) => set(header::WWW_AUTHENTICATE, challenge(code)),
             Self::MethodNotAllowed(allow) => set(header::ALLOW, allow),
-            Self::VersionMismatch { current, .. } => set(header::ETAG, format!("\"{current}\"")),
+            Self::VersionMismatch { current, .. } => set(header::ETAG, current.etag.to_string()),
             Self::UnsupportedMediaType { known, is_patch } => {
                 if is_patch {
                     set(ACCEPT_PATCH, known.join(", "));
@@ -580,9 +689,20 @@ fn not_found(place: usize) -> Fault {
 }
 
 /// The fault of a body that names, at this place, a task which has this version and not the one that it says.
-fn mismatch(place: usize, current: i64) -> Fault {
-    let detail = format!("is not the task's version, which is {current} now; read the task again");
-    Fault { current_version: Some(current), ..Fault::body(format!("/tasks/{place}/version"), detail) }
+fn mismatch(place: usize, current: &Current) -> Fault {
+    let version = current.etag.version;
+    let detail = format!("is not the task's version, which is {version} now; current shows the task");
+    let fault = Fault { current_version: Some(version), ..Fault::body(format!("/tasks/{place}/version"), detail) };
+    fault.about(Some(current.clone()))
+}
+
+/// The fault of a body that names, at this place, an id for a new task which another one has or had.
+fn taken(place: usize, current: Option<Current>) -> Fault {
+    let detail = match current {
+        Some(_) => "is the id of a task that was created otherwise; current shows it",
+        None => "is the id of a task that was deleted",
+    };
+    Fault::body(format!("/tasks/{place}/id"), detail).about(current)
 }
 
 /// Our sentence out of poem-openapi's `failed to parse "Type": sentence`.

@@ -2,22 +2,31 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
+use std::str::FromStr;
 
 use poem::http::HeaderValue;
 use poem_openapi::registry::MetaSchema;
 use poem_openapi::types::ToHeader;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use crate::http::newtype::schema_type;
+use crate::http::newtype::{Invalid, openapi_type, schema_type};
 
-/// `ETag`: a version as a strong entity tag (RFC 9110 §8.8.3).
-pub(crate) struct ETag(pub(crate) i64);
+/// `ETag`: a strong entity tag (RFC 9110 §8.8.3), with its quotes: a version, and a mark that tells it from the same version of
+/// another past, or of another user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ETag {
+    /// The version.
+    pub version: i64,
+    /// The mark.
+    pub mark: u64,
+}
 
 impl ETag {
     fn schema() -> MetaSchema {
         MetaSchema {
-            pattern: Some(r#"^"[1-9][0-9]*"$"#.to_owned()),
-            example: Some(json!("\"1\"")),
+            pattern: Some(r#"^"[1-9][0-9]*-[0-9a-f]{16}"$"#.to_owned()),
+            example: Some(json!("\"1-4f6c1d0e9b27a835\"")),
             ..MetaSchema::new("string")
         }
     }
@@ -25,7 +34,25 @@ impl ETag {
 
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0)
+        write!(f, "\"{}-{:016x}\"", self.version, self.mark)
+    }
+}
+
+impl FromStr for ETag {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let tag = inside.and_then(|inside| inside.split_once('-')).and_then(|(version, mark)| {
+            Some(Self { version: version.parse().ok()?, mark: u64::from_str_radix(mark, 16).ok()? })
+        });
+        tag.filter(|tag| tag.to_string() == text).ok_or(Invalid("must be a tag as the header ETag has it"))
+    }
+}
+
+impl Serialize for ETag {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 
@@ -209,7 +236,7 @@ impl Challenge {
     }
 }
 
-schema_type!(ETag);
+openapi_type!(ETag);
 schema_type!(PageTag);
 schema_type!(Location);
 schema_type!(ByToken);

@@ -15,13 +15,23 @@ pub(super) const KEY_IN_USE: Status = Status {
     headers: &[StatusHeader::RetryAfter],
     ..status(409, "A request with the same `Idempotency-Key` still runs.")
 };
+pub(super) const KEY_IN_USE_OR_ID_TAKEN: Status = Status {
+    headers: &[StatusHeader::RetryAfter],
+    ..status(
+        409,
+        "A request with the same `Idempotency-Key` still runs; or the draft's `id` is that of a task which was created otherwise, or \
+         was deleted: `code` says which.",
+    )
+};
 pub(super) const BODY_TIMED_OUT: Status = status(408, "The body did not come in time; nothing was carried out.");
-pub(super) const VERSION: Status =
-    Status { headers: &[StatusHeader::ETag], ..status(412, "The task has another version than `If-Match` names.") };
+pub(super) const VERSION: Status = Status {
+    headers: &[StatusHeader::ETag],
+    ..status(412, "The task is another one than `If-Match` names; `current` shows it.")
+};
 pub(super) const SOME_VERSION: Status =
-    status(412, "Some tasks have another version than the request names; `errors` says which.");
+    status(412, "Some tasks have another version than the request names; `errors` says which, and shows them.");
 pub(super) const TOO_LARGE: Status = status(413, "The body has more than 64 KiB.");
-pub(super) const BULK_TOO_LARGE: Status = status(413, "The body has more than 512 KiB.");
+pub(super) const BULK_TOO_LARGE: Status = status(413, "The body has more than 2 MiB.");
 pub(super) const MEDIA_TYPE: Status = Status {
     headers: &[StatusHeader::Accept, StatusHeader::AcceptEncoding],
     ..status(415, "The body is not sent as JSON, or is compressed.")

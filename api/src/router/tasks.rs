@@ -12,15 +12,19 @@ use crate::http::header::{
     ByToken, ETag, Location as TaskLocation, PageTag, Private, PrivateAsIs, Replayed, RequestId,
 };
 use crate::http::json::Json;
+use crate::http::newtype::Invalid;
 use crate::http::refusal::{Refusal, Status, Statuses};
 use crate::router::statuses::{
-    BAD_REQUEST, BODY_TIMED_OUT, CONDITION, FORBIDDEN, INTERNAL, KEY_IN_USE, KEY_REUSED, MEDIA_TYPE, NOT_FOUND,
-    PATCH_MEDIA_TYPE, RATE_LIMITED, TOO_LARGE, UNAUTHORIZED, UNAVAILABLE, VERSION, statuses,
+    BAD_REQUEST, BODY_TIMED_OUT, CONDITION, FORBIDDEN, INTERNAL, KEY_IN_USE_OR_ID_TAKEN, KEY_REUSED, MEDIA_TYPE,
+    NOT_FOUND, PATCH_MEDIA_TYPE, RATE_LIMITED, TOO_LARGE, UNAUTHORIZED, UNAVAILABLE, VERSION, statuses,
 };
 use crate::router::tag::Tag;
 use crate::schemas::condition::{IfMatch, IfNoneMatch};
+use crate::schemas::cursor::Cursor;
+use crate::schemas::details::{DueDate, Priority, Tag as TaskTag};
+use crate::schemas::filter::{All, Filter, SearchText, Sort};
 use crate::schemas::idempotency::{Done, IdempotencyKey};
-use crate::schemas::page::{Cursor, Flag, Limit, PageRequest, TaskPage};
+use crate::schemas::page::{Flag, Limit, PageRequest, TaskPage};
 use crate::schemas::task::{Task, TaskCompletion, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate};
 use crate::schemas::user::UserId;
 use crate::security::owner::Caller;
@@ -41,8 +45,9 @@ pub(crate) struct TaskRouter<S> {
 impl<S: TaskService> TaskRouter<S> {
     /// List tasks
     ///
-    /// Lists the user's tasks, newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until
-    /// it is null. Tasks that are created meanwhile appear on no later page, and none is listed twice or left out.
+    /// Lists the user's tasks that all filters match, in the order of `sort`, a page at a time: send `meta.next_cursor` as `cursor` for
+    /// the next page, with everything else as before, until it is null. A task that is there all the time and does not move in the
+    /// order meanwhile is listed once.
     #[oai(path = "/api/:user_id/tasks", method = "get", operation_id = "listTasks", tag = "Tag::Tasks")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_tasks(
@@ -54,18 +59,43 @@ impl<S: TaskService> TaskRouter<S> {
         /// How many tasks a page has at most.
         #[oai(default)]
         limit: Query<Limit>,
-        /// The `next_cursor` of the page before. It belongs to the filter that it was made with.
+        /// The `next_cursor` of the page before. It belongs to the filters and the order that it was made with.
         cursor: Query<Option<Cursor>>,
         /// Only completed (`true`) or only open (`false`) tasks.
         is_completed: Query<Option<Flag>>,
-        /// Also count all tasks that the filter matches, as `meta.total`.
+        /// Only tasks of this priority; repeat the parameter for those of one of several.
+        priority: Query<All<Priority>>,
+        /// Only tasks with this tag, to the letter; repeat the parameter for those that have all of several.
+        tag: Query<All<TaskTag>>,
+        /// Only tasks that are due on this day or later.
+        due_from: Query<Option<DueDate>>,
+        /// Only tasks that are due on this day or before.
+        due_to: Query<Option<DueDate>>,
+        /// Only tasks with this text in their title or description, in capital or small letters (by NFKC_Casefold).
+        q: Query<Option<SearchText>>,
+        /// The order: newest first (`-created_at`) or oldest first, by the time in the id; by `due_date` and time; by `priority`, high
+        /// first; by `title`, by the bytes of its folded form; or what changed last first (`-updated_at`). What has no date or
+        /// priority comes last.
+        #[oai(default)]
+        sort: Query<Sort>,
+        /// Also count all tasks that the filters match, as `meta.total`.
         #[oai(default)]
         include_total: Query<Flag>,
         /// Answers 304 without a body when the answer still has one of these tags, weak or strong.
         #[oai(name = "If-None-Match")]
         if_none_match: Field<IfNoneMatch>,
     ) -> Result<PageAnswer, Refusal<OnList>> {
-        let page = page_request(*limit, *cursor, *is_completed, *include_total)?;
+        let filter = Filter {
+            is_completed: is_completed.0.map(|flag| flag.0),
+            priorities: priority.0.0,
+            tags: tag.0.0,
+            due_from: *due_from,
+            due_to: *due_to,
+            text: q.0,
+        };
+        let filter = filter.new()?;
+        let after = cursor.0.map(|cursor| cursor.after(&filter, *sort)).transpose().map_err(another_list)?;
+        let page = PageRequest { limit: *limit, filter, sort: *sort, after, include_total: include_total.0.0 };
         let owner = caller.owner_of(&user_id)?;
         let page = self.service.list(&owner, page).await?;
         let etag = PageTag::from(&page);
@@ -79,6 +109,9 @@ impl<S: TaskService> TaskRouter<S> {
     ///
     /// Creates a task of the user, with version 1. It is open, unless the draft says that it is done already. What the draft leaves out
     /// is empty.
+    ///
+    /// A draft may bring its own `id`. Sent again, it is the creation that was, and answered as the first time, also after the task was
+    /// changed; an id that stands for anything else, or for a task that was deleted, is 409.
     #[oai(path = "/api/:user_id/tasks", method = "post", operation_id = "createTask", tag = "Tag::Tasks")]
     async fn create_task(
         &self,
@@ -138,8 +171,8 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-        /// whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+        /// The write happens only when the task has one of these tags, as `ETag` tells them, or one of these versions (`"7"`), or
+        /// with `*` whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
         /// shows already succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
@@ -164,8 +197,8 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-        /// whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+        /// The write happens only when the task has one of these tags, as `ETag` tells them, or one of these versions (`"7"`), or
+        /// with `*` whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
         /// shows already succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
@@ -194,8 +227,8 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-        /// whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+        /// The write happens only when the task has one of these tags, as `ETag` tells them, or one of these versions (`"7"`), or
+        /// with `*` whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
         /// shows already succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
@@ -219,8 +252,8 @@ impl<S: TaskService> TaskRouter<S> {
         user_id: Path<UserId>,
         /// The task's id.
         id: Path<TaskId>,
-        /// The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-        /// whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+        /// The write happens only when the task has one of these tags, as `ETag` tells them, or one of these versions (`"7"`), or
+        /// with `*` whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
         /// shows already succeeds.
         #[oai(name = "If-Match")]
         if_match: Field<IfMatch>,
@@ -244,23 +277,9 @@ pub(super) fn me() -> UserId {
     UserId::from_stored("me".to_owned())
 }
 
-/// Puts a list's parameters together; a cursor must be of the same filter.
-fn page_request(
-    limit: Limit,
-    cursor: Option<Cursor>,
-    is_completed: Option<Flag>,
-    include_total: Flag,
-) -> Result<PageRequest, Error> {
-    let is_completed = is_completed.map(|flag| flag.0);
-    if cursor.is_some_and(|cursor| cursor.is_completed != is_completed) {
-        return Err(Error::invalid(Fault::parameter(
-            Location::Query,
-            "cursor",
-            "was made with another is_completed; send the same filter, or start again without a cursor",
-        )));
-    }
-    let before = cursor.map(|cursor| cursor.after);
-    Ok(PageRequest { limit, before, is_completed, include_total: include_total.0 })
+/// The refusal of a cursor that belongs to another list.
+fn another_list(invalid: Invalid) -> Error {
+    Error::invalid(Fault::parameter(Location::Query, "cursor", invalid.to_string()))
 }
 
 #[derive(ApiResponse)]
@@ -300,7 +319,7 @@ enum FoundAnswer {
     #[oai(status = 200)]
     Task(
         Json<TaskEnvelope>,
-        /// The task's version, as a strong entity tag.
+        /// What the task is now, as a strong entity tag: its member `etag`.
         #[oai(header = "ETag")]
         ETag,
         /// The answer is one user's, and must be asked for again.
@@ -313,7 +332,7 @@ enum FoundAnswer {
     /// The reader has the answer already.
     #[oai(status = 304)]
     NotModified(
-        /// The task's version, as a strong entity tag.
+        /// What the task is now, as a strong entity tag: its member `etag`.
         #[oai(header = "ETag")]
         ETag,
         /// The answer is one user's, and must be asked for again.
@@ -331,7 +350,7 @@ enum TaskAnswer {
     #[oai(status = 200)]
     Task(
         Json<TaskEnvelope>,
-        /// The task's version, as a strong entity tag.
+        /// What the task is now, as a strong entity tag: its member `etag`.
         #[oai(header = "ETag")]
         ETag,
         /// The answer is one user's, and must be asked for again.
@@ -356,13 +375,13 @@ enum CreatedAnswer {
     #[oai(status = 201)]
     Created(
         Json<TaskEnvelope>,
-        /// The task's version, as a strong entity tag.
+        /// What the task is now, as a strong entity tag: its member `etag`.
         #[oai(header = "ETag")]
         ETag,
         /// The canonical path of the task.
         #[oai(header = "Location")]
         TaskLocation,
-        /// The task was created by an earlier request with the same `Idempotency-Key`; it may have changed since.
+        /// The task was created by an earlier request with the same `Idempotency-Key` or `id`; it may have changed since.
         #[oai(header = "Idempotency-Replayed")]
         Option<Replayed>,
         /// The answer is one user's, and must be asked for again.
@@ -393,7 +412,7 @@ statuses! {
     OnList = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, RATE_LIMITED, INTERNAL, UNAVAILABLE];
     /// What a creation can refuse with.
     OnCreate = [
-        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, KEY_IN_USE, BODY_TIMED_OUT, TOO_LARGE, MEDIA_TYPE, KEY_REUSED, RATE_LIMITED, INTERNAL, UNAVAILABLE
+        BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, KEY_IN_USE_OR_ID_TAKEN, BODY_TIMED_OUT, TOO_LARGE, MEDIA_TYPE, KEY_REUSED, RATE_LIMITED, INTERNAL, UNAVAILABLE
     ];
     /// What a look at a task can refuse with.
     OnTask = [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, RATE_LIMITED, INTERNAL, UNAVAILABLE];

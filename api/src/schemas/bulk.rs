@@ -9,13 +9,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::http::body::{List, RequestObject, entries};
 use crate::http::error::{Error, Fault};
-use crate::schemas::task::{READ_ONLY, Task, TaskDraft, TaskId};
+use crate::http::newtype::Nullable;
+use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, some_tags};
+use crate::schemas::task::{READ_ONLY, Task, TaskDraft, TaskId, TaskPatch, Title, present, removes_day, some_nullable};
 
 /// The most tasks that one request names.
 const MAX_TASKS: usize = 100;
 
-/// The longest body of such a request, in bytes: a hundred of the longest titles, in their longest spelling, fit twice.
-pub(crate) const MAX_BYTES: usize = 512 * 1024;
+/// The longest body of such a request, in bytes: a hundred of the longest descriptions fit, written as they are in UTF-8.
+pub(crate) const MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// The largest version that a request names: below 2^53, up to which every JSON reader is exact (RFC 8259 §6).
 const MAX_VERSION: i64 = 9_000_000_000_000_000;
@@ -53,6 +55,62 @@ pub struct SelectedTask {
     pub version: Option<i64>,
 }
 
+/// Changes of tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskChanges {
+    /// 1 to 100 tasks, each named once, with what is to change of it.
+    #[oai(validator(min_items = 1, max_items = 100))]
+    #[serde(deserialize_with = "entries::<_, _, MAX_TASKS>")]
+    pub tasks: Vec<TaskChange>,
+}
+
+/// A task, and the members of it to change as [`TaskPatch`] has them; the others stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[oai(skip_serializing_if_is_none)]
+pub(crate) struct TaskChange {
+    /// The task's id.
+    pub id: TaskId,
+    /// The version that it must have; left out, any will do.
+    #[oai(validator(minimum(value = "1"), maximum(value = "9000000000000000")))]
+    #[serde(default, deserialize_with = "version", skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub title: Option<Title>,
+    /// What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise; null
+    /// removes it.
+    #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
+    pub description: Option<Nullable<Description>>,
+    /// The day on which it is due, in the user's own life and without a zone; null removes it, and the time of the day with it.
+    #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
+    pub due_date: Option<Nullable<DueDate>>,
+    /// The time of that day, only for a task with a `due_date`; null removes it.
+    #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
+    pub due_time: Option<Nullable<DueTime>>,
+    /// How much it matters; null removes it.
+    #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Nullable<Priority>>,
+    /// The words by which it is found, in place of those that it has: at most 20, each once, of 1 to 50 characters by the rule of
+    /// titles.
+    #[oai(validator(max_items = 20))]
+    #[serde(default, deserialize_with = "some_tags", skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<Tag>>,
+    /// Whether the task is done.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub is_completed: Option<bool>,
+}
+
+impl TaskChange {
+    /// Which task, and its patch.
+    pub(crate) fn parts(self) -> (SelectedTask, TaskPatch) {
+        let Self { id, version, title, description, due_date, due_time, priority, tags, is_completed } = self;
+        let patch = TaskPatch { title, description, due_date, due_time, priority, tags, is_completed };
+        (SelectedTask { id, version }, patch)
+    }
+}
+
 /// Several tasks, in the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
 pub(crate) struct TaskList {
@@ -67,8 +125,10 @@ impl RequestObject for TaskDrafts {
     const LIST: Option<List> = Some(List::of::<TaskDraft>("tasks", MAX_TASKS));
 
     fn check(&self) -> Vec<Fault> {
-        let checked = self.tasks.iter().enumerate();
-        checked.filter_map(|(place, draft)| draft.check(&format!("/tasks/{place}"))).collect()
+        let drafts = self.tasks.iter().enumerate();
+        let checked = drafts.clone().filter_map(|(place, draft)| draft.check(&format!("/tasks/{place}")));
+        let ids = drafts.filter_map(|(place, draft)| Some((place, draft.id?.get())));
+        checked.chain(repeated(ids)).collect()
     }
 }
 
@@ -78,17 +138,34 @@ impl RequestObject for TaskSelection {
     const LIST: Option<List> = Some(List::of::<SelectedTask>("tasks", MAX_TASKS));
 
     fn check(&self) -> Vec<Fault> {
-        let mut first = HashMap::new();
-        let mut faults = Vec::new();
-        for (place, task) in self.tasks.iter().enumerate() {
-            let first = *first.entry(task.id).or_insert(place);
-            if first != place {
-                let detail = format!("repeats /tasks/{first}/id; name each task once");
-                faults.push(Fault::body(format!("/tasks/{place}/id"), detail));
-            }
-        }
-        faults
+        repeated(self.tasks.iter().map(|task| task.id).enumerate())
     }
+}
+
+impl RequestObject for TaskChanges {
+    const READ_ONLY: &'static [&'static str] = &READ_ONLY;
+    const MAX_BYTES: usize = MAX_BYTES;
+    const LIST: Option<List> = Some(List::of::<TaskChange>("tasks", MAX_TASKS));
+
+    fn check(&self) -> Vec<Fault> {
+        let tasks = self.tasks.iter().enumerate();
+        let alone = tasks
+            .clone()
+            .filter(|(_, task)| removes_day(&task.due_date, &task.due_time))
+            .map(|(place, _)| DueTime::without_date(&format!("/tasks/{place}")));
+        alone.chain(repeated(tasks.map(|(place, task)| (place, task.id)))).collect()
+    }
+}
+
+/// The faults of ids, each at its place, that stand there for a second time.
+fn repeated(ids: impl Iterator<Item = (usize, TaskId)>) -> Vec<Fault> {
+    let mut first = HashMap::new();
+    let again = |(place, id)| {
+        let first = *first.entry(id).or_insert(place);
+        let detail = || format!("repeats /tasks/{first}/id; name each task once");
+        (first != place).then(|| Fault::body(format!("/tasks/{place}/id"), detail()))
+    };
+    ids.filter_map(again).collect()
 }
 
 /// The refusal of a write for the tasks that name no version, by a server that insists on it.

@@ -1,25 +1,29 @@
 //! Conditions: on which version of a task a request depends (RFC 9110 §13).
 //!
-//! A task's entity tag is its version in quotes, a strong tag. A client may therefore make `If-Match` from `version`
-//! where it has no `ETag` at hand: proxies that compress an answer weaken its tag.
+//! A task's entity tag is strong: its version and a mark, in quotes. The mark is the time of its last change, veiled by a hash of
+//! its owner's id: it tells the task from the same version of another past, as after a restore, and from that of another user
+//! whose task has the same id. `If-Match` also takes the version alone, which a client can make from `version`.
 
 use poem_openapi::registry::MetaSchema;
 
 use crate::http::error::{Error, Fault, Location};
 use crate::http::field::RequestField;
+use crate::http::header::ETag;
 use crate::http::newtype::Invalid;
+use crate::schemas::mark::TaskTag;
+use crate::schemas::task::Task;
 
 /// What a write depends on: `If-Match` (RFC 9110 §13.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
     /// `*`: there is such a task.
     Any,
-    /// The task has one of some versions. Tags that are no version's match nothing and are left out.
-    Versions {
+    /// The task has one of some tags. Those that are no task's match nothing and are left out.
+    Tags {
         /// Those that allow the write.
-        strong: Vec<i64>,
-        /// Those of weak tags, which match nothing (§8.8.3.2): they tell who sends what a proxy made of a tag.
-        weak: Vec<i64>,
+        strong: Vec<TaskTag>,
+        /// Weak ones, which match nothing (§8.8.3.2): they tell who sends what a proxy made of a tag.
+        weak: Vec<TaskTag>,
     },
 }
 
@@ -39,20 +43,20 @@ impl IfMatch {
         Error::ConditionRequired(vec![Fault::parameter(Location::Header, "If-Match", detail)])
     }
 
-    /// Whether a task of this version may be written.
+    /// Whether this task may be written.
     #[must_use]
-    pub fn allows(&self, version: i64) -> bool {
+    pub fn allows(&self, task: &Task) -> bool {
         match self {
             Self::Any => true,
-            Self::Versions { strong, .. } => strong.contains(&version),
+            Self::Tags { strong, .. } => strong.iter().any(|tag| tag.names(task.etag)),
         }
     }
 
-    /// The refusal of a write to a task of this version.
+    /// The refusal of a write to this task.
     #[must_use]
-    pub fn mismatch(&self, current: i64) -> Error {
-        let is_weakened = matches!(self, Self::Versions { weak, .. } if weak.contains(&current));
-        Error::VersionMismatch { current, is_weakened }
+    pub fn mismatch(&self, task: &Task) -> Error {
+        let is_weakened = matches!(self, Self::Tags { weak, .. } if weak.iter().any(|tag| tag.names(task.etag)));
+        Error::VersionMismatch { current: task.into(), is_weakened }
     }
 }
 
@@ -74,8 +78,8 @@ impl RequestField for IfMatch {
     fn parse(value: &[u8]) -> Result<Self, Invalid> {
         let Some(tags) = tags(value)? else { return Ok(Self::Any) };
         let (weak, strong): (Vec<_>, Vec<_>) = tags.into_iter().partition(|tag| tag.is_weak);
-        let versions = |tags: Vec<Tag<'_>>| tags.iter().filter_map(|tag| version(tag.opaque)).collect();
-        Ok(Self::Versions { strong: versions(strong), weak: versions(weak) })
+        let ours = |tags: Vec<Tag<'_>>| tags.iter().filter_map(|tag| task_tag(tag.opaque)).collect();
+        Ok(Self::Tags { strong: ours(strong), weak: ours(weak) })
     }
 }
 
@@ -128,10 +132,14 @@ fn tags(value: &[u8]) -> Result<Option<Vec<Tag<'_>>>, Invalid> {
     if tags.is_empty() { Err(WRONG) } else { Ok(Some(tags)) }
 }
 
-/// The version that a tag of ours stands for, in the one way in which we write it.
-fn version(opaque: &[u8]) -> Option<i64> {
-    let is_ours = opaque.iter().all(u8::is_ascii_digit) && !opaque.starts_with(b"0");
-    str::from_utf8(opaque).ok().filter(|_| is_ours)?.parse().ok()
+/// What a tag of ours says, in the one way in which we write it.
+fn task_tag(opaque: &[u8]) -> Option<TaskTag> {
+    let text = str::from_utf8(opaque).ok()?;
+    if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0') {
+        return Some(TaskTag { version: text.parse().ok()?, mark: None });
+    }
+    let ETag { version, mark } = format!("\"{text}\"").parse().ok()?;
+    Some(TaskTag { version, mark: Some(mark) })
 }
 
 /// What stands between the quotes.

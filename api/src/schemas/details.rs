@@ -44,7 +44,7 @@ impl FromStr for Description {
 
 /// A word by which tasks are found: 1 to 50 characters (Unicode code points), by the rule of titles. Stored exactly as sent,
 /// so that `Home` and `home` are two.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Tag(String);
 

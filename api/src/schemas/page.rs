@@ -1,22 +1,22 @@
 //! Pages of tasks, and what asks for them.
 
-use std::fmt;
 use std::hash::Hash as _;
 use std::str::FromStr;
 
 use poem_openapi::Object;
 use poem_openapi::registry::MetaSchema;
-use serde::{Serialize, Serializer};
-use uuid::Uuid;
+use serde::Serialize;
 
 use crate::http::header::PageTag;
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
-use crate::schemas::task::{Task, TaskId};
+use crate::schemas::cursor::{After, Cursor};
+use crate::schemas::filter::{Filter, Sort};
+use crate::schemas::task::Task;
 
-/// A page of tasks, newest first.
+/// A page of tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
 pub struct TaskPage {
-    /// The tasks of this page, newest first; empty when there are none.
+    /// The tasks of this page, in the order that was asked for; empty when there are none.
     #[oai(validator(max_items = 100))]
     pub data: Vec<Task>,
     /// Where the page stands in the list.
@@ -36,14 +36,16 @@ pub struct PageMeta {
 }
 
 /// What a caller asks of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
     /// At most so many tasks.
     pub limit: Limit,
-    /// Only tasks older than this id.
-    pub before: Option<TaskId>,
-    /// Only completed (`true`) or only open (`false`) tasks.
-    pub is_completed: Option<bool>,
+    /// Which tasks.
+    pub filter: Filter,
+    /// In which order.
+    pub sort: Sort,
+    /// Only what comes behind this task.
+    pub after: Option<After>,
     /// Whether to count what the filter matches.
     pub include_total: bool,
 }
@@ -109,68 +111,13 @@ impl FromStr for Flag {
 
 openapi_type!(Flag);
 
-/// A place in a list under one filter, opaque to clients: the id of the last task that was seen, behind a letter for
-/// the filter (`a`ll, `c`ompleted, `o`pen).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
-    /// The last task that was seen.
-    pub after: TaskId,
-    /// The filter of the list that the cursor was made for.
-    pub is_completed: Option<bool>,
-}
-
-impl Cursor {
-    fn schema() -> MetaSchema {
-        MetaSchema { pattern: Some("^[aco][0-9a-f]{32}$".to_owned()), ..MetaSchema::new("string") }
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let filter = match self.is_completed {
-            None => 'a',
-            Some(true) => 'c',
-            Some(false) => 'o',
-        };
-        write!(f, "{filter}{}", self.after.0.simple())
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let parse = || {
-            let (filter, id) = text.split_at_checked(1)?;
-            let is_completed = match filter {
-                "a" => None,
-                "c" => Some(true),
-                "o" => Some(false),
-                _ => return None,
-            };
-            let cursor = Self { after: TaskId(Uuid::try_parse(id).ok()?), is_completed };
-            // One spelling for each place: what we would not have written is refused.
-            (cursor.to_string() == text).then_some(cursor)
-        };
-        parse().ok_or(Invalid("must be the `next_cursor` of an earlier page, unchanged"))
-    }
-}
-
-impl Serialize for Cursor {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-openapi_type!(Cursor);
-
-/// A hash over the ids and versions of its tasks and over its `meta`, in this order. A page whose tag is the same is the same to the
-/// last byte, as a task's version names its content.
+/// A hash over the ids and tags of its tasks and over its `meta`, in this order. A page whose tag is the same is the same to the last
+/// byte, as a task's tag names its content.
 impl From<&TaskPage> for PageTag {
     fn from(page: &TaskPage) -> Self {
         Self::of(|hasher| {
             for task in &page.data {
-                (task.id, task.version).hash(hasher);
+                (task.id, task.etag).hash(hasher);
             }
             let meta = &page.meta;
             (meta.limit.get(), meta.next_cursor.0.is_some(), meta.total.0).hash(hasher);

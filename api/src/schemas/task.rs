@@ -1,27 +1,28 @@
 //! Tasks, and what creates and changes them.
 //!
-//! Rules live in the newtypes ([`Title`], [`TaskId`], [`Timestamp`]): each carries the schema that the document shows and
+//! Rules live in the newtypes ([`Title`], [`TaskId`], [`OwnId`]): each carries the schema that the document shows and
 //! the check that a request meets, side by side.
 
 use std::convert::Infallible;
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, SubsecRound, Timelike, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poem_openapi::Object;
 use poem_openapi::registry::MetaSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::json;
-use uuid::Uuid;
+use uuid::{Uuid, Variant};
 
 use crate::http::body::RequestObject;
-use crate::http::error::Fault;
+use crate::http::error::{Current, Fault};
 use crate::http::header::{ETag, Location};
 use crate::http::json::{JSON, MERGE_PATCH};
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
 use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag, or_none, some_tags, tags};
+use crate::schemas::mark::etag;
 use crate::schemas::text::{self, Lines};
+use crate::schemas::time::Timestamp;
 use crate::schemas::user::UserId;
 
 /// A task of one user.
@@ -52,9 +53,11 @@ pub struct Task {
     pub created_at: Timestamp,
     /// When the task last changed.
     pub updated_at: Timestamp,
-    /// Counts the changes of the task, from 1. The `ETag` header is this number in double quotes.
+    /// Counts the changes of the task, from 1.
     #[oai(validator(minimum(value = "1"), maximum(value = "9000000000000000")))]
     pub version: i64,
+    /// The header `ETag` of the task, with its quotes: `If-Match` takes it as it is.
+    pub etag: ETag,
 }
 
 impl Task {
@@ -64,6 +67,7 @@ impl Task {
         let is_completed = draft.is_completed.unwrap_or_default();
         Self {
             id,
+            etag: etag(&user_id, 1, now),
             user_id,
             title: draft.title.clone().into(),
             description: or_none(&draft.description).into(),
@@ -82,7 +86,8 @@ impl Task {
     /// The same, had it been created with this id at this time.
     #[must_use]
     pub fn created(self, id: TaskId, now: Timestamp) -> Self {
-        Self { id, completed_at: self.is_completed.then_some(now).into(), created_at: now, updated_at: now, ..self }
+        let completed_at = self.is_completed.then_some(now).into();
+        Self { id, completed_at, created_at: now, updated_at: now, etag: etag(&self.user_id, 1, now), ..self }
     }
 
     /// When it is due.
@@ -93,13 +98,18 @@ impl Task {
 }
 
 /// The members of [`Task`] that the server alone sets: a body that sends one is refused by its name.
-pub(crate) const READ_ONLY: [&str; 6] = ["id", "user_id", "completed_at", "created_at", "updated_at", "version"];
+pub(crate) const READ_ONLY: [&str; 7] =
+    ["id", "user_id", "completed_at", "created_at", "updated_at", "version", "etag"];
 
 /// A task to create.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[oai(skip_serializing_if_is_none)]
 pub struct TaskDraft {
+    /// The client's own id for the task: a UUID of version 7 (RFC 9562 §5.7), made at most 24 hours ahead of the server's clock. The
+    /// same draft of the same id is the same creation, however often it is sent. Left out, the server makes one.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub id: Option<OwnId>,
     /// What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
     pub title: Title,
     /// What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise.
@@ -128,6 +138,7 @@ impl TaskDraft {
     #[must_use]
     pub fn titled(title: Title) -> Self {
         Self {
+            id: None,
             title,
             description: None,
             due_date: None,
@@ -135,6 +146,20 @@ impl TaskDraft {
             priority: None,
             tags: None,
             is_completed: None,
+        }
+    }
+
+    /// The same, where what means nothing is left out: a null as well as an empty list.
+    #[must_use]
+    pub fn normal(self) -> Self {
+        Self {
+            description: or_none(&self.description).map(|some| Nullable(Some(some))),
+            due_date: or_none(&self.due_date).map(|some| Nullable(Some(some))),
+            due_time: or_none(&self.due_time).map(|some| Nullable(Some(some))),
+            priority: or_none(&self.priority).map(|some| Nullable(Some(some))),
+            tags: self.tags.filter(|tags| !tags.is_empty()),
+            is_completed: self.is_completed.filter(|is_completed| *is_completed),
+            ..self
         }
     }
 
@@ -236,9 +261,14 @@ impl RequestObject for TaskPatch {
     const MEDIA_TYPES: &'static [&'static str] = &[JSON, MERGE_PATCH];
 
     fn check(&self) -> Vec<Fault> {
-        let is_alone = or_none(&self.due_time).is_some() && self.due_date == Some(Nullable(None));
-        is_alone.then(|| DueTime::without_date("")).into_iter().collect()
+        let removed = removes_day(&self.due_date, &self.due_time);
+        removed.then(|| DueTime::without_date("")).into_iter().collect()
     }
+}
+
+/// Whether a patch sets a time of the day and takes the day away.
+pub(crate) fn removes_day(due_date: &Option<Nullable<DueDate>>, due_time: &Option<Nullable<DueTime>>) -> bool {
+    or_none(due_time).is_some() && *due_date == Some(Nullable(None))
 }
 
 impl RequestObject for TaskCompletion {
@@ -250,7 +280,7 @@ impl RequestObject for TaskCompletion {
 }
 
 /// A member that may be left out but, when it is sent, is not null: null would be a third meaning.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
@@ -260,7 +290,9 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<N
 }
 
 /// A member that may be left out, and where null is another thing.
-fn some_nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Nullable<T>>, D::Error> {
+pub(crate) fn some_nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<Nullable<T>>, D::Error> {
     nullable(from).map(Some)
 }
 
@@ -321,7 +353,7 @@ pub struct StoredTitle(String);
 
 impl StoredTitle {
     fn schema() -> MetaSchema {
-        MetaSchema { example: Title::schema().example, ..text::stored_schema(Title::MAX_CHARS) }
+        MetaSchema { example: Title::schema().example, ..text::loose_schema(Lines::One, Title::MAX_CHARS) }
     }
 
     /// A title that was checked before it was stored.
@@ -378,6 +410,56 @@ impl FromStr for TaskId {
     }
 }
 
+/// The id of a new task that its client made: a [`TaskId`] of version 7.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct OwnId(TaskId);
+
+impl OwnId {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            pattern: Some(
+                "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$".to_owned(),
+            ),
+            example: Some(json!("019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70")),
+            ..MetaSchema::new("string")
+        }
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn get(self) -> TaskId {
+        self.0
+    }
+
+    /// The time at which it says that it was made, in milliseconds of Unix time (RFC 9562 §5.7).
+    #[must_use]
+    pub fn made_at(self) -> u64 {
+        let (millis, _) = self.0.0.as_u64_pair();
+        millis >> 16
+    }
+}
+
+impl FromStr for OwnId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let id = text.parse::<TaskId>().ok();
+        let own = id.filter(|id| id.0.get_version_num() == 7 && id.0.get_variant() == Variant::RFC4122);
+        own.map(Self).ok_or(Invalid(
+            "must be a UUID of version 7 in its 36-character form, such as 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70",
+        ))
+    }
+}
+
+impl<'de> Deserialize<'de> for OwnId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+openapi_type!(OwnId);
+
 impl<'de> Deserialize<'de> for TaskId {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(de::Error::custom)
@@ -392,82 +474,15 @@ impl fmt::Display for TaskId {
 
 openapi_type!(TaskId);
 
-/// A point in time, in UTC with exactly six digits of a second: `2026-01-31T09:30:00.123456Z` (RFC 3339 §5.6).
-///
-/// Always whole microseconds, which both databases keep: what a write answers is what a read answers later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(DateTime<Utc>);
-
-impl Timestamp {
-    fn schema() -> MetaSchema {
-        MetaSchema {
-            // No pattern beside the format: pydantic, and what is built on it, has no text any more that one could hold to it.
-            example: Some(json!("2026-01-31T09:30:00.123456Z")),
-            ..MetaSchema::new_with_format("string", "date-time")
-        }
-    }
-
-    /// The time as the database takes it.
-    #[must_use]
-    pub fn to_utc(self) -> DateTime<Utc> {
-        self.0
-    }
-
-    /// The 27 characters of the text form.
-    fn text(self) -> [u8; 27] {
-        let mut text = *b"0000-00-00T00:00:00.000000Z";
-        let mut put = |end: usize, width: usize, mut number: u32| {
-            for digit in text.iter_mut().take(end).rev().take(width) {
-                *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-                number /= 10;
-            }
-        };
-        put(4, 4, self.0.year().unsigned_abs());
-        put(7, 2, self.0.month());
-        put(10, 2, self.0.day());
-        put(13, 2, self.0.hour());
-        put(16, 2, self.0.minute());
-        put(19, 2, self.0.second());
-        put(26, 6, self.0.nanosecond() / 1_000);
-        text
-    }
-}
-
-impl From<DateTime<Utc>> for Timestamp {
-    fn from(time: DateTime<Utc>) -> Self {
-        Self(time.trunc_subsecs(6))
-    }
-}
-
-impl FromStr for Timestamp {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        DateTime::parse_from_rfc3339(text)
-            .map(|time| time.to_utc().into())
-            .map_err(|_| Invalid("must be a date and time as RFC 3339 writes it"))
-    }
-}
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
-    }
-}
-
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        // Written digit by digit: a page has 150 of them, and chrono's formatting would cost more than all the rest.
-        let text = self.text();
-        to.serialize_str(str::from_utf8(&text).unwrap_or_default())
-    }
-}
-
-openapi_type!(Timestamp);
-
 impl From<&Task> for ETag {
     fn from(task: &Task) -> Self {
-        Self(task.version)
+        task.etag
+    }
+}
+
+impl From<&Task> for Current {
+    fn from(task: &Task) -> Self {
+        Self::new(task.etag, task)
     }
 }
 

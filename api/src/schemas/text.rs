@@ -36,29 +36,27 @@ pub(crate) fn schema(lines: Lines, max: usize) -> MetaSchema {
         Lines::Many => r"[^\S\x0B\x0C\x1C-\x1F\x85\u2027-\u202A\uFEFF]*",
     };
     let visible = r"[^\s\x00-\x1F\x7F-\x9F\uFEFF]";
-    MetaSchema { pattern: Some(format!("^{spaces}({visible}{spaces})+$")), ..stored_schema(max) }
+    MetaSchema { pattern: Some(format!("^{spaces}({visible}{spaces})+$")), ..loose_schema(lines, max) }
 }
 
-/// The schema of a text of one line in an answer.
-pub(crate) fn stored_schema(max: usize) -> MetaSchema {
+/// The schema of a text in an answer, or of one that is looked for: no control characters.
+pub(crate) fn loose_schema(lines: Lines, max: usize) -> MetaSchema {
+    let pattern = match lines {
+        Lines::One => r"^[^\x00-\x1F\x7F-\x9F]+$",
+        Lines::Many => r"^[^\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]+$",
+    };
     MetaSchema {
         min_length: Some(1),
         max_length: Some(max),
-        pattern: Some(r"^[^\x00-\x1F\x7F-\x9F]+$".to_owned()),
+        pattern: Some(pattern.to_owned()),
         ..MetaSchema::new("string")
     }
 }
 
-/// Whether it is such a text, of at most so many code points: `too_long` says how many.
+/// Whether it is a new text, of at most so many code points: `too_long` says how many.
 pub(crate) fn check(text: &str, lines: Lines, max: usize, too_long: &'static str) -> Result<(), Invalid> {
-    if text.chars().nth(max).is_some() {
-        return Err(Invalid(too_long));
-    }
-    if text.chars().any(|c| c.is_control() && !lines.controls().contains(&c)) {
-        return Err(Invalid(match lines {
-            Lines::One => "must not contain control characters, such as tabs and line breaks",
-            Lines::Many => "must not contain control characters other than tabs and line breaks",
-        }));
+    if !text.is_empty() {
+        check_loosely(text, lines, max, too_long)?;
     }
     if text.contains(['\u{2028}', '\u{2029}', '\u{FEFF}']) {
         return Err(Invalid(
@@ -67,6 +65,20 @@ pub(crate) fn check(text: &str, lines: Lines, max: usize, too_long: &'static str
     }
     if text.chars().all(char::is_whitespace) {
         return Err(Invalid("must contain a character that is not white space"));
+    }
+    Ok(())
+}
+
+/// Whether it is a text that may be looked for, of 1 to so many code points: `wrong_length` says how many.
+pub(crate) fn check_loosely(text: &str, lines: Lines, max: usize, wrong_length: &'static str) -> Result<(), Invalid> {
+    if text.is_empty() || text.chars().nth(max).is_some() {
+        return Err(Invalid(wrong_length));
+    }
+    if text.chars().any(|c| c.is_control() && !lines.controls().contains(&c)) {
+        return Err(Invalid(match lines {
+            Lines::One => "must not contain control characters, such as tabs and line breaks",
+            Lines::Many => "must not contain control characters other than tabs and line breaks",
+        }));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use poem::http::{HeaderMap, HeaderName, Method, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::error::ParsePathError;
-use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, Registry};
+use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, MetaSchemaRef, Registry};
 
 use crate::http::error::{Error, Fault, Location};
 use crate::security::meter::Metered;
@@ -32,7 +32,8 @@ struct Guard<A> {
     operation: BoxEndpoint<'static>,
     authenticator: Option<Arc<A>>,
     path: Vec<String>,
-    query: Vec<String>,
+    /// The parameters of the query, and whether each may be repeated.
+    query: Vec<(String, bool)>,
     /// The headers that would be overlooked, each with what to do.
     refused: Vec<(HeaderName, &'static str, &'static str)>,
 }
@@ -152,7 +153,15 @@ impl<A: Authenticate> Guard<A> {
             operation,
             authenticator: (!meta.security.is_empty()).then(|| Arc::clone(authenticator)),
             path: names(MetaParamIn::Path),
-            query: names(MetaParamIn::Query),
+            query: meta
+                .params
+                .iter()
+                .filter(|param| param.in_type == MetaParamIn::Query)
+                .map(|param| {
+                    let is_list = matches!(&param.schema, MetaSchemaRef::Inline(schema) if schema.ty == "array");
+                    (param.name.clone(), is_list)
+                })
+                .collect(),
             refused,
         }
     }
@@ -206,23 +215,23 @@ impl<A: Authenticate> Endpoint for Guard<A> {
     }
 }
 
-/// Refuses parameters that the operation does not know, and any that is sent twice: `?is_complete=true` must not list
+/// Refuses parameters that the operation does not know, and any that is sent twice and is no list: `?is_complete=true` must not list
 /// everything.
-fn check_query(query: &str, known: &[String]) -> Result<(), Error> {
+fn check_query(query: &str, known: &[(String, bool)]) -> Result<(), Error> {
     if query.is_empty() {
         return Ok(());
     }
     let (mut seen, mut refused, mut faults) = (HashSet::new(), HashSet::new(), Vec::new());
     for (name, _) in form_urlencoded::parse(query.as_bytes()) {
-        let detail = if !known.iter().any(|k| *k == name) {
-            match known {
-                [] => "is unknown here; the operation takes no query".to_owned(),
-                _ => format!("is unknown here; the parameters are {}", known.join(", ")),
+        let detail = match known.iter().find(|(known, _)| *known == name) {
+            None if known.is_empty() => "is unknown here; the operation takes no query".to_owned(),
+            None => {
+                let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+                format!("is unknown here; the parameters are {}", names.join(", "))
             }
-        } else if seen.insert(name.clone()) {
-            continue;
-        } else {
-            "is sent twice; send it once".to_owned()
+            Some((_, true)) => continue,
+            Some(_) if seen.insert(name.clone()) => continue,
+            Some(_) => "is sent twice; send it once".to_owned(),
         };
         if refused.insert(name.clone()) {
             faults.push(Fault::parameter(Location::Query, name, detail));

@@ -1,0 +1,78 @@
+//! The texts of lists in any order and by any filter: constant too, but not kept prepared, as each is best planned for the filter
+//! that it has.
+
+use tasks_api::Sort;
+use tasks_migration::Place;
+
+use crate::storage::statement::Kind::{self, Bool, Int, Text, Texts, Time, Uuid};
+use crate::storage::statement::Statement;
+use crate::tasks::fold::BETWEEN;
+
+/// Whether what is folded of a task is not of its version: it was not folded yet, or an older server has changed the task since.
+pub(super) const STALE: &str = "folded_version IS DISTINCT FROM version";
+
+/// The types of the values of a filter.
+const FILTER: [Kind; 7] = [Text, Bool, Texts, Texts, Text, Text, Text];
+
+/// The tasks of owner `$1`, with completion `$2`, one of the priorities `$3`, all of the tags `$4`, due from `$5` to `$6`, and with the
+/// folded text `$7` in them; each but the first is null where any will do. Of those that are not folded nobody knows the text, and so
+/// they are among them.
+fn matching(is_postgres: bool) -> String {
+    let (priority, tags, has_text) = if is_postgres {
+        ("priority = ANY($3)", "tags::text[] @> $4", "strpos(folded, $7) > 0")
+    } else {
+        (
+            "priority IN (SELECT value FROM json_each($3))",
+            "NOT EXISTS (SELECT value FROM json_each($4) EXCEPT SELECT value FROM json_each(tags))",
+            "instr(folded, $7) > 0",
+        )
+    };
+    format!(
+        "user_id = $1 AND ($2 IS NULL OR is_completed = $2) AND ($3 IS NULL OR {priority}) AND ($4 IS NULL OR {tags}) \
+         AND ($5 IS NULL OR due >= $5) AND ($6 IS NULL OR substr(due, 1, 10) <= $6) \
+         AND ($7 IS NULL OR {STALE} OR {has_text})"
+    )
+}
+
+/// Those of a filter in an order, behind key `$8` and id `$9`, at most `$10`: these columns, and whether the task is folded.
+pub(super) fn search(place: &Place, columns: &str, sort: Sort) -> Statement {
+    let is_postgres = place.name().is_some();
+    let between = format!("{}({})", if is_postgres { "chr" } else { "char" }, u32::from(BETWEEN));
+    let position = if is_postgres { "strpos" } else { "instr" };
+    let title = format!("CASE WHEN {STALE} THEN '' ELSE substr(folded, 1, {position}(folded, {between}) - 1) END");
+    let ascending = |key: &str| (format!("({key}, id) > ($8, $9)"), format!("{key}, id"));
+    let (behind, order) = match sort {
+        Sort::Newest => ("id < $9".to_owned(), "id DESC".to_owned()),
+        Sort::Oldest => ("id > $9".to_owned(), "id".to_owned()),
+        // Behind every digit.
+        Sort::Due => ascending("COALESCE(due, '~')"),
+        Sort::Priority => {
+            ascending("CASE priority WHEN 'high' THEN '1' WHEN 'medium' THEN '2' WHEN 'low' THEN '3' ELSE '4' END")
+        }
+        // First of all those that are not folded, wherever the page begins: nobody knows where they belong.
+        Sort::Title => {
+            let (behind, order) = ascending(&title);
+            (format!("({STALE} OR {behind})"), order)
+        }
+        Sort::Changed => ("(updated_at, id) < ($8, $9)".to_owned(), "updated_at DESC, id DESC".to_owned()),
+    };
+    let key = if sort == Sort::Changed { Time } else { Text };
+    Statement::unnamed(
+        format!(
+            "SELECT {columns}, NOT ({STALE}) FROM {} WHERE {} AND {behind} ORDER BY {order} LIMIT $10",
+            place.of("tasks"),
+            matching(is_postgres)
+        ),
+        &[&FILTER[..], &[key, Uuid, Int]].concat(),
+    )
+}
+
+/// How many those of a filter are, and how many of them are not folded while it has a text.
+pub(super) fn count(place: &Place) -> Statement {
+    let matching = matching(place.name().is_some());
+    let tasks = place.of("tasks");
+    Statement::unnamed(
+        format!("SELECT count(*), count(*) FILTER (WHERE $7 IS NOT NULL AND {STALE}) FROM {tasks} WHERE {matching}"),
+        &FILTER,
+    )
+}
