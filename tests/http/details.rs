@@ -31,7 +31,7 @@ fn everything() -> Value {
 /// The members of a task that a client sets.
 fn members(task: &Value) -> Value {
     let mut members = task.clone();
-    for name in ["id", "user_id", "completed_at", "created_at", "updated_at", "version"] {
+    for name in ["id", "user_id", "completed_at", "created_at", "updated_at", "version", "etag"] {
         members.as_object_mut().unwrap().remove(name).unwrap();
     }
     members

@@ -46,6 +46,7 @@ mod server;
 
 mod backup;
 mod bulk;
+mod bulk_patch;
 mod clock;
 mod conditions;
 mod cors;
@@ -59,6 +60,7 @@ mod isolation;
 mod keys;
 mod lists;
 mod model;
+mod own_ids;
 mod pages;
 mod process;
 mod public_url;
@@ -66,6 +68,7 @@ mod role;
 #[rustfmt::skip]
 #[expect(dead_code, unused_variables, reason = "compiling it is the test")]
 mod samples;
+mod search;
 mod statuses;
 mod tasks;
 mod tokens;

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use tasks_server::tasks::fold::fold;
 use uuid::Uuid;
 
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, id};
 use crate::server::Server;
 
 on_each_engine!(the_server_does_what_the_model_does);
@@ -21,14 +23,29 @@ const CASES: u32 = 500;
 #[derive(Debug, Clone)]
 enum Step {
     /// A draft and, perhaps, one of a few idempotency keys.
-    Create(Value, Option<u8>),
+    Create(Draft, Option<u8>),
     Get(Which),
     Put(Which, Value, Condition),
     Patch(Which, Value, Condition),
     Complete(Which, Option<bool>, Condition),
     Delete(Which, Condition),
     Bulk(Bulk),
-    List(u8, Option<bool>),
+    List(u8, Listing),
+}
+
+/// A draft, and perhaps one of a few ids of the client's own.
+type Draft = (Value, Option<u8>);
+
+/// What is asked of a list.
+#[derive(Debug, Clone)]
+struct Listing {
+    is_completed: Option<bool>,
+    priorities: Vec<&'static str>,
+    tags: Vec<&'static str>,
+    due_from: Option<&'static str>,
+    due_to: Option<&'static str>,
+    text: Option<&'static str>,
+    sort: &'static str,
 }
 
 /// One request about many tasks.
@@ -36,7 +53,8 @@ enum Step {
 enum Bulk {
     /// The last one that was done under a key.
     Again,
-    Create(Vec<Value>, Option<u8>),
+    Create(Vec<Draft>, Option<u8>),
+    Patch(Vec<(Selected, Value)>, Option<u8>),
     Complete(Vec<Selected>, Option<u8>),
     Delete(Vec<Selected>, Option<u8>),
 }
@@ -62,6 +80,10 @@ enum Condition {
     Listed,
     /// The right version, but weak.
     Weak,
+    /// The tag that the task has.
+    Tag,
+    /// The right version with the mark of another task.
+    OtherMark,
 }
 
 /// Titles repeat, so that writes often change nothing.
@@ -95,15 +117,96 @@ fn some_of(members: Map<String, Value>, keep: u8) -> Map<String, Value> {
 }
 
 /// A draft: mostly a title alone. A null is as good as nothing, but for the flag and the tags.
-fn draft() -> impl Strategy<Value = Value> {
-    (title(), details(), prop_oneof![2 => Just(0), 1 => any::<u8>()]).prop_map(|(title, details, keep)| {
+fn draft() -> impl Strategy<Value = Draft> {
+    let own = prop_oneof![2 => Just(None), 1 => (0..OWN.len()).prop_map(|n| Some(n as u8))];
+    (title(), details(), prop_oneof![2 => Just(0), 1 => any::<u8>()], own).prop_map(|(title, details, keep, own)| {
         let mut draft = some_of(details, keep);
         if draft.get("due_date").is_none_or(Value::is_null) {
             draft.remove("due_time");
         }
         draft.insert("title".to_owned(), json!(title));
-        Value::Object(draft)
+        (Value::Object(draft), own)
     })
+}
+
+/// How long ago, in seconds, the ids that a client makes say that they were made: one long ago, two of now, and one by a clock that is
+/// wrong.
+const OWN: [i64; 4] = [40_000_000, 0, 0, -3_600];
+
+fn listing() -> impl Strategy<Value = Listing> {
+    let rarely = |values: Vec<&'static str>, most| prop_oneof![2 => Just(vec![]), 1 => proptest::sample::subsequence(values, 1..=most).prop_shuffle()];
+    let date = || proptest::option::weighted(0.2, prop::sample::select(vec!["0001-01-01", "2028-02-29", "2100-01-01"]));
+    (
+        any::<Option<bool>>(),
+        rarely(vec!["high", "medium", "low"], 3),
+        rarely(vec!["x", "Y", "é y"], 2),
+        date(),
+        date(),
+        proptest::option::weighted(0.3, prop::sample::select(vec!["A", "b", " ", "\t", "%", "é", "ab"])),
+        prop::sample::select(vec!["", "-created_at", "created_at", "due_date", "priority", "title", "-updated_at"]),
+    )
+        .prop_map(|(is_completed, priorities, tags, due_from, due_to, text, sort)| Listing {
+            is_completed,
+            priorities,
+            tags,
+            due_from: due_from.filter(|from| due_to.is_none_or(|to| *from <= to)),
+            due_to,
+            text,
+            sort,
+        })
+}
+
+impl Listing {
+    fn query(&self) -> String {
+        let mut query = Vec::new();
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
+                query.push(format!("{name}={value}"));
+            }
+        };
+        add("is_completed", self.is_completed.map(|done| done.to_string()));
+        self.priorities.iter().for_each(|priority| add("priority", Some((*priority).to_owned())));
+        self.tags.iter().for_each(|tag| add("tag", Some((*tag).to_owned())));
+        add("due_from", self.due_from.map(str::to_owned));
+        add("due_to", self.due_to.map(str::to_owned));
+        add("q", self.text.map(str::to_owned));
+        add("sort", Some(self.sort.to_owned()).filter(|sort| !sort.is_empty()));
+        query.join("&")
+    }
+
+    fn takes(&self, task: &Value) -> bool {
+        let has = |member: &str, text: &str| task[member].as_str().is_some_and(|of| fold(of).contains(&fold(text)));
+        let due = task["due_date"].as_str();
+        self.is_completed.is_none_or(|done| task["is_completed"] == done)
+            && (self.priorities.is_empty() || self.priorities.iter().any(|priority| task["priority"] == *priority))
+            && self.tags.iter().all(|tag| task["tags"].as_array().unwrap().contains(&json!(tag)))
+            && self.due_from.is_none_or(|from| due.is_some_and(|due| from <= due))
+            && self.due_to.is_none_or(|to| due.is_some_and(|due| due <= to))
+            && self.text.is_none_or(|text| has("title", text) || has("description", text))
+    }
+
+    fn sorted(&self, mut tasks: Vec<Value>) -> Vec<Value> {
+        let text = |task: &Value, member: &str| task[member].as_str().unwrap_or_default().to_owned();
+        tasks.sort_by_key(|task| text(task, "id"));
+        match self.sort {
+            "" | "-created_at" => tasks.reverse(),
+            "created_at" => {}
+            "due_date" => {
+                tasks.sort_by_key(|task| (task["due_date"].is_null(), text(task, "due_date"), text(task, "due_time")));
+            }
+            "priority" => {
+                let rank = |task: &Value| ["high", "medium", "low"].iter().position(|word| task["priority"] == *word);
+                tasks.sort_by_key(|task| rank(task).unwrap_or(3));
+            }
+            "title" => tasks.sort_by_key(|task| fold(task["title"].as_str().unwrap()).into_bytes()),
+            _ => {
+                tasks.sort_by_key(|task| text(task, "updated_at"));
+                tasks.reverse();
+            }
+        }
+        tasks
+    }
 }
 
 fn replacement() -> impl Strategy<Value = Value> {
@@ -132,15 +235,21 @@ fn condition() -> impl Strategy<Value = Condition> {
         4 => (0..3_i64).prop_map(Condition::Behind),
         1 => Just(Condition::Listed),
         1 => Just(Condition::Weak),
+        2 => Just(Condition::Tag),
+        1 => Just(Condition::OtherMark),
     ]
 }
 
-fn selection() -> impl Strategy<Value = Vec<Selected>> {
+fn selected() -> impl Strategy<Value = Selected> {
     // Mostly tasks that were created, in their own versions: else hardly a request would be taken.
     let created =
         prop_oneof![19 => any::<Index>().prop_map(Which::Created), 1 => any::<u128>().prop_map(Which::Unknown)];
     let behind = prop_oneof![4 => Just(None), 4 => Just(Some(0)), 1 => Just(Some(1)), 1 => Just(Some(-1))];
-    prop::collection::vec((created, behind), 1..5)
+    (created, behind)
+}
+
+fn selection() -> impl Strategy<Value = Vec<Selected>> {
+    prop::collection::vec(selected(), 1..5)
 }
 
 fn key() -> impl Strategy<Value = Option<u8>> {
@@ -156,16 +265,19 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (which(), any::<Option<bool>>(), condition()).prop_map(|(w, c, i)| Step::Complete(w, c, i)),
         1 => (which(), condition()).prop_map(|(w, i)| Step::Delete(w, i)),
         2 => (prop::collection::vec(draft(), 1..5), key()).prop_map(|(d, k)| Step::Bulk(Bulk::Create(d, k))),
-        3 => (selection(), key()).prop_map(|(s, k)| Step::Bulk(Bulk::Complete(s, k))),
+        2 => (selection(), key()).prop_map(|(s, k)| Step::Bulk(Bulk::Complete(s, k))),
+        3 => (prop::collection::vec((selected(), patch()), 1..5), key()).prop_map(|(p, k)| Step::Bulk(Bulk::Patch(p, k))),
         1 => (selection(), key()).prop_map(|(s, k)| Step::Bulk(Bulk::Delete(s, k))),
         1 => Just(Step::Bulk(Bulk::Again)),
-        2 => (1..5_u8, any::<Option<bool>>()).prop_map(|(limit, filter)| Step::List(limit, filter)),
+        3 => (1..5_u8, listing()).prop_map(|(limit, listing)| Step::List(limit, listing)),
     ]
 }
 
 /// The tasks as the server last showed them, in the order of their creation; `None` once deleted.
-#[derive(Default)]
 struct Model {
+    /// The client's own ids, and for those that were used by which draft, and what was created.
+    own: [String; OWN.len()],
+    drafts: HashMap<String, (Value, Value)>,
     ids: Vec<String>,
     tasks: Vec<Option<Value>>,
     /// The drafts under each key and what was created of them, by one request for a task and by one in bulk.
@@ -176,6 +288,40 @@ struct Model {
 }
 
 impl Model {
+    fn new() -> Self {
+        let id = |ago: i64| {
+            let seconds = u64::try_from(chrono::Utc::now().timestamp() - ago).unwrap();
+            Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0)).to_string()
+        };
+        Self {
+            own: OWN.map(id),
+            drafts: HashMap::new(),
+            ids: vec![],
+            tasks: vec![],
+            keys: HashMap::new(),
+            selections: HashMap::new(),
+            last: None,
+        }
+    }
+
+    /// The body of a draft.
+    fn body(&self, (draft, own): &Draft) -> Value {
+        let mut draft = draft.clone();
+        if let Some(own) = own {
+            draft["id"] = json!(self.own[usize::from(*own)]);
+        }
+        draft
+    }
+
+    /// The draft by which the id of this one was taken, and what was created.
+    fn known(&self, draft: &Value) -> Option<&(Value, Value)> {
+        self.drafts.get(draft["id"].as_str()?)
+    }
+
+    /// The task of this id as it is now; null when it is gone.
+    fn now(&self, id: &str) -> Value {
+        self.tasks.iter().flatten().find(|task| task["id"] == id).cloned().unwrap_or_default()
+    }
     /// The place of a task, and its id; the place is `None` when it never was.
     fn find(&self, which: &Which) -> (Option<usize>, String) {
         match which {
@@ -193,80 +339,146 @@ impl Model {
     }
 
     /// What a creation of these answers, under this key or none: one task, or several in bulk.
-    fn check_creation(&mut self, drafts: &[Value], key: Option<(bool, u8)>, answer: &Answer, created: &[Value]) {
-        // A null is as good as nothing.
-        let drafts: Vec<_> = drafts.iter().map(without_nulls).collect();
+    fn check_creation(&mut self, drafts: &[Value], key: Option<(bool, u8)>, is_bulk: bool, answer: &Answer) {
+        let ids: Vec<_> = drafts.iter().map(|draft| draft["id"].as_str()).collect();
+        let is_repeated = |place: &usize| ids[*place].is_some() && ids[..*place].contains(&ids[*place]);
+        let repeated: Vec<_> = (0..ids.len()).filter(is_repeated).map(|place| format!("/tasks/{place}/id")).collect();
+        if !repeated.is_empty() {
+            assert_eq!(answer.pointers(), repeated);
+            return;
+        }
+        // What says nothing is as good as nothing.
+        let drafts: Vec<_> = drafts.iter().map(without_nothing).collect();
+        let created = if is_bulk {
+            answer.json()["data"].as_array().cloned().unwrap_or_default()
+        } else {
+            vec![answer.json()["data"].clone()]
+        };
         if let Some((first, tasks)) = key.and_then(|key| self.keys.get(&key)) {
             if *first == drafts {
-                assert_eq!((answer.status, created), (201, &tasks[..]), "as the first time, whatever happened since");
+                assert_eq!(answer.status, 201);
+                for (again, task) in created.iter().zip(tasks) {
+                    let mut again = again.clone();
+                    if self.drafts.contains_key(id(task)) && self.now(id(task)).is_null() {
+                        // When it was created by its id is not known any more.
+                        for member in ["created_at", "updated_at", "completed_at", "etag"] {
+                            again[member] = task[member].clone();
+                        }
+                    }
+                    assert_eq!(again, *task, "as the first time, whatever happened since");
+                }
                 assert_eq!(answer.header("idempotency-replayed"), "true");
             } else {
                 answer.problem(422, "idempotency-key-reused");
             }
             return;
         }
+        let is_taken =
+            |draft: &&Value| self.known(draft).is_some_and(|(by, _)| by != *draft || self.now(id(draft)).is_null());
+        let taken: Vec<_> = drafts.iter().filter(is_taken).map(|draft| self.now(id(draft))).collect();
+        if !taken.is_empty() {
+            let problem = answer.problem(409, "task-id-taken");
+            let current: Vec<_> = match problem["errors"].as_array() {
+                Some(errors) => errors.iter().map(|error| error["current"].clone()).collect(),
+                None => vec![problem["current"].clone()],
+            };
+            assert_eq!(current, taken);
+            return;
+        }
         assert_eq!((answer.status, created.len()), (201, drafts.len()));
-        assert!(!answer.headers.contains_key("idempotency-replayed"));
+        let is_replay = drafts.iter().all(|draft| self.known(draft).is_some());
+        assert_eq!(answer.headers.contains_key("idempotency-replayed"), is_replay);
         for (task, draft) in created.iter().zip(&drafts) {
-            let mut expected = json!({
-                "description": null, "due_date": null, "due_time": null, "priority": null, "tags": [], "is_completed": false,
-                "version": 1, "completed_at": null,
-            });
-            merge(&mut expected, draft);
-            for member in ["id", "user_id", "created_at", "updated_at"] {
-                expected[member] = task[member].clone();
+            if let Some((_, first)) = self.known(draft) {
+                assert_eq!(task, first);
+                continue;
             }
-            if expected["is_completed"] == true {
-                expected["completed_at"] = task["created_at"].clone();
-            }
-            assert_eq!(*task, expected);
-            assert_eq!(task["created_at"], task["updated_at"]);
-            let id = task["id"].as_str().unwrap().to_owned();
-            assert!(self.ids.last().is_none_or(|last| *last < id), "ids are in the order of creation");
-            self.ids.push(id);
-            self.tasks.push(Some(task.clone()));
+            self.check_new(task, draft);
         }
         if let Some(key) = key {
-            self.keys.insert(key, (drafts, created.to_vec()));
+            self.keys.insert(key, (drafts, created));
         }
+    }
+
+    fn check_new(&mut self, task: &Value, draft: &Value) {
+        let mut expected = json!({
+            "description": null, "due_date": null, "due_time": null, "priority": null, "tags": [], "is_completed": false,
+            "version": 1, "completed_at": null,
+        });
+        merge(&mut expected, draft);
+        for member in ["id", "user_id", "created_at", "updated_at", "etag"] {
+            if draft.get(member).is_none() {
+                expected[member] = task[member].clone();
+            }
+        }
+        if expected["is_completed"] == true {
+            expected["completed_at"] = task["created_at"].clone();
+        }
+        assert_eq!(*task, expected);
+        assert_eq!(task["created_at"], task["updated_at"]);
+        let id = id(task).to_owned();
+        if draft.get("id").is_some() {
+            self.drafts.insert(id.clone(), (draft.clone(), task.clone()));
+        } else {
+            let last = self.ids.iter().rev().find(|id| !self.own.contains(*id));
+            assert!(last.is_none_or(|last| *last < id), "ids are in the order of creation");
+        }
+        self.ids.push(id);
+        self.tasks.push(Some(task.clone()));
     }
 
     /// The places of the tasks that a request in bulk names, the request, and how it must be refused, if it must be: with
     /// which status and code, and where.
-    fn select(&self, selection: &[Selected], may_be_done: bool) -> Selection {
+    fn select(&self, selection: &[(Selected, Value)], may_be_absent: bool) -> Selection {
         let mut selected = Selection::default();
-        let (mut seen, mut repeated, mut missing, mut stale) = (HashMap::new(), vec![], vec![], vec![]);
-        for (n, (which, behind)) in selection.iter().enumerate() {
+        let (mut seen, mut wrong, mut repeated) = (HashMap::new(), vec![], vec![]);
+        let (mut missing, mut without_day, mut stale) = (vec![], vec![], vec![]);
+        for (n, ((which, behind), patch)) in selection.iter().enumerate() {
             let (place, id) = self.find(which);
             let version = behind.map(|behind| (self.version(place) - behind).max(1));
             let task = place.and_then(|place| self.tasks[place].as_ref());
             if *seen.entry(id.clone()).or_insert(n) != n {
                 repeated.push(format!("/tasks/{n}/id"));
             }
-            match (task, version) {
-                (None, _) => missing.push(format!("/tasks/{n}/id")),
-                (Some(task), Some(version))
-                    if task["version"] != version && !(may_be_done && task["is_completed"] == true) =>
+            if patch.get("due_date").is_some_and(Value::is_null) && patch["due_time"].is_string() {
+                wrong.push(format!("/tasks/{n}/due_time"));
+            }
+            match task.map(|task| (task, changed(task, patch))) {
+                None if may_be_absent => {}
+                None => missing.push(format!("/tasks/{n}/id")),
+                Some((_, None)) => without_day.push(format!("/tasks/{n}/due_time")),
+                // A deletion changes no member, and is never done already.
+                Some((task, after))
+                    if version.is_some_and(|version| task["version"] != version)
+                        && (may_be_absent || after.as_ref() != Some(task)) =>
                 {
                     stale.push(format!("/tasks/{n}/version"));
                 }
-                _ => {}
+                Some(_) => {}
             }
-            selected.places.extend(place);
-            selected.tasks.push(match version {
-                Some(version) => json!({ "id": id, "version": version }),
-                None => json!({ "id": id }),
-            });
+            selected.places.extend(place.filter(|_| task.is_some()));
+            let mut entry = json!({ "id": id });
+            if let Some(version) = version {
+                entry["version"] = json!(version);
+            }
+            merge(&mut entry, patch);
+            selected.tasks.push(entry);
         }
-        let refusals =
-            [(400, "invalid-request", repeated), (404, "task-not-found", missing), (412, "version-mismatch", stale)];
+        wrong.append(&mut repeated);
+        let refusals = [
+            (400, "invalid-request", wrong),
+            (404, "task-not-found", missing),
+            (400, "invalid-request", without_day),
+            (412, "version-mismatch", stale),
+        ];
+        selected.is_malformed = !refusals[0].2.is_empty();
         selected.refusal = refusals.into_iter().find(|(_, _, pointers)| !pointers.is_empty());
         selected
     }
 
     /// Whether the key of a request in bulk was used before, and what is answered then: nothing is written again.
     fn is_replay(&self, verb: &'static str, selected: &Selection, key: Option<u8>, answer: &Answer) -> bool {
-        if let Some((400, ..)) = selected.refusal {
+        if selected.is_malformed {
             return false;
         }
         let Some(first) = key.and_then(|key| self.selections.get(&(verb, key))) else {
@@ -317,7 +529,8 @@ impl Model {
         if is_allowed || expected == before {
             self.check_change(place.unwrap(), members, &answer.data(200));
         } else {
-            assert_eq!(answer.problem(412, "version-mismatch")["current_version"], version);
+            let problem = answer.problem(412, "version-mismatch");
+            assert_eq!((&problem["current_version"], &problem["current"]), (&json!(version), &before));
         }
     }
 
@@ -336,6 +549,8 @@ impl Model {
             _ => {}
         }
         expected["updated_at"] = after["updated_at"].clone();
+        assert_ne!(expected["etag"], after["etag"]);
+        expected["etag"] = after["etag"].clone();
         assert_eq!(*after, expected);
         assert_eq!(after["completed_at"].is_string(), after["is_completed"].as_bool().unwrap());
         assert!(after["updated_at"].as_str() >= before["updated_at"].as_str(), "time does not step back");
@@ -343,8 +558,9 @@ impl Model {
     }
 }
 
-fn without_nulls(draft: &Value) -> Value {
-    let members = draft.as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
+fn without_nothing(draft: &Value) -> Value {
+    let members = draft.as_object().unwrap().iter();
+    let members = members.filter(|(_, value)| !value.is_null() && **value != json!([]) && **value != json!(false));
     Value::Object(members.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
@@ -374,6 +590,8 @@ struct Selection {
     places: Vec<usize>,
     tasks: Vec<Value>,
     refusal: Option<(u16, &'static str, Vec<String>)>,
+    /// Whether it is refused without a look at the tasks.
+    is_malformed: bool,
 }
 
 impl Selection {
@@ -387,9 +605,17 @@ impl Selection {
     }
 }
 
-/// The header for a condition on a task of this version, and the versions that it allows.
-fn if_match(condition: Condition, version: i64) -> (Option<String>, Option<Vec<i64>>) {
+/// The header for a condition on a task, and the versions that it allows.
+fn if_match(condition: Condition, model: &Model, place: Option<usize>) -> (Option<String>, Option<Vec<i64>>) {
+    let version = model.version(place);
+    let tag = place.and_then(|place| model.tasks[place].as_ref()?["etag"].as_str().map(str::to_owned));
+    let tag = tag.unwrap_or_else(|| "\"1-0123456789abcdef\"".to_owned());
     match condition {
+        Condition::Tag => (Some(tag), Some(vec![version])),
+        Condition::OtherMark => {
+            let digit = if tag.ends_with("0\"") { "1\"" } else { "0\"" };
+            (Some(format!("{}{digit}", &tag[..tag.len() - 2])), Some(vec![]))
+        }
         Condition::None => (None, None),
         Condition::Any => (Some("*".to_owned()), None),
         Condition::Behind(by) => (Some(format!("\"{}\"", version - by)), Some(vec![version - by])),
@@ -411,13 +637,13 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
     };
     match step {
         Step::Create(draft, key) => {
-            let mut call = client.on(Method::POST, "").json(draft);
+            let draft = model.body(draft);
+            let mut call = client.on(Method::POST, "").json(&draft);
             if let Some(key) = key {
                 call = call.header("idempotency-key", &format!("key-{key}"));
             }
             let answer = call.send().await;
-            let created = [answer.json()["data"].clone()];
-            model.check_creation(std::slice::from_ref(draft), key.map(|key| (false, key)), &answer, &created);
+            model.check_creation(&[draft], key.map(|key| (false, key)), false, &answer);
         }
         Step::Bulk(step) => take_bulk(client, model, step).await,
         Step::Get(which) => {
@@ -430,14 +656,14 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
         }
         Step::Put(which, members, condition) | Step::Patch(which, members, condition) => {
             let (place, id) = model.find(which);
-            let (header, allowed) = if_match(*condition, model.version(place));
+            let (header, allowed) = if_match(*condition, model, place);
             let method = if matches!(step, Step::Put(..)) { Method::PUT } else { Method::PATCH };
             let answer = send(method, format!("/{id}"), Some(members.clone()), header).await;
             model.check_write(place, members, allowed.as_deref(), &answer);
         }
         Step::Complete(which, done, condition) => {
             let (place, id) = model.find(which);
-            let (header, allowed) = if_match(*condition, model.version(place));
+            let (header, allowed) = if_match(*condition, model, place);
             let body = done.map(|done| json!({ "is_completed": done }));
             let answer = send(Method::PATCH, format!("/{id}/complete"), body, header).await;
             let members = json!({ "is_completed": done.unwrap_or(true) });
@@ -446,7 +672,7 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
         Step::Delete(which, condition) => {
             let (place, id) = model.find(which);
             let version = model.version(place);
-            let (header, allowed) = if_match(*condition, version);
+            let (header, allowed) = if_match(*condition, model, place);
             let answer = send(Method::DELETE, format!("/{id}"), None, header).await;
             let Some(place) = place.filter(|place| model.tasks[*place].is_some()) else {
                 answer.problem(404, "task-not-found");
@@ -459,13 +685,12 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
                 model.tasks[place] = None;
             }
         }
-        Step::List(limit, filter) => {
-            let filter_query = filter.map(|done| format!("&is_completed={done}")).unwrap_or_default();
-            let fits = |task: &&Value| filter.is_none_or(|done| task["is_completed"] == done);
-            let expected: Vec<_> = model.tasks.iter().flatten().filter(fits).rev().cloned().collect();
+        Step::List(limit, listing) => {
+            let expected = model.tasks.iter().flatten().filter(|task| listing.takes(task)).cloned().collect();
+            let expected = listing.sorted(expected);
             let (mut listed, mut cursor) = (Vec::new(), String::new());
             loop {
-                let query = format!("?limit={limit}&include_total=true{filter_query}{cursor}");
+                let query = format!("?limit={limit}&include_total=true&{}{cursor}", listing.query());
                 let page = client.list(&query).await;
                 listed.extend(page.data(200).as_array().unwrap().clone());
                 let meta = page.json()["meta"].clone();
@@ -486,6 +711,26 @@ async fn select(client: &Client, verb: &str, tasks: &[Value], key: Option<u8>) -
     call.send().await
 }
 
+/// A change of several tasks, each by its patch.
+async fn change(
+    client: &Client,
+    model: &mut Model,
+    verb: &'static str,
+    selected: &Selection,
+    entries: &[(Selected, Value)],
+    key: Option<u8>,
+) {
+    let answer = select(client, verb, &selected.tasks, key).await;
+    if !model.is_replay(verb, selected, key, &answer) && !selected.is_refused(&answer) {
+        model.remember(verb, selected, key);
+        let changed = answer.data(200);
+        assert_eq!(changed.as_array().unwrap().len(), selected.places.len());
+        for ((place, after), (_, patch)) in selected.places.iter().zip(changed.as_array().unwrap()).zip(entries) {
+            model.check_change(*place, patch, after);
+        }
+    }
+}
+
 async fn take_bulk(client: &Client, model: &mut Model, step: &Bulk) {
     match step {
         Bulk::Again => {
@@ -496,28 +741,30 @@ async fn take_bulk(client: &Client, model: &mut Model, step: &Bulk) {
             assert!(model.is_replay(verb, &selected, Some(key), &answer));
         }
         Bulk::Create(drafts, key) => {
+            let drafts: Vec<_> = drafts.iter().map(|draft| model.body(draft)).collect();
             let mut call = client.on(Method::POST, "/bulk-create").json(&json!({ "tasks": drafts }));
             if let Some(key) = key {
                 call = call.header("idempotency-key", &format!("key-{key}"));
             }
             let answer = call.send().await;
-            let created = answer.json()["data"].as_array().cloned().unwrap_or_default();
-            model.check_creation(drafts, key.map(|key| (true, key)), &answer, &created);
+            model.check_creation(&drafts, key.map(|key| (true, key)), true, &answer);
         }
         Bulk::Complete(selection, key) => {
-            let selected = model.select(selection, true);
-            let answer = select(client, "complete", &selected.tasks, *key).await;
-            if !model.is_replay("complete", &selected, *key, &answer) && !selected.is_refused(&answer) {
-                model.remember("complete", &selected, *key);
-                let completed = answer.data(200);
-                assert_eq!(completed.as_array().unwrap().len(), selected.places.len());
-                for (place, after) in selected.places.iter().zip(completed.as_array().unwrap()) {
-                    model.check_change(*place, &json!({ "is_completed": true }), after);
-                }
+            let done = json!({ "is_completed": true });
+            let entries: Vec<_> = selection.iter().map(|selected| (selected.clone(), done.clone())).collect();
+            let mut selected = model.select(&entries, false);
+            for entry in &mut selected.tasks {
+                entry.as_object_mut().unwrap().remove("is_completed");
             }
+            change(client, model, "complete", &selected, &entries, *key).await;
+        }
+        Bulk::Patch(entries, key) => {
+            let selected = model.select(entries, false);
+            change(client, model, "patch", &selected, entries, *key).await;
         }
         Bulk::Delete(selection, key) => {
-            let selected = model.select(selection, false);
+            let entries: Vec<_> = selection.iter().map(|selected| (selected.clone(), json!({}))).collect();
+            let selected = model.select(&entries, true);
             let answer = select(client, "delete", &selected.tasks, *key).await;
             if !model.is_replay("delete", &selected, *key, &answer) && !selected.is_refused(&answer) {
                 assert_eq!(answer.status, 204);
@@ -538,7 +785,7 @@ async fn the_server_does_what_the_model_does(server: Server) {
         runner.run(&prop::collection::vec(step(), 1..20), |steps| {
             // Everybody is a stranger to the sequences before.
             let client = server.user(&Uuid::now_v7().to_string());
-            let mut model = Model::default();
+            let mut model = Model::new();
             runtime.block_on(async {
                 for step in &steps {
                     take(&client, &mut model, step).await;

@@ -31,6 +31,8 @@ pub(crate) enum StatusHeader {
     RateLimit,
     RateLimitPolicy,
     RetryAfter,
+    /// Where the status has other causes, too, for which no time helps.
+    RetryAfterIfAny,
 }
 
 /// The statuses that one operation can refuse with.
@@ -99,13 +101,19 @@ impl StatusHeader {
                 Challenge::schema_ref(),
                 "How to authenticate; with the error when a token was sent.",
             ),
-            Self::ETag => ("ETag", true, ETag::schema_ref(), "The version that the task has, as a strong entity tag."),
+            Self::ETag => ("ETag", true, ETag::schema_ref(), "What the task is now, as a strong entity tag."),
             Self::RateLimit => ("RateLimit", true, RateLimit::schema_ref(), "How many more requests may be sent now."),
             Self::RateLimitPolicy => (
                 "RateLimit-Policy",
                 true,
                 RateLimitPolicy::schema_ref(),
                 "How many requests may be sent, and in how many seconds.",
+            ),
+            Self::RetryAfterIfAny => (
+                "Retry-After",
+                false,
+                RetryAfter::schema_ref(),
+                "After how many seconds to try again, where that helps.",
             ),
             Self::RetryAfter => ("Retry-After", true, RetryAfter::schema_ref(), "After how many seconds to try again."),
         };

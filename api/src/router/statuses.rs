@@ -16,7 +16,7 @@ pub(super) const KEY_IN_USE: Status = Status {
     ..status(409, "A request with the same `Idempotency-Key` still runs.")
 };
 pub(super) const KEY_IN_USE_OR_ID_TAKEN: Status = Status {
-    headers: &[StatusHeader::RetryAfter],
+    headers: &[StatusHeader::RetryAfterIfAny],
     ..status(
         409,
         "A request with the same `Idempotency-Key` still runs; or the draft's `id` is that of a task which was created otherwise, or \
