@@ -24,7 +24,7 @@ pub(super) const MOST: usize = 16 * 1024 * 1024;
 pub(super) const MOST_OF_A_USER: usize = 4 * 1024 * 1024;
 
 /// What one may become that is larger than [`SMALL`] and does not say how long it is.
-const UNKNOWN: usize = 512 * 1024;
+const UNKNOWN: usize = 2 * 1024 * 1024;
 
 /// What is read of one body, or thrown away of it, before others have their turn: a thousand that come at once would else
 /// keep everybody waiting until all of them are read.

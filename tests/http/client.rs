@@ -135,6 +135,19 @@ impl Call {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.expect("a body").to_vec();
         CONTRACT.judge(self.method.as_str(), &self.path, status, &headers, &body);
+        // The document cannot say that the two are one.
+        if let Ok(json) = serde_json::from_slice::<Value>(&body)
+            && let Some(etag) = json.pointer("/data/etag").or_else(|| json.pointer("/current/etag"))
+            && status != 409
+        {
+            assert_eq!(
+                headers.get("etag").and_then(|tag| tag.to_str().ok()),
+                etag.as_str(),
+                "{} {}",
+                self.method,
+                self.path
+            );
+        }
         Answer { status, headers, body }
     }
 }

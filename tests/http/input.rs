@@ -131,17 +131,20 @@ async fn every_missing_and_unknown_member_is_named(server: Server) {
 async fn members_that_the_server_sets_are_refused_by_name(server: Server) {
     let alice = server.user("alice");
     let task = alice.create("before").await;
-    for name in ["id", "user_id", "completed_at", "created_at", "updated_at", "version"] {
+    for name in ["id", "user_id", "completed_at", "created_at", "updated_at", "version", "etag"] {
         let mut body = json!({ "title": "x" });
         body[name] = task[name].clone();
-        for answer in [alice.post(body.clone()).await, alice.patch(id(&task), body.clone()).await] {
+        let patched = alice.patch(id(&task), body.clone()).await;
+        // A draft may bring its own id.
+        let drafted = if name == "id" { None } else { Some(alice.post(body.clone()).await) };
+        for answer in [patched].into_iter().chain(drafted) {
             let problem = answer.problem(400, "invalid-request");
             assert_eq!(problem["errors"][0]["pointer"], format!("/{name}"));
             assert!(problem["detail"].as_str().unwrap().contains("set by the server"), "{problem}");
         }
     }
     let whole = alice.put(id(&task), task.clone()).await;
-    assert_eq!(whole.pointers().len(), 6, "a task cannot be put back as it was got");
+    assert_eq!(whole.pointers().len(), 7, "a task cannot be put back as it was got");
     assert_eq!(alice.all().await, [task]);
 }
 
@@ -334,7 +337,7 @@ async fn what_the_headers_refuse_is_not_asked_for(server: Server) {
         (create, &*readable, 64 * 1024 + 1, "HTTP/1.1 413 "),
         (create, &readable, 1 << 60, "HTTP/1.1 413 "),
         (&complete, &readable, 64 * 1024 + 1, "HTTP/1.1 413 "),
-        (bulk, &readable, 512 * 1024 + 1, "HTTP/1.1 413 "),
+        (bulk, &readable, (2 << 20) + 1, "HTTP/1.1 413 "),
         (create, &token, 13, "HTTP/1.1 415 "),
         (&complete, &token, 13, "HTTP/1.1 415 "),
         (create, &format!("{readable}Content-Encoding: gzip\r\n"), 13, "HTTP/1.1 415 "),
@@ -343,7 +346,7 @@ async fn what_the_headers_refuse_is_not_asked_for(server: Server) {
         ("POST /api/alice/tasks?x=1", &readable, 13, "HTTP/1.1 400 "),
         ("POST /api/alice/tasks/nothing/here", &readable, 13, "HTTP/1.1 404 "),
         (create, &readable, 64 * 1024, "HTTP/1.1 100 "),
-        (bulk, &readable, 512 * 1024, "HTTP/1.1 100 "),
+        (bulk, &readable, 2 << 20, "HTTP/1.1 100 "),
     ] {
         let said = ask(line, headers, length).await;
         assert!(said.starts_with(answer), "{line} with {headers:?} and {length} bytes: {said}");

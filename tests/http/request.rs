@@ -15,6 +15,7 @@ pub(crate) fn body(operation: &str, task: &str) -> Option<Value> {
         "updateTask" => Some(whole("changed", true)),
         "completeTask" => Some(json!({})),
         "bulkCreateTasks" => Some(json!({ "tasks": [{ "title": "changed" }] })),
+        "bulkPatchTasks" => Some(json!({ "tasks": [{ "id": task, "title": "changed" }] })),
         "bulkCompleteTasks" | "bulkDeleteTasks" => Some(json!({ "tasks": [{ "id": task }] })),
         other => panic!("{other} has no request in this table"),
     }

@@ -35,7 +35,7 @@ let answer = http
     .put(format!("{tasks}/api/me/tasks/019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70"))
     .bearer_auth(token)
     .header("If-Match", "\"1\"")
-    .json(&json!({"title":"Buy oat milk and bread","is_completed":false}))
+    .json(&json!({"title":"Buy oat milk and bread","description":"Bread without seeds.","due_date":"2026-02-28","due_time":null,"priority":"high","tags":["shopping"],"is_completed":false}))
     .send()
     .await?
     .error_for_status()?;
@@ -80,6 +80,15 @@ let answer = http
     .bearer_auth(token)
     .header("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")
     .json(&json!({"tasks":[{"id":"019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70"},{"id":"019c13be-2c20-7d15-8c02-71f40a9e63b5"}]}))
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .post(format!("{tasks}/api/me/tasks/bulk-patch"))
+    .bearer_auth(token)
+    .header("Idempotency-Key", "8e03978e-40d5-43e8-bc93-6894a57f9324")
+    .json(&json!({"tasks":[{"id":"019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70","tags":["shopping"]},{"id":"019c13be-7ac0-7a43-9f5c-8be107d265f8","tags":["shopping"]}]}))
     .send()
     .await?
     .error_for_status()?;

@@ -48,11 +48,12 @@ async fn provoke(server: &Server, operation: &Operation, status: u16) -> Option<
         }
         412 if operation.id.starts_with("bulk") => {
             // Only an open task is not completed as it should be.
-            let body = json!({ "tasks": [{ "id": task["id"], "version": 7 }] });
+            let mut body = body(&operation.id, id(&task)).unwrap();
+            body["tasks"][0]["version"] = json!(7);
             bare(&alice, operation, "alice", id(&task)).json(&body)
         }
         412 => valid(id(&task)).header("if-match", "\"7\""),
-        413 => bare(&alice, operation, "alice", id(&task)).text(vec![b' '; 512 * 1024 + 1]),
+        413 => bare(&alice, operation, "alice", id(&task)).text(vec![b' '; (2 << 20) + 1]),
         415 => bare(&alice, operation, "alice", id(&task)).body("x").header("content-type", "text/plain"),
         422 => {
             let first = valid(id(&task)).header("idempotency-key", "k422").send().await;

@@ -17,7 +17,7 @@ pub(crate) fn of(operation_id: &str, status: &str) -> &'static [(&'static str, &
     const TASKS: &[(&str, &str)] = &[("getTask", "GetFirstTask"), ("completeTask", "CompleteFirstTask")];
     match (operation_id, status) {
         ("createTask", "201") | ("getTask" | "updateTask" | "patchTask" | "completeTask", "200") => TASK,
-        ("bulkCreateTasks", "201") | ("bulkCompleteTasks", "200") => TASKS,
+        ("bulkCreateTasks", "201") | ("bulkCompleteTasks" | "bulkPatchTasks", "200") => TASKS,
         ("listTasks", "200") => &[("nextPage", "NextPage")],
         _ => &[],
     }
@@ -48,6 +48,12 @@ pub(crate) fn components() -> Map<String, Value> {
                     "path.user_id": USER,
                     "query.cursor": "$response.body#/meta/next_cursor",
                     "query.is_completed": "$request.query.is_completed",
+                    "query.priority": "$request.query.priority",
+                    "query.tag": "$request.query.tag",
+                    "query.due_from": "$request.query.due_from",
+                    "query.due_to": "$request.query.due_to",
+                    "query.q": "$request.query.q",
+                    "query.sort": "$request.query.sort",
                 },
                 "description": "The next page, unless `next_cursor` is null.",
             }),

@@ -41,7 +41,7 @@ impl<S: TaskService> BulkRouter<S> {
     /// Create tasks
     ///
     /// Creates 1 to 100 tasks, all or none, in one statement of the database (with `Idempotency-Key` or ids, in one transaction), in
-    /// the order of the request, so a list, newest first, has the last of them on top.
+    /// the order of the request: a list, newest first, has the last of them on top, where their ids are the server's.
     ///
     /// Drafts may bring their own `id`. Those that were sent before are answered as the first time, in their places, beside those that
     /// are new; one whose id stands for anything else, or for a task that was deleted, refuses them all.

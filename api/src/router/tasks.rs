@@ -375,7 +375,7 @@ enum CreatedAnswer {
     #[oai(status = 201)]
     Created(
         Json<TaskEnvelope>,
-        /// What the task is now, as a strong entity tag: its member `etag`.
+        /// The task as it was created, as a strong entity tag: its member `etag`.
         #[oai(header = "ETag")]
         ETag,
         /// The canonical path of the task.

@@ -28,7 +28,8 @@ use crate::schemas::user::UserId;
 /// A task of one user.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
 pub struct Task {
-    /// The task's id: a UUID of version 7, so ids sort in the order of creation.
+    /// The task's id: a UUID of version 7, which begins with the time at which it was made; ids of the server's own sort in the order of
+    /// creation.
     pub id: TaskId,
     /// The user who owns the task, as their token names them.
     pub user_id: UserId,
