@@ -166,13 +166,14 @@ impl Repository {
 
         let Statements { unfolded, fold, .. } = &*self.statements;
         loop {
-            let reply = self.database.run_slowly(name(owner), unfolded, &[user(owner), Value::Int(BATCH)]).await?;
+            let reply =
+                self.database.run_slowly(name(owner), unfolded, &[user(owner), Value::Int(BATCH.into())]).await?;
             let rows = reply.all(|row| {
                 let mut columns = row.columns();
                 let (id, version, title) = (columns.uuid()?.simple(), columns.int()?, columns.text()?);
                 Ok(Row { id, version, folded: folded(&title, columns.optional_text()?.as_deref()) })
             })?;
-            let (is_last, rows) = ((rows.len() as i64) < BATCH, serde_json::to_string(&rows).unwrap_or_default());
+            let (is_last, rows) = (rows.len() < usize::from(BATCH), serde_json::to_string(&rows).unwrap_or_default());
             self.database.run_slowly(name(owner), fold, &[user(owner), Value::Json(&rows)]).await?;
             if is_last {
                 return Ok(());
@@ -285,7 +286,7 @@ impl Repository {
 const ROUNDS: usize = 5;
 
 /// How many tasks are folded at a time.
-const BATCH: i64 = 500;
+const BATCH: u16 = 500;
 
 /// A filter as values.
 struct Wanted<'a> {

@@ -91,9 +91,9 @@ impl Tasks {
         now: Timestamp,
     ) -> Result<Done<Vec<Task>>, Error> {
         let places: HashMap<_, _> = changes.iter().enumerate().map(|(place, (task, _))| (task.id, place)).collect();
-        let mut changed = self.repository.change_all(owner, changes, once, now).await?;
-        changed.data.sort_by_key(|task| places.get(&task.id).copied());
-        Ok(changed)
+        let mut done = self.repository.change_all(owner, changes, once, now).await?;
+        done.data.sort_by_key(|task| places.get(&task.id).copied());
+        Ok(done)
     }
 
     /// Does a write that names the task as it expects it, or does not. The write checks that in its own statement; what is read here

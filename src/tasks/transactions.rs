@@ -41,7 +41,6 @@ pub struct Once {
     pub expiry: Timestamp,
 }
 
-#[expect(clippy::missing_errors_doc, reason = "those of the repository, said at the type")]
 impl Repository {
     /// Stores new tasks of the owner, unless tasks were stored under the key before: then answers what the new ones would be, had
     /// they been stored then. So it does for each that was stored under its client's id before, by the same draft.
@@ -106,9 +105,9 @@ impl Repository {
                     return Ok(Done { data, is_replay: true });
                 }
                 let mut tasks = lock(db, statements, owner, &ids).await?;
-                let changed = judge(changes, &tasks)?;
-                if !changed.is_empty() {
-                    let rows = rows(changed.iter().map(|task| (task, None)));
+                let wanted = judge(changes, &tasks)?;
+                if !wanted.is_empty() {
+                    let rows = rows(wanted.iter().map(|task| (task, None)));
                     let values = [user(owner), Value::Json(&rows), time(now)];
                     for task in db.run(&statements.change_all, &values).await?.all(tasks::Model::read)? {
                         tasks.insert(task.id, task.into());
@@ -325,7 +324,7 @@ async fn lock(
 
 /// The tasks as the changes want them, of those that are not so already.
 fn judge(changes: &[(SelectedTask, Change)], tasks: &HashMap<Uuid, Task>) -> Result<Vec<Task>, Error> {
-    let (mut missing, mut faults, mut mismatches, mut changed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut missing, mut faults, mut mismatches, mut wanted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (place, (selected, change)) in changes.iter().enumerate() {
         let Some(task) = tasks.get(&selected.id.0) else {
             missing.push(place);
@@ -333,9 +332,9 @@ fn judge(changes: &[(SelectedTask, Change)], tasks: &HashMap<Uuid, Task>) -> Res
         };
         match change.apply(task) {
             None => faults.push(DueTime::without_date(&format!("/tasks/{place}"))),
-            Some(wanted) if wanted == *task => {}
+            Some(after) if after == *task => {}
             Some(_) if !is_of(selected, task) => mismatches.push((place, task.into())),
-            Some(wanted) => changed.push(wanted),
+            Some(after) => wanted.push(after),
         }
     }
     if !missing.is_empty() {
@@ -345,7 +344,7 @@ fn judge(changes: &[(SelectedTask, Change)], tasks: &HashMap<Uuid, Task>) -> Res
     } else if !mismatches.is_empty() {
         Err(Error::VersionMismatches(mismatches))
     } else {
-        Ok(changed)
+        Ok(wanted)
     }
 }
 

@@ -34,7 +34,7 @@ enum Step {
 }
 
 /// A draft, and perhaps one of a few ids of the client's own.
-type Draft = (Value, Option<u8>);
+type Draft = (Value, Option<usize>);
 
 /// What is asked of a list.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ fn some_of(members: Map<String, Value>, keep: u8) -> Map<String, Value> {
 
 /// A draft: mostly a title alone. A null is as good as nothing, but for the flag and the tags.
 fn draft() -> impl Strategy<Value = Draft> {
-    let own = prop_oneof![2 => Just(None), 1 => (0..OWN.len()).prop_map(|n| Some(n as u8))];
+    let own = prop_oneof![2 => Just(None), 1 => (0..OWN.len()).prop_map(Some)];
     (title(), details(), prop_oneof![2 => Just(0), 1 => any::<u8>()], own).prop_map(|(title, details, keep, own)| {
         let mut draft = some_of(details, keep);
         if draft.get("due_date").is_none_or(Value::is_null) {
@@ -308,7 +308,7 @@ impl Model {
     fn body(&self, (draft, own): &Draft) -> Value {
         let mut draft = draft.clone();
         if let Some(own) = own {
-            draft["id"] = json!(self.own[usize::from(*own)]);
+            draft["id"] = json!(self.own[*own]);
         }
         draft
     }

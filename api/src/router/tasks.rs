@@ -93,7 +93,7 @@ impl<S: TaskService> TaskRouter<S> {
             due_to: *due_to,
             text: q.0,
         };
-        let filter = filter.new()?;
+        let filter = filter.checked()?;
         let after = cursor.0.map(|cursor| cursor.after(&filter, *sort)).transpose().map_err(another_list)?;
         let page = PageRequest { limit: *limit, filter, sort: *sort, after, include_total: include_total.0.0 };
         let owner = caller.owner_of(&user_id)?;

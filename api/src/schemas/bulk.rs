@@ -151,7 +151,7 @@ impl RequestObject for TaskChanges {
         let tasks = self.tasks.iter().enumerate();
         let alone = tasks
             .clone()
-            .filter(|(_, task)| removes_day(&task.due_date, &task.due_time))
+            .filter(|(_, task)| removes_day(task.due_date, task.due_time))
             .map(|(place, _)| DueTime::without_date(&format!("/tasks/{place}")));
         alone.chain(repeated(tasks.map(|(place, task)| (place, task.id)))).collect()
     }

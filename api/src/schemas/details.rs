@@ -324,6 +324,6 @@ impl FromStr for Due {
 }
 
 /// A member that a body may leave out; `null` is none, too.
-pub(crate) fn or_none<T: Clone>(member: &Option<Nullable<T>>) -> Option<T> {
-    member.as_ref().and_then(|member| member.0.clone())
+pub(crate) fn or_none<T: Clone>(member: Option<&Nullable<T>>) -> Option<T> {
+    member.and_then(|member| member.0.clone())
 }

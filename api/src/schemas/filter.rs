@@ -32,11 +32,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The filter whose lists are the same in whatever order its values come.
+    /// The same in whatever order its values came.
     ///
     /// # Errors
     /// [`Error::Invalid`] when no day is both.
-    pub(crate) fn new(mut self) -> Result<Self, Error> {
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
         if self.due_from.zip(self.due_to).is_some_and(|(from, to)| from > to) {
             let detail = "lies after due_to, so that no task could be listed";
             return Err(Error::invalid(Fault::parameter(Location::Query, "due_from", detail)));

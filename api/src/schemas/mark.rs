@@ -75,7 +75,7 @@ mod tests {
         let time: Timestamp = "2026-01-31T09:30:00.123456Z".parse().unwrap();
         let tag = etag(&alice, 7, time);
         // Clients keep tags: another text here is a refused write to each of them.
-        assert_eq!(tag.to_string(), "\"7-MARK\"");
+        assert_eq!(tag.to_string(), "\"7-11a9559fc5a02e01\"");
         let named = TaskTag { version: 7, mark: Some(tag.mark) };
         assert_eq!(named.expected(&alice), Some(Expected { version: 7, updated_at: Some(time) }));
         assert_ne!(named.expected(&bob), named.expected(&alice));

@@ -71,10 +71,10 @@ impl Task {
             etag: etag(&user_id, 1, now),
             user_id,
             title: draft.title.clone().into(),
-            description: or_none(&draft.description).into(),
-            due_date: or_none(&draft.due_date).into(),
-            due_time: or_none(&draft.due_time).into(),
-            priority: or_none(&draft.priority).into(),
+            description: or_none(draft.description.as_ref()).into(),
+            due_date: or_none(draft.due_date.as_ref()).into(),
+            due_time: or_none(draft.due_time.as_ref()).into(),
+            priority: or_none(draft.priority.as_ref()).into(),
             tags: draft.tags.clone().unwrap_or_default(),
             is_completed,
             completed_at: is_completed.then_some(now).into(),
@@ -154,10 +154,10 @@ impl TaskDraft {
     #[must_use]
     pub fn normal(self) -> Self {
         Self {
-            description: or_none(&self.description).map(|some| Nullable(Some(some))),
-            due_date: or_none(&self.due_date).map(|some| Nullable(Some(some))),
-            due_time: or_none(&self.due_time).map(|some| Nullable(Some(some))),
-            priority: or_none(&self.priority).map(|some| Nullable(Some(some))),
+            description: or_none(self.description.as_ref()).map(|some| Nullable(Some(some))),
+            due_date: or_none(self.due_date.as_ref()).map(|some| Nullable(Some(some))),
+            due_time: or_none(self.due_time.as_ref()).map(|some| Nullable(Some(some))),
+            priority: or_none(self.priority.as_ref()).map(|some| Nullable(Some(some))),
             tags: self.tags.filter(|tags| !tags.is_empty()),
             is_completed: self.is_completed.filter(|is_completed| *is_completed),
             ..self
@@ -166,7 +166,7 @@ impl TaskDraft {
 
     /// What is wrong with it as a whole, where it stands in a body.
     pub(crate) fn check(&self, at: &str) -> Option<Fault> {
-        let is_alone = or_none(&self.due_time).is_some() && or_none(&self.due_date).is_none();
+        let is_alone = or_none(self.due_time.as_ref()).is_some() && or_none(self.due_date.as_ref()).is_none();
         is_alone.then(|| DueTime::without_date(at))
     }
 }
@@ -262,14 +262,14 @@ impl RequestObject for TaskPatch {
     const MEDIA_TYPES: &'static [&'static str] = &[JSON, MERGE_PATCH];
 
     fn check(&self) -> Vec<Fault> {
-        let removed = removes_day(&self.due_date, &self.due_time);
+        let removed = removes_day(self.due_date, self.due_time);
         removed.then(|| DueTime::without_date("")).into_iter().collect()
     }
 }
 
 /// Whether a patch sets a time of the day and takes the day away.
-pub(crate) fn removes_day(due_date: &Option<Nullable<DueDate>>, due_time: &Option<Nullable<DueTime>>) -> bool {
-    or_none(due_time).is_some() && *due_date == Some(Nullable(None))
+pub(crate) fn removes_day(due_date: Option<Nullable<DueDate>>, due_time: Option<Nullable<DueTime>>) -> bool {
+    due_time.is_some_and(|time| time.0.is_some()) && due_date == Some(Nullable(None))
 }
 
 impl RequestObject for TaskCompletion {
