@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tasks_api::{
-    After, Description, Due, DueDate, DueTime, Error, Expected, Filter, Key, Owner, PageRequest, Priority, Sort,
-    StoredTitle, Tag, Task, TaskId, Timestamp, Title,
+    Description, Due, DueDate, DueTime, Error, Expected, Filter, Key, Owner, PageRequest, Priority, Sort, StoredTitle,
+    Tag, Task, TaskId, Timestamp, Title,
 };
 use uuid::Uuid;
 
@@ -118,9 +118,10 @@ impl Repository {
     /// are not, and begins again.
     async fn search(&self, owner: &Owner, page: &PageRequest, limit: i64) -> Result<Vec<Task>, Error> {
         let wanted = Wanted::of(&page.filter);
-        let (key, id) = place(page.sort, page.after.as_ref());
+        let key = page.after.as_ref().map(|after| sorted(&after.key));
+        let id = page.after.as_ref().map_or(Value::Null, |after| Value::Uuid(after.id.0));
         let mut values = wanted.values(owner);
-        values.extend([key.value(), Value::Uuid(id), Value::Int(limit)]);
+        values.extend([key.as_ref().map_or(Value::Null, Sorted::value), id, Value::Int(limit)]);
         let is_about_texts = wanted.text.is_some() || page.sort == Sort::Title;
         for _ in 0..ROUNDS {
             let reply = self.database.run_slowly(name(owner), self.statements.search(page.sort), &values).await?;
@@ -285,8 +286,8 @@ impl Repository {
 /// How often a search begins again that came upon tasks which were not folded.
 const ROUNDS: usize = 5;
 
-/// How many tasks are folded at a time.
-const BATCH: u16 = 500;
+/// How many tasks are folded at a time: the longest description folds to 132 KiB, as a character of Arabic may be a sentence.
+const BATCH: u16 = 100;
 
 /// A filter as values.
 struct Wanted<'a> {
@@ -339,23 +340,15 @@ impl Sorted {
     }
 }
 
-/// The place where a page begins: behind a task, or before all of them.
-fn place(sort: Sort, after: Option<&After>) -> (Sorted, Uuid) {
-    let Some(After { id, key }) = after else {
-        return match sort {
-            Sort::Newest => (Sorted::Text(String::new()), Uuid::max()),
-            Sort::Changed => (Sorted::Time(Timestamp::LAST), Uuid::max()),
-            _ => (Sorted::Text(String::new()), Uuid::nil()),
-        };
-    };
-    let key = match key {
+/// What a task is sorted by, as the statements sort it.
+fn sorted(key: &Key) -> Sorted {
+    match key {
         Key::Id => Sorted::Text(String::new()),
         Key::Due(due) => Sorted::Text(due.map_or_else(|| "~".to_owned(), |due| due.to_string())),
         Key::Priority(priority) => Sorted::Text(priority.map_or(4, |priority| priority as u8 + 1).to_string()),
         Key::Title(title) => Sorted::Text(fold(title.as_str())),
         Key::Changed(at) => Sorted::Time(*at),
-    };
-    (key, id.0)
+    }
 }
 
 /// The owner as a value.

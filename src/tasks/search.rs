@@ -34,16 +34,22 @@ fn matching(is_postgres: bool) -> String {
     )
 }
 
-/// Those of a filter in an order, behind key `$8` and id `$9`, at most `$10`: these columns, and whether the task is folded.
+/// Those of a filter in an order, behind key `$8` and id `$9`, which are null for the first page, at most `$10`: these columns, and
+/// whether the task is folded.
 pub(super) fn search(place: &Place, columns: &str, sort: Sort) -> Statement {
     let is_postgres = place.name().is_some();
-    let between = format!("{}({})", if is_postgres { "chr" } else { "char" }, u32::from(BETWEEN));
-    let position = if is_postgres { "strpos" } else { "instr" };
-    let title = format!("CASE WHEN {STALE} THEN '' ELSE substr(folded, 1, {position}(folded, {between}) - 1) END");
-    let ascending = |key: &str| (format!("({key}, id) > ($8, $9)"), format!("{key}, id"));
+    let between = u32::from(BETWEEN);
+    let title = if is_postgres {
+        format!("split_part(folded, chr({between}), 1)")
+    } else {
+        format!("substr(folded, 1, instr(folded, char({between})) - 1)")
+    };
+    let title = format!("CASE WHEN {STALE} THEN '' ELSE {title} END");
+    // The first page has no key, and is planned without.
+    let ascending = |key: &str| (format!("($8 IS NULL OR ({key}, id) > ($8, $9))"), format!("{key}, id"));
     let (behind, order) = match sort {
-        Sort::Newest => ("id < $9".to_owned(), "id DESC".to_owned()),
-        Sort::Oldest => ("id > $9".to_owned(), "id".to_owned()),
+        Sort::Newest => ("($9 IS NULL OR id < $9)".to_owned(), "id DESC".to_owned()),
+        Sort::Oldest => ("($9 IS NULL OR id > $9)".to_owned(), "id".to_owned()),
         // Behind every digit.
         Sort::Due => ascending("COALESCE(due, '~')"),
         Sort::Priority => {
@@ -54,7 +60,9 @@ pub(super) fn search(place: &Place, columns: &str, sort: Sort) -> Statement {
             let (behind, order) = ascending(&title);
             (format!("({STALE} OR {behind})"), order)
         }
-        Sort::Changed => ("(updated_at, id) < ($8, $9)".to_owned(), "updated_at DESC, id DESC".to_owned()),
+        Sort::Changed => {
+            ("($8 IS NULL OR (updated_at, id) < ($8, $9))".to_owned(), "updated_at DESC, id DESC".to_owned())
+        }
     };
     let key = if sort == Sort::Changed { Time } else { Text };
     Statement::unnamed(

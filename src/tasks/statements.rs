@@ -158,13 +158,15 @@ impl Statements {
         let into =
             format!("INSERT INTO {} (user_id, id, title, is_completed, created_at, updated_at", place.of("tasks"));
         let new = "SELECT $1, id, title, is_completed, $3, $3, CASE WHEN is_completed THEN $3 END, description, due, priority, tags";
+        // With a limit, though it is none, SQLite makes the list first and looks its rows up; else it looks through the list for each
+        // task of the user.
         let objects = if is_postgres {
             "json_to_recordset($2) AS new (id uuid, title text, is_completed boolean, description text, due text, \
              priority text, tags text[], draft text)"
         } else {
             "(SELECT unhex(value ->> 'id') AS id, value ->> 'title' AS title, value ->> 'is_completed' AS is_completed, \
              value ->> 'description' AS description, value ->> 'due' AS due, value ->> 'priority' AS priority, \
-             value -> 'tags' AS tags, value ->> 'draft' AS draft FROM json_each($2)) AS new"
+             value -> 'tags' AS tags, value ->> 'draft' AS draft FROM json_each($2) LIMIT -1) AS new"
         };
         let columns = |table: &str| {
             let columns: Vec<_> = Column::iter().map(|column| format!("{table}{}", column.as_str())).collect();
@@ -182,7 +184,7 @@ impl Statements {
             "json_to_recordset($2) AS new (id uuid, version bigint, folded text)"
         } else {
             "(SELECT unhex(value ->> 'id') AS id, value ->> 'version' AS version, value ->> 'folded' AS folded \
-             FROM json_each($2)) AS new"
+             FROM json_each($2) LIMIT -1) AS new"
         };
         Self {
             list: listed(list(own())),

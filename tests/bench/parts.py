@@ -215,6 +215,19 @@ class PostgresStore:
             VACUUM (ANALYZE) tasks;
             CHECKPOINT;""")
 
+    def describe(self, kind):
+        """Gives the tasks of these users descriptions of 200 characters, dates, priorities and tags."""
+        self.sql(f"""
+            UPDATE tasks SET description = 'About number ' || n || repeat(': oat milk if they have it', 8),
+                due = CASE n % 3 WHEN 0 THEN NULL ELSE to_char(date '2026-01-01' + (n % 400), 'YYYY-MM-DD')
+                    || CASE n % 2 WHEN 0 THEN '' ELSE 'T18:30' END END,
+                priority = (ARRAY['high', 'medium', 'low'])[n % 4 + 1],
+                tags = CASE n % 5 WHEN 0 THEN ARRAY['work', 'home'] WHEN 1 THEN ARRAY['work'] ELSE '{{}}' END
+            FROM (SELECT user_id AS u, id AS i, extract(epoch FROM created_at)::int - {START // 1000} AS n FROM tasks) of
+            WHERE user_id = u AND id = i AND user_id LIKE '{kind}-%';
+            VACUUM (ANALYZE) tasks;
+            CHECKPOINT;""")
+
     def reset(self):
         """Takes back what a load has written."""
         self.sql(f"""
@@ -280,6 +293,19 @@ class SqliteStore:
         columns = "user_id, id, title, is_completed, completed_at, created_at, updated_at"
         database.executemany(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows())
         database.execute("COMMIT")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.close()
+
+    def describe(self, kind):
+        database = self.open()
+        n = f"(strftime('%s', created_at) - {START // 1000})"
+        database.execute(
+            f"UPDATE tasks SET description = 'About number ' || {n} || replace(hex(zeroblob(8)), '00', ': oat milk if they have it'),"
+            f" due = iif({n} % 3 = 0, NULL, date('2026-01-01', '+' || ({n} % 400) || ' days') || iif({n} % 2 = 0, '', 'T18:30')),"
+            f" priority = CASE {n} % 4 WHEN 0 THEN 'high' WHEN 1 THEN 'medium' WHEN 2 THEN 'low' END,"
+            f" tags = CASE {n} % 5 WHEN 0 THEN '[\"work\",\"home\"]' WHEN 1 THEN '[\"work\"]' ELSE '[]' END"
+            f" WHERE user_id LIKE '{kind}-%'"
+        )
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
 

@@ -1,12 +1,14 @@
 """What Schemathesis cannot read from the document. Runs with one worker: what is kept here follows the answers in order."""
 import re
+import time
 from urllib.parse import unquote
 
 import schemathesis
 from hypothesis import strategies as st
 
 CALLER = ("me", "alice")
-BULK = ("bulkCompleteTasks", "bulkDeleteTasks")
+BULK = ("bulkCompleteTasks", "bulkPatchTasks", "bulkDeleteTasks")
+FILTERS = ("priority", "tag", "due_from", "due_to", "q", "sort")
 versions, gone, twice = {}, set(), set()  # of the tasks that are there; deleted; deleted again
 
 # In its coverage phase Schemathesis 4.32.5 draws headers from [A-Za-z0-9]. A pattern that needs a quote gets no value
@@ -23,8 +25,10 @@ def before_load_schema(context, raw_schema):
             for parameter in operation.get("parameters", ()) if isinstance(operation, dict) else ():
                 if parameter["name"] in ("If-Match", "If-None-Match"):
                     parameter["schema"]["format"] = "entity-tags"
-    # Most requests have no `is_completed` to pass on, which would be reported each time; before_call sees to it.
-    raw_schema["components"]["links"]["NextPage"]["parameters"].pop("query.is_completed")
+    # Most requests have no filters to pass on, which would be reported each time; before_call sees to it.
+    parameters = raw_schema["components"]["links"]["NextPage"]["parameters"]
+    for name in ("is_completed", *FILTERS):
+        parameters.pop(f"query.{name}")
 
 
 def operation_id(case):
@@ -60,6 +64,26 @@ def missing(case, response):
     return [ids[int(fault["pointer"].split("/")[2])] for fault in content(response)["errors"]]
 
 
+def dated(id):
+    """An id of a client's own that was made now."""
+    millis = f"{time.time_ns() // 1_000_000:012x}"
+    return f"{millis[:8]}-{millis[8:]}-{id[14:]}"
+
+
+def possible(members, has_day):
+    """What a draft or a change must be beside what its schema says. `has_day`: whether the rest of the task may have a day."""
+    if not isinstance(members, dict):
+        return members
+    if isinstance(members.get("tags"), list):
+        members["tags"] = list(dict.fromkeys(members["tags"]))
+    if isinstance(members.get("due_time"), str) and not members.get("due_date"):
+        if has_day and "due_date" not in members:
+            members["due_date"] = "2028-02-29"
+        else:
+            members["due_time"] = None
+    return members
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Valid data that no server could accept becomes data that this one can."""
@@ -69,11 +93,30 @@ def before_call(context, case, kwargs):
     # A tag that is any version's becomes the task's own: else nearly every write with a condition would be 412.
     if VERSION.match((case.headers or {}).get("If-Match", "")) and named(case)[0] in versions:
         case.headers["If-Match"] = f'"{versions[named(case)[0]]}"'
-    # A cursor names the filter that it was made with by its first letter.
-    cursor = (case.query or {}).get("cursor")
-    if op == "listTasks" and isinstance(cursor, str):
-        letter = {"true": "c", "false": "o"}.get(str(case.query.get("is_completed")).lower(), "a")
-        case.query = {**case.query, "cursor": letter + cursor[1:]}
+    if op == "listTasks" and case.query:
+        query = dict(case.query)
+        for name in ("priority", "tag"):
+            if isinstance(query.get(name), list):
+                query[name] = list(dict.fromkeys(query[name]))
+        if all(isinstance(query.get(name), str) for name in ("due_from", "due_to")) and query["due_from"] > query["due_to"]:
+            query["due_from"], query["due_to"] = query["due_to"], query["due_from"]
+        # A cursor names the completion that it was made with by its first letter; that of another filter or order cannot be made up.
+        cursor = query.get("cursor")
+        if isinstance(cursor, str):
+            if any(name in query for name in FILTERS):
+                del query["cursor"]
+            else:
+                letter = {"true": "c", "false": "o"}.get(str(query.get("is_completed")).lower(), "a")
+                query["cursor"] = letter + cursor[1:33]
+        case.query = query
+    if isinstance(case.body, dict):
+        if op in ("createTask", "updateTask", "patchTask"):
+            possible(case.body, op == "patchTask")
+        for entry in (case.body, *(case.body.get("tasks") or ())):
+            if op in ("bulkCreateTasks", "bulkPatchTasks") and entry is not case.body:
+                possible(entry, op == "bulkPatchTasks")
+            if op in ("createTask", "bulkCreateTasks") and isinstance(entry, dict) and isinstance(entry.get("id"), str):
+                entry["id"] = dated(entry["id"])
     # Ids of the bulk operations are in the body, where Schemathesis puts no ids that it knows. Half stay random.
     if op in BULK and isinstance(case.body, dict) and named(case) and named(case)[0][-1] in "02468ace":
         fuzzed = case.meta.phase.name.value == "fuzzing"
@@ -91,7 +134,8 @@ def after_call(context, case, response):
             if task["id"] not in gone:
                 versions[task["id"]] = max(task["version"], versions.get(task["id"], 0))
     elif status == 204 and op in ("deleteTask", "bulkDeleteTasks") and "idempotency-replayed" not in response.headers:
-        twice.update(gone.intersection(named(case)))
+        if op == "deleteTask":
+            twice.update(gone.intersection(named(case)))
         gone.update(named(case))
         for id in named(case):
             versions.pop(id, None)
@@ -117,6 +161,8 @@ def tasks_are_there_until_deleted(ctx, response, case):
     if status == 404 and content(response).get("code") == "task-not-found":
         there = [id for id in missing(case, response) if id in versions]
         assert not there, f"404 for tasks that are there: {there}"
+    elif operation_id(case) == "bulkDeleteTasks":
+        return  # what is not there is taken for deleted
     elif status in (200, 204, 304, 412) and "idempotency-replayed" not in response.headers:
         deleted = [id for id in named(case) if id in (twice if status == 204 else gone)]
         assert not deleted, f"{status} for tasks that were deleted: {deleted}"
@@ -137,6 +183,9 @@ def refusals_have_their_cause(ctx, response, case):
         assert "if-match" in headers or any("version" in task for task in case.body["tasks"]), "412 without a condition"
         tag = (case.headers or {}).get("If-Match")
         assert tag is None or tag != f'"{versions.get(named(case)[0])}"', f"412 for the task's own {tag}"
+    if status == 409:
+        tasks = case.body.get("tasks", [case.body])
+        assert any("id" in task for task in tasks), "409 without an id of the client's own"
     if status == 422:
         assert "idempotency-key" in headers, "422 without a key"
     if status == 304:

@@ -72,3 +72,4 @@ mod search;
 mod statuses;
 mod tasks;
 mod tokens;
+mod upgrade;

@@ -17,9 +17,6 @@ use crate::http::newtype::{Invalid, openapi_type};
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// The last one that can be written.
-    pub const LAST: Self = Self(DateTime::from_timestamp_micros(253_402_300_799_999_999).unwrap());
-
     fn schema() -> MetaSchema {
         MetaSchema {
             // No pattern beside the format: pydantic, and what is built on it, has no text any more that one could hold to it.

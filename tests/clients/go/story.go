@@ -91,7 +91,7 @@ func main() {
 	must(fmt.Sprint(listed) == fmt.Sprint([]string{ids[2], ids[1], ids[0]}), "listed", listed, ids)
 
 	// Read only what is news: the client takes 304 for an error, and gives the answer away.
-	_, response, _ = api.GetTask(signedIn, me, task.Id).IfNoneMatch(`"1"`).Execute()
+	_, response, _ = api.GetTask(signedIn, me, task.Id).IfNoneMatch(task.Etag).Execute()
 	must(response.StatusCode == 304, "not modified", response)
 
 	// Two who change the same version: the second is told.

@@ -79,5 +79,6 @@ story("datamodel-code-generator", Client())
 created = carried(Client().create_task("Buy milk", str(uuid4())), 201)
 said = models.TaskPatch(title="Buy jam").model_dump_json()
 refusal = http.patch(f"/api/{ME}/tasks/{created.id}", content=said, headers={"Content-Type": "application/json"})
-assert (refusal.status_code, refusal.json()["errors"][0]["pointer"]) == (400, "/is_completed"), refusal.text
+pointers = [error["pointer"] for error in refusal.json()["errors"]]
+assert (refusal.status_code, pointers) == (400, ["/tags", "/is_completed"]), refusal.text
 Client().delete_task(str(created.id))

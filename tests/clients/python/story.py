@@ -27,6 +27,8 @@ class Task(Protocol):
     def completed_at(self) -> object: ...
     @property
     def version(self) -> int: ...
+    @property
+    def etag(self) -> str: ...
 
 
 @dataclass
@@ -106,7 +108,7 @@ def story(name: str, api: Client) -> None:
     assert listed == [*reversed(others), task], listed
 
     # Read only what is news.
-    known = api.get_task(ME, id, '"1"')
+    known = api.get_task(ME, id, task.etag)
     assert (known.status, known.data, known.problem) == (304, None, None), known
     assert carried(api.get_task(ME, id, '"7"'), 200) == task
 

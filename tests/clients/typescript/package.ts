@@ -1,11 +1,20 @@
 // What a user of the API does, through the package as `npm pack` builds it.
 
 import assert from "node:assert/strict";
-import { createTasksClient, type Problem, type Task, type TaskPage } from "tasks-api-client";
+import { createTasksClient, type paths, type Problem, type Task, type TaskDraft, type TaskPage } from "tasks-api-client";
 
 const baseUrl = process.env["TASKS_URL"]!;
 const api = createTasksClient({ baseUrl, token: () => process.env["TASKS_TOKEN"]! });
 const mine = { user_id: "me" };
+
+/** What a list is asked for. */
+type Query = NonNullable<paths["/api/{user_id}/tasks"]["get"]["parameters"]["query"]>;
+
+/** A UUID of version 7 (RFC 9562 §5.7) that was made now. */
+function uuidv7(): string {
+  const millis = Date.now().toString(16).padStart(12, "0");
+  return `${millis.slice(0, 8)}-${millis.slice(8)}-7${crypto.randomUUID().slice(15)}`;
+}
 
 /** What an answer carries, or its problem thrown. */
 function must<T>({ data, error }: { data?: T; error?: Problem }): T {
@@ -23,7 +32,7 @@ const create = (title: string) =>
 const created = await create("Buy milk");
 const task: Task = must(created).data;
 assert.equal(created.response.status, 201);
-assert.equal(created.response.headers.get("ETag"), `"${task.version}"`);
+assert.equal(created.response.headers.get("ETag"), task.etag);
 assert.equal(created.response.headers.get("Location"), `/api/${task.user_id}/tasks/${task.id}`);
 const again = await create("Buy milk");
 assert.equal(again.response.headers.get("Idempotency-Replayed"), "true");
@@ -57,14 +66,14 @@ assert.deepEqual(listed, [...many].reverse().concat(task));
 // Read only what is news.
 const path = { ...mine, id: task.id };
 const known = await api.GET("/api/{user_id}/tasks/{id}", {
-  params: { path, header: { "If-None-Match": `"${task.version}"` } },
+  params: { path, header: { "If-None-Match": task.etag } },
 });
 assert.deepEqual([known.response.status, known.data, known.error], [304, undefined, undefined]);
 
 // Two who change the same version: the second is told.
 const replace = (title: string) =>
   api.PUT("/api/{user_id}/tasks/{id}", {
-    params: { path, header: { "If-Match": `"${task.version}"` } },
+    params: { path, header: { "If-Match": task.etag } },
     body: {
       title,
       description: null,
@@ -78,7 +87,7 @@ const replace = (title: string) =>
 const first = must(await replace("Buy oat milk")).data;
 const second = await replace("Buy soy milk");
 assert(second.error?.code === "version-mismatch");
-assert.equal(second.error.current_version, first.version);
+assert.deepEqual(second.error.current, first);
 
 // A merge patch leaves what it does not name.
 const patched = must(
@@ -112,6 +121,50 @@ const deleted = await api.POST("/api/{user_id}/tasks/bulk-delete", {
   body: { tasks: completed.map(({ id, version }) => ({ id, version })) },
 });
 assert.equal(deleted.response.status, 204);
+
+// A draft with an id of the client's own: sent again, it is the same creation.
+const id = uuidv7();
+const draft: TaskDraft = {
+  id,
+  title: "Call the plumber",
+  due_date: "2026-02-28",
+  due_time: "09:00",
+  priority: "low",
+  tags: ["home"],
+};
+const make = (body: TaskDraft) => api.POST("/api/{user_id}/tasks", { params: { path: mine }, body });
+const own = must(await make(draft)).data;
+assert.equal(own.id, id);
+const repeated = await make(draft);
+assert.equal(repeated.response.headers.get("Idempotency-Replayed"), "true");
+const conflict = await make({ id, title: "Call somebody else" });
+assert(conflict.error?.code === "task-id-taken");
+assert.deepEqual(conflict.error.current, own);
+
+// A selection gets a tag and a priority; each task its own.
+const chosen = [own, done];
+const changed = must(
+  await api.POST("/api/{user_id}/tasks/bulk-patch", {
+    params: { path: mine },
+    body: { tasks: chosen.map(({ id, version, tags }) => ({ id, version, tags: [...tags, "today"], priority: "high" })) },
+  }),
+).data;
+assert.deepEqual(
+  changed.map(({ tags, priority }) => [tags, priority]),
+  [
+    [["home", "today"], "high"],
+    [["shopping", "today"], "high"],
+  ],
+);
+
+// What is due, a tag's board, and search as you type.
+const list = async (query: Query) =>
+  must(await api.GET("/api/{user_id}/tasks", { params: { path: mine, query } })).data.map(({ title }) => title);
+assert.deepEqual(await list({ due_to: "2026-02-28", is_completed: false, sort: "due_date" }), [own.title]);
+assert.deepEqual(await list({ tag: ["today", "home"], priority: ["high", "low"] }), [own.title]);
+assert.deepEqual(await list({ q: "PLUMB", limit: 10 }), [own.title]);
+assert.deepEqual(await list({ tag: ["today"], sort: "title" }), ["Buy two oat milks", own.title]);
+must(await api.GET("/api/{user_id}/tasks", { params: { path: mine, query: { sort: "priority", include_total: true } } }));
 
 // Delete; a second time there is nothing to delete.
 const remove = () => api.DELETE("/api/{user_id}/tasks/{id}", { params: { path } });
