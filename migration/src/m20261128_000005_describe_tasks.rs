@@ -61,7 +61,7 @@ ALTER TABLE tasks DROP COLUMN folded;
 ALTER TABLE tasks DROP COLUMN folded_version;
 ";
 
-const DOWN_POSTGRES: &str = "DROP DOMAIN task_description, task_due, task_priority, task_tags;";
+const DOWN_POSTGRES: &str = "DROP DOMAIN IF EXISTS task_description, task_due, task_priority, task_tags;";
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

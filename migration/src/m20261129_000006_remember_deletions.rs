@@ -9,7 +9,8 @@ use crate::Place;
 ///
 /// An id that was deleted is free again when its line here is gone; `tasks-server purge` takes away what is old, by the index. The
 /// trigger looks once at a statement, however many rows it deletes. It has the rights of the tables' owner, so that a role which was
-/// made before there was this table can delete as before.
+/// made before there was this table can delete as before; and it looks for the table where the tasks are, as all of them may be moved
+/// into another schema.
 pub(crate) struct Migration(pub(crate) Place);
 
 impl MigrationName for Migration {
@@ -28,9 +29,9 @@ CREATE TABLE {deletions} (
 CREATE INDEX deletions_age ON {deletions} (deleted_at);
 CREATE FUNCTION {remember}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-    INSERT INTO {deletions} (user_id, id, deleted_at)
-    SELECT user_id, id, statement_timestamp() FROM gone
-    ON CONFLICT (user_id, id) DO UPDATE SET deleted_at = excluded.deleted_at;
+    EXECUTE format('INSERT INTO %I.deletions (user_id, id, deleted_at)
+        SELECT user_id, id, statement_timestamp() FROM gone
+        ON CONFLICT (user_id, id) DO UPDATE SET deleted_at = excluded.deleted_at', TG_TABLE_SCHEMA);
     RETURN NULL;
 END
 $$;
@@ -70,8 +71,9 @@ impl MigrationTrait for Migration {
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let drop = match manager.get_database_backend() {
             DbBackend::Sqlite => "DROP TRIGGER tasks_deleted; DROP TABLE deletions;".to_owned(),
-            _ => self
-                .placed("DROP TRIGGER tasks_deleted ON {tasks}; DROP FUNCTION {remember}(); DROP TABLE {deletions};"),
+            _ => self.placed(
+                "DROP TRIGGER tasks_deleted ON {tasks}; DROP FUNCTION IF EXISTS {remember}(); DROP TABLE {deletions};",
+            ),
         };
         manager.get_connection().execute_unprepared(&drop).await?;
         Ok(())

@@ -378,8 +378,8 @@ impl<'a> Columns<'a> {
     /// The next column, a list of texts.
     pub(crate) fn texts(&mut self) -> Result<Vec<String>, Failure> {
         let texts = self.take(read_texts, |row, column| {
-            let json: Option<String> = row.try_get(column)?;
-            json.map(|json| serde_json::from_str(&json)).transpose().map_err(|error| sqlx::Error::Decode(error.into()))
+            let json: Option<&str> = row.try_get(column)?;
+            json.map(serde_json::from_str).transpose().map_err(|error| sqlx::Error::Decode(error.into()))
         })?;
         self.some(texts)
     }

@@ -188,17 +188,18 @@ impl Repository {
     /// statement. The ids must be the server's own: where one is there already, an earlier try of this call stored them all.
     pub async fn insert(&self, owner: &Owner, tasks: &[Task], now: Timestamp) -> Result<(), Error> {
         let statements = &*self.statements;
-        let rows = rows(tasks.iter().map(|task| (task, None)));
-        let insert = async || match tasks {
+        let (list, values);
+        let (statement, values): (_, &[Value<'_>]) = match tasks {
             [task] if is_plain(task) => {
-                let values = [user(owner), Value::Uuid(task.id.0), task.title.as_str().into(), time(now)];
-                self.database.write(name(owner), &statements.insert, &values, true).await
+                values = [user(owner), Value::Uuid(task.id.0), task.title.as_str().into(), time(now)];
+                (&statements.insert, &values)
             }
             _ => {
-                let values = [user(owner), Value::Json(&rows), time(now)];
-                self.database.write(name(owner), &statements.insert_all, &values, true).await
+                list = rows(tasks.iter().map(|task| (task, None)));
+                (&statements.insert_all, &[user(owner), Value::Json(&list), time(now)])
             }
         };
+        let insert = async || self.database.write(name(owner), statement, values, true).await;
         let mut result = insert().await?;
         if result.as_ref().is_err_and(Failure::is_orphan) {
             let values = [user(owner), time(now)];

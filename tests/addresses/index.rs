@@ -25,8 +25,9 @@ impl Site {
         let program = Program::at(&url);
         let server = Server::with(&program.variables()).await;
         server.user("alice", &Tally::default()).made("before").await;
-        program.run(&["migrate", "down"]).well();
         let (look, open) = (Look::at(&url).await, Look::at(&url).await);
+        // The server does without the index, but not without what came after it.
+        look.run("DROP INDEX tasks_open; DELETE FROM seaql_migrations WHERE version LIKE 'm20261128_000004%'").await;
         open.run("BEGIN; UPDATE tasks SET title = 'open'").await;
         Some(Self { program, look, open, server })
     }

@@ -13,7 +13,7 @@ use crate::length::{millis, scaled, seconds};
 use crate::load::{Sample, Tally, User, paced};
 use crate::parts::{Base, turn};
 use crate::relay::Relay;
-use crate::server::{Server, run};
+use crate::server::Server;
 
 /// How long a request waits for a database that starts up: what the documents say.
 const DEADLINE: Duration = seconds(10);
@@ -337,8 +337,7 @@ async fn a_change_of_the_schema_outlasts_whoever_waits_for_it() {
     let _turn = turn().await;
     let Some(base) = Base::new().await else { return };
     let (look, other) = (base.look().await, base.look().await);
-    let (is_well, said) = run(&["migrate", "down"], &[("DATABASE_URL", &base.url())]);
-    assert!(is_well, "{said}");
+    look.run("DROP INDEX tasks_open; DELETE FROM seaql_migrations WHERE version LIKE 'm20261128_000004%'").await;
     // The index waits for whoever has looked at the table before.
     other.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tasks").await;
     let variables = [("MIGRATE_ON_START", "true"), ("REQUEST_TIMEOUT_SECONDS", "1"), ("DATABASE_URL", &base.url())];
@@ -349,7 +348,7 @@ async fn a_change_of_the_schema_outlasts_whoever_waits_for_it() {
     other.run("COMMIT").await;
     let changes = "SELECT count(*) FROM seaql_migrations";
     let started = Instant::now();
-    while look.number(changes).await < 4 {
+    while look.number(changes).await < 6 {
         assert!(started.elapsed() < seconds(5), "the change was given up");
         sleep(millis(50)).await;
     }

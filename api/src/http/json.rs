@@ -38,7 +38,8 @@ impl<T: Serialize + Send> IntoResponse for Json<T> {
 
 /// JSON text. Our answers hold texts, numbers and named members only, which cannot fail to be written.
 pub(crate) fn write_json<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut text = Vec::with_capacity(512);
+    // Most tasks fit.
+    let mut text = Vec::with_capacity(1024);
     match serde_json::to_writer(&mut text, value) {
         Ok(()) => text,
         Err(error) => {
