@@ -6,6 +6,8 @@ use sea_orm_migration::sea_orm::DbBackend;
 /// Adds `description`, `due`, `priority` and `tags` to the tasks; `draft`, a hash of what a client created under an id of its own;
 /// and `folded`, title and description as they are looked for, with the version of the task that they are of.
 ///
+/// No tags are null, not an empty array: that would be checked with each task that is created, and sent with each that is read.
+///
 /// Each is empty in the tasks that are there, and in those that an older server writes beside a newer one. No row is looked at: the
 /// table is locked for as long as its description takes to change. What is folded is filled in by the searches that want it.
 ///
@@ -24,7 +26,7 @@ ALTER TABLE tasks
     ADD COLUMN description task_description,
     ADD COLUMN due         task_due COLLATE pg_catalog."C",
     ADD COLUMN priority    task_priority,
-    ADD COLUMN tags        task_tags NOT NULL DEFAULT '{}',
+    ADD COLUMN tags        task_tags,
     ADD COLUMN draft       bytea,
     ADD COLUMN folded      text COLLATE pg_catalog."C",
     ADD COLUMN folded_version bigint;
@@ -35,7 +37,7 @@ ALTER DOMAIN task_due ADD CONSTRAINT task_due_form
 ALTER DOMAIN task_priority ADD CONSTRAINT task_priority_word
     CHECK (VALUE IN ('high', 'medium', 'low')) NOT VALID;
 ALTER DOMAIN task_tags ADD CONSTRAINT task_tags_number
-    CHECK (cardinality(VALUE) <= 20) NOT VALID;
+    CHECK (cardinality(VALUE) BETWEEN 1 AND 20) NOT VALID;
 "#;
 
 const SQLITE: &str = r"
@@ -45,7 +47,7 @@ ALTER TABLE tasks ADD COLUMN due TEXT CHECK (
     OR due GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]'
 );
 ALTER TABLE tasks ADD COLUMN priority TEXT CHECK (priority IN ('high', 'medium', 'low'));
-ALTER TABLE tasks ADD COLUMN tags TEXT NOT NULL DEFAULT '[]' CHECK (json_array_length(tags) <= 20);
+ALTER TABLE tasks ADD COLUMN tags TEXT CHECK (json_array_length(tags) BETWEEN 1 AND 20);
 ALTER TABLE tasks ADD COLUMN draft BLOB;
 ALTER TABLE tasks ADD COLUMN folded TEXT;
 ALTER TABLE tasks ADD COLUMN folded_version INTEGER;

@@ -245,10 +245,6 @@ fn write_array<T>(
 
 /// The texts of an array.
 fn read_texts(bytes: &[u8]) -> Option<Vec<String>> {
-    // Most are empty: the header of such an array says it has no dimension.
-    if bytes.starts_with(&[0; 4]) {
-        return Some(Vec::new());
-    }
     let array = types::array_from_sql(bytes).ok()?;
     let texts = array.values().map(|text| Ok(text.and_then(|text| Some(std::str::from_utf8(text).ok()?.to_owned()))));
     texts.collect::<Vec<Option<String>>>().ok()?.into_iter().collect()
@@ -375,13 +371,12 @@ impl<'a> Columns<'a> {
         self.take(|bytes| Some(std::str::from_utf8(bytes).ok()?.to_owned()), SqliteRow::try_get)
     }
 
-    /// The next column, a list of texts.
-    pub(crate) fn texts(&mut self) -> Result<Vec<String>, Failure> {
-        let texts = self.take(read_texts, |row, column| {
+    /// The next column, a list of texts or nothing.
+    pub(crate) fn optional_texts(&mut self) -> Result<Option<Vec<String>>, Failure> {
+        self.take(read_texts, |row, column| {
             let json: Option<&str> = row.try_get(column)?;
             json.map(serde_json::from_str).transpose().map_err(|error| sqlx::Error::Decode(error.into()))
-        })?;
-        self.some(texts)
+        })
     }
 
     /// The next column, bytes or nothing.

@@ -72,8 +72,8 @@ pub mod tasks {
         pub due: Option<String>,
         /// `high`, `medium` or `low`.
         pub priority: Option<String>,
-        /// At most 20, each of 1 to 50 code points; an array in PostgreSQL, and JSON in SQLite.
-        pub tags: Vec<String>,
+        /// At most 20, each of 1 to 50 code points, and null where there are none; an array in PostgreSQL, and JSON in SQLite.
+        pub tags: Option<Vec<String>>,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -173,7 +173,7 @@ impl tasks::Model {
             description: columns.optional_text()?,
             due: columns.optional_text()?,
             priority: columns.optional_text()?,
-            tags: columns.texts()?,
+            tags: columns.optional_texts()?,
         })
     }
 }
@@ -208,7 +208,7 @@ impl From<tasks::Model> for Task {
             due_date: due.map(|due| due.date).into(),
             due_time: due.and_then(|due| due.time).into(),
             priority: priority.into(),
-            tags: row.tags.into_iter().map(Tag::from_stored).collect(),
+            tags: row.tags.into_iter().flatten().map(Tag::from_stored).collect(),
             is_completed: row.is_completed,
             completed_at: row.completed_at.map(Into::into).into(),
             created_at: row.created_at.into(),

@@ -393,7 +393,8 @@ pub(super) fn rows<'a>(tasks: impl IntoIterator<Item = (&'a Task, Option<DraftHa
         description: &'a Option<Description>,
         due: Option<String>,
         priority: Option<Priority>,
-        tags: &'a [Tag],
+        /// None where there are none.
+        tags: Option<&'a [Tag]>,
         draft: Option<uuid::fmt::Simple>,
     }
 
@@ -406,7 +407,7 @@ pub(super) fn rows<'a>(tasks: impl IntoIterator<Item = (&'a Task, Option<DraftHa
             description: &description.0,
             due: task.due().map(|due| due.to_string()),
             priority: priority.0,
-            tags,
+            tags: Some(tags.as_slice()).filter(|tags| !tags.is_empty()),
             draft: draft.map(|draft| Uuid::from_bytes(draft).simple()),
         }
     };

@@ -103,11 +103,11 @@ const CHANGE_MORE: &str = "\
     description = CASE WHEN $7 THEN $8 ELSE description END, \
     due = {due}, \
     priority = CASE WHEN $13 THEN $14 ELSE priority END, \
-    tags = COALESCE($15, tags)";
+    tags = CASE WHEN $15 IS NULL THEN tags ELSE {tags} END";
 
 const DIFFERS_MORE: &str = "\
     (title <> $3 OR is_completed <> $4 OR $7 AND description IS DISTINCT FROM $8 OR due IS DISTINCT FROM {due} \
-    OR $13 AND priority IS DISTINCT FROM $14 OR tags <> $15)";
+    OR $13 AND priority IS DISTINCT FROM $14 OR $15 IS NOT NULL AND tags IS DISTINCT FROM {tags})";
 
 /// All members as objects have them.
 const REWRITE: &str = "\
@@ -166,7 +166,7 @@ impl Statements {
         } else {
             "(SELECT unhex(value ->> 'id') AS id, value ->> 'title' AS title, value ->> 'is_completed' AS is_completed, \
              value ->> 'description' AS description, value ->> 'due' AS due, value ->> 'priority' AS priority, \
-             value -> 'tags' AS tags, value ->> 'draft' AS draft FROM json_each($2) LIMIT -1) AS new"
+             NULLIF(value -> 'tags', 'null') AS tags, value ->> 'draft' AS draft FROM json_each($2) LIMIT -1) AS new"
         };
         let columns = |table: &str| {
             let columns: Vec<_> = Column::iter().map(|column| format!("{table}{}", column.as_str())).collect();
@@ -254,12 +254,14 @@ impl Statements {
             ),
             change_more: {
                 let due = DUE.replace("{day}", DAY);
+                // None are null.
+                let tags = if is_postgres { "NULLIF($15, '{}')" } else { "NULLIF($15, '[]')" };
                 let text = format!(
                     "UPDATE {table_of_tasks} SET {}, {} WHERE user_id = $1 AND id = $2 AND ($6 IS NULL OR version = $6) \
                      AND ($16 IS NULL OR updated_at = $16) AND {} AND ($12 IS NULL OR {DAY} IS NOT NULL) RETURNING {all}",
                     CHANGE.replace("{folds}", FOLDS_MORE),
-                    CHANGE_MORE.replace("{due}", &due),
-                    DIFFERS_MORE.replace("{due}", &due),
+                    CHANGE_MORE.replace("{due}", &due).replace("{tags}", tags),
+                    DIFFERS_MORE.replace("{due}", &due).replace("{tags}", tags),
                 );
                 let own = [Text, Uuid, Text, Bool, Time, Int];
                 Statement::new(

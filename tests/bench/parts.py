@@ -222,7 +222,7 @@ class PostgresStore:
                 due = CASE n % 3 WHEN 0 THEN NULL ELSE to_char(date '2026-01-01' + (n % 400), 'YYYY-MM-DD')
                     || CASE n % 2 WHEN 0 THEN '' ELSE 'T18:30' END END,
                 priority = (ARRAY['high', 'medium', 'low'])[n % 4 + 1],
-                tags = CASE n % 5 WHEN 0 THEN ARRAY['work', 'home'] WHEN 1 THEN ARRAY['work'] ELSE '{{}}' END
+                tags = CASE n % 5 WHEN 0 THEN ARRAY['work', 'home'] WHEN 1 THEN ARRAY['work'] END
             FROM (SELECT user_id AS u, id AS i, extract(epoch FROM created_at)::int - {START // 1000} AS n FROM tasks) of
             WHERE user_id = u AND id = i AND user_id LIKE '{kind}-%';
             VACUUM (ANALYZE) tasks;
@@ -303,7 +303,7 @@ class SqliteStore:
             f"UPDATE tasks SET description = 'About number ' || {n} || replace(hex(zeroblob(8)), '00', ': oat milk if they have it'),"
             f" due = iif({n} % 3 = 0, NULL, date('2026-01-01', '+' || ({n} % 400) || ' days') || iif({n} % 2 = 0, '', 'T18:30')),"
             f" priority = CASE {n} % 4 WHEN 0 THEN 'high' WHEN 1 THEN 'medium' WHEN 2 THEN 'low' END,"
-            f" tags = CASE {n} % 5 WHEN 0 THEN '[\"work\",\"home\"]' WHEN 1 THEN '[\"work\"]' ELSE '[]' END"
+            f" tags = CASE {n} % 5 WHEN 0 THEN '[\"work\",\"home\"]' WHEN 1 THEN '[\"work\"]' END"
             f" WHERE user_id LIKE '{kind}-%'"
         )
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -634,7 +634,7 @@ impl Error {
             .status(code.status())
             .content_type(ProblemJson::MEDIA_TYPE)
             .header(header::CACHE_CONTROL, "no-store")
-            .body(write_json(&self.problem(request_id, public_url)));
+            .body(write_json(&self.problem(request_id, public_url), 1024));
         let mut set = |name, value: String| {
             if let Ok(value) = value.try_into() {
                 response.headers_mut().insert(name, value);

@@ -32,9 +32,44 @@ impl ETag {
     }
 }
 
+/// The longest text of a tag, in bytes: two quotes, 19 digits, a hyphen, 16 digits.
+const LONGEST_TAG: usize = 38;
+
+impl ETag {
+    /// The text, at the end of these bytes. Written digit by digit: a page has a hundred of them, and formatting would cost more than
+    /// most members.
+    fn text(self, bytes: &mut [u8; LONGEST_TAG]) -> &str {
+        let mut places = bytes.iter_mut().rev();
+        let mut count = 0;
+        let mut put = |byte: u8| {
+            if let Some(place) = places.next() {
+                *place = byte;
+                count += 1;
+            }
+        };
+        put(b'"');
+        let (mut mark, mut version) = (self.mark, self.version.unsigned_abs());
+        for _ in 0..16 {
+            put(char::from_digit((mark & 15) as u32, 16).map_or(b'0', |digit| digit as u8));
+            mark >>= 4;
+        }
+        put(b'-');
+        loop {
+            put(b'0' + u8::try_from(version % 10).unwrap_or_default());
+            version /= 10;
+            if version == 0 {
+                break;
+            }
+        }
+        put(b'"');
+        let text = bytes.get(LONGEST_TAG - count..).unwrap_or_default();
+        str::from_utf8(text).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}-{:016x}\"", self.version, self.mark)
+        f.write_str(self.text(&mut [0; LONGEST_TAG]))
     }
 }
 
@@ -52,13 +87,13 @@ impl FromStr for ETag {
 
 impl Serialize for ETag {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
+        to.serialize_str(self.text(&mut [0; LONGEST_TAG]))
     }
 }
 
 impl ToHeader for ETag {
     fn to_header(&self) -> Option<HeaderValue> {
-        self.to_string().try_into().ok()
+        HeaderValue::from_str(self.text(&mut [0; LONGEST_TAG])).ok()
     }
 }
 

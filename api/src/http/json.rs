@@ -30,16 +30,23 @@ impl<T: Type> Payload for Json<T> {
     }
 }
 
-impl<T: Serialize + Send> IntoResponse for Json<T> {
+impl<T: Serialize + Send + Sized + Length> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        Response::builder().content_type(JSON).body(write_json(&self.0))
+        Response::builder().content_type(JSON).body(write_json(&self.0, self.0.length()))
     }
 }
 
-/// JSON text. Our answers hold texts, numbers and named members only, which cannot fail to be written.
-pub(crate) fn write_json<T: Serialize>(value: &T) -> Vec<u8> {
-    // Most tasks fit.
-    let mut text = Vec::with_capacity(1024);
+/// What an answer carries.
+pub(crate) trait Length {
+    /// About how many bytes its text has: what is much longer than it says is copied as it grows.
+    fn length(&self) -> usize {
+        1024
+    }
+}
+
+/// JSON text, of about so many bytes. Our answers hold texts, numbers and named members only, which cannot fail to be written.
+pub(crate) fn write_json<T: Serialize>(value: &T, length: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(length);
     match serde_json::to_writer(&mut text, value) {
         Ok(()) => text,
         Err(error) => {

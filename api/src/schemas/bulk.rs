@@ -9,9 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::http::body::{List, RequestObject, entries};
 use crate::http::error::{Error, Fault};
+use crate::http::json::Length;
 use crate::http::newtype::Nullable;
 use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, some_tags};
-use crate::schemas::task::{READ_ONLY, Task, TaskDraft, TaskId, TaskPatch, Title, present, removes_day, some_nullable};
+use crate::schemas::task::{
+    READ_ONLY, Task, TaskDraft, TaskId, TaskPatch, Title, length_of, present, removes_day, some_nullable,
+};
 
 /// The most tasks that one request names.
 const MAX_TASKS: usize = 100;
@@ -117,6 +120,12 @@ pub(crate) struct TaskList {
     /// The tasks, in the order of the request; none where a completion is repeated and all of them were deleted since.
     #[oai(validator(max_items = 100))]
     pub data: Vec<Task>,
+}
+
+impl Length for TaskList {
+    fn length(&self) -> usize {
+        length_of(&self.data)
+    }
 }
 
 impl RequestObject for TaskDrafts {

@@ -3,12 +3,16 @@
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
+use crate::http::json::Length;
+
 /// How the server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Object, Serialize)]
 pub(crate) struct Health {
     /// Always `ok`; a server that is not well answers with a problem.
     pub(crate) status: HealthStatus,
 }
+
+impl Length for Health {}
 
 /// How the server is, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]

@@ -8,10 +8,11 @@ use poem_openapi::registry::MetaSchema;
 use serde::Serialize;
 
 use crate::http::header::PageTag;
+use crate::http::json::Length;
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
 use crate::schemas::cursor::{After, Cursor};
 use crate::schemas::filter::{Filter, Sort};
-use crate::schemas::task::Task;
+use crate::schemas::task::{Task, length_of};
 
 /// A page of tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
@@ -21,6 +22,12 @@ pub struct TaskPage {
     pub data: Vec<Task>,
     /// Where the page stands in the list.
     pub meta: PageMeta,
+}
+
+impl Length for TaskPage {
+    fn length(&self) -> usize {
+        length_of(&self.data)
+    }
 }
 
 /// Where a page stands in its list.

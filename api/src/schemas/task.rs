@@ -17,7 +17,7 @@ use uuid::{Uuid, Variant};
 use crate::http::body::RequestObject;
 use crate::http::error::{Current, Fault};
 use crate::http::header::{ETag, Location};
-use crate::http::json::{JSON, MERGE_PATCH};
+use crate::http::json::{JSON, Length, MERGE_PATCH};
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
 use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag, or_none, some_tags, tags};
 use crate::schemas::mark::etag;
@@ -302,6 +302,13 @@ pub(crate) fn some_nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 pub struct TaskEnvelope {
     /// The task.
     pub data: Task,
+}
+
+impl Length for TaskEnvelope {}
+
+/// About how long the text of tasks is.
+pub(crate) fn length_of(tasks: &[Task]) -> usize {
+    256 + 512 * tasks.len()
 }
 
 /// A new title of a task: 1 to 200 characters (Unicode code points), none of them a control character (General

@@ -13,8 +13,9 @@ export interface paths {
         };
         /**
          * List tasks
-         * @description Lists the user's tasks, newest first, a page at a time: send `meta.next_cursor` as `cursor` for the next page, until
-         *     it is null. Tasks that are created meanwhile appear on no later page, and none is listed twice or left out.
+         * @description Lists the user's tasks that all filters match, in the order of `sort`, a page at a time: send `meta.next_cursor` as `cursor` for
+         *     the next page, with everything else as before, until it is null. A task that is there all the time and does not move in the
+         *     order meanwhile is listed once.
          */
         get: operations["listTasks"];
         put?: never;
@@ -22,6 +23,9 @@ export interface paths {
          * Create a task
          * @description Creates a task of the user, with version 1. It is open, unless the draft says that it is done already. What the draft leaves out
          *     is empty.
+         *
+         *     A draft may bring its own `id`. Sent again, it is the creation that was, and answered as the first time, also after the task was
+         *     changed; an id that stands for anything else, or for a task that was deleted, is 409.
          */
         post: operations["createTask"];
         delete?: never;
@@ -97,8 +101,11 @@ export interface paths {
         put?: never;
         /**
          * Create tasks
-         * @description Creates 1 to 100 tasks, all or none, in one statement of the database (with `Idempotency-Key`, in one transaction), in
-         *     the order of the request, so a list, newest first, has the last of them on top.
+         * @description Creates 1 to 100 tasks, all or none, in one statement of the database (with `Idempotency-Key` or ids, in one transaction), in
+         *     the order of the request: a list, newest first, has the last of them on top, where their ids are the server's.
+         *
+         *     Drafts may bring their own `id`. Those that were sent before are answered as the first time, in their places, beside those that
+         *     are new; one whose id stands for anything else, or for a task that was deleted, refuses them all.
          */
         post: operations["bulkCreateTasks"];
         delete?: never;
@@ -132,6 +139,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/{user_id}/tasks/bulk-patch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change tasks
+         * @description Changes 1 to 100 tasks, each by the members that are named for it, as PATCH changes one; all or none, in one transaction of the
+         *     database. A task that is not there refuses them all, and so does one that has another `version` than the request names; but a
+         *     task that shows its change already keeps its version and times, whatever version is named, so that a repeat succeeds.
+         *
+         *     With an `Idempotency-Key` that was used before, nothing is written: the answer has the tasks of the request as they
+         *     are now, without those that were deleted since.
+         */
+        post: operations["bulkPatchTasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/{user_id}/tasks/bulk-delete": {
         parameters: {
             query?: never;
@@ -143,8 +175,8 @@ export interface paths {
         put?: never;
         /**
          * Delete tasks
-         * @description Deletes 1 to 100 tasks for good, all or none, in one transaction of the database. A task that is not there refuses them
-         *     all, and so does one that has another `version` than the request names. So does a repeat, but one with its `Idempotency-Key`.
+         * @description Deletes 1 to 100 tasks for good, all or none, in one transaction of the database. A task that is not there is taken for deleted,
+         *     so that a repeat succeeds; one that has another `version` than the request names refuses them all.
          */
         post: operations["bulkDeleteTasks"];
         delete?: never;
@@ -210,8 +242,10 @@ export interface components {
             name?: string;
             /** @description What to change. */
             detail: string;
-            /** @description The version that the task has; only where the request was about another. Read the task before you write again. */
+            /** @description The version that the task has; only where the request was about another. Look at the task before you write again. */
             current_version?: number;
+            /** @description The task as it is, or null where it was deleted; only where the request was about another version of it, or took its id. */
+            current?: components["schemas"]["Task"] | null;
         };
         /**
          * Health
@@ -269,6 +303,7 @@ export interface components {
              *     one, `status` tells enough.
              * @example malformed-json
              * @example invalid-request
+             * @example task-id-in-future
              * @example token-missing
              * @example token-scheme
              * @example token-malformed
@@ -288,6 +323,7 @@ export interface components {
              * @example path-not-found
              * @example method-not-allowed
              * @example idempotency-key-in-use
+             * @example task-id-taken
              * @example idempotency-key-reused
              * @example version-mismatch
              * @example body-timed-out
@@ -306,8 +342,10 @@ export interface components {
             request_id: string;
             /** @description Each part of the request that was refused; only where parts of it can be named. */
             errors?: components["schemas"]["Fault"][];
-            /** @description The version that the task has; only where the request was about another. Read the task before you write again. */
+            /** @description The version that the task has; only where the request was about another. Look at the task before you write again. */
             current_version?: number;
+            /** @description The task as it is, or null where it was deleted; only where the request was about another version of it, or took its id. */
+            current?: components["schemas"]["Task"] | null;
         };
         /**
          * SelectedTask
@@ -330,7 +368,8 @@ export interface components {
         Task: {
             /**
              * Format: uuid
-             * @description The task's id: a UUID of version 7, so ids sort in the order of creation.
+             * @description The task's id: a UUID of version 7, which begins with the time at which it was made; ids of the server's own sort in the order of
+             *     creation.
              * @example 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70
              */
             id: string;
@@ -384,8 +423,66 @@ export interface components {
              * @example 2026-01-31T09:30:00.123456Z
              */
             updated_at: string;
-            /** @description Counts the changes of the task, from 1. The `ETag` header is this number in double quotes. */
+            /** @description Counts the changes of the task, from 1. */
             version: number;
+            /**
+             * @description The header `ETag` of the task, with its quotes: `If-Match` takes it as it is.
+             * @example "1-4f6c1d0e9b27a835"
+             */
+            etag: string;
+        };
+        /**
+         * TaskChange
+         * @description A task, and the members of it to change as [`TaskPatch`] has them; the others stay as they are.
+         */
+        TaskChange: {
+            /**
+             * Format: uuid
+             * @description The task's id.
+             * @example 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70
+             */
+            id: string;
+            /** @description The version that it must have; left out, any will do. */
+            version?: number;
+            /**
+             * @description What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
+             * @example Buy milk and bread
+             */
+            title?: string;
+            /**
+             * @description What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise; null
+             *     removes it.
+             * @example Oat milk, if they have it.
+             *     Bread without seeds.
+             */
+            description?: string | null;
+            /**
+             * @description The day on which it is due, in the user's own life and without a zone; null removes it, and the time of the day with it.
+             * @example 2026-02-28
+             */
+            due_date?: string | null;
+            /**
+             * @description The time of that day, only for a task with a `due_date`; null removes it.
+             * @example 18:30
+             */
+            due_time?: string | null;
+            /** @description How much it matters; null removes it. */
+            priority?: components["schemas"]["Priority"] | null;
+            /**
+             * @description The words by which it is found, in place of those that it has: at most 20, each once, of 1 to 50 characters by the rule of
+             *     titles.
+             */
+            tags?: string[];
+            /** @description Whether the task is done. */
+            is_completed?: boolean;
+        };
+        /**
+         * TaskChanges
+         * @description Changes of tasks.
+         */
+        TaskChanges: {
+            /** @description 1 to 100 tasks, each named once, with what is to change of it. */
+            tasks: components["schemas"]["TaskChange"][];
         };
         /**
          * TaskCompletion
@@ -400,6 +497,12 @@ export interface components {
          * @description A task to create.
          */
         TaskDraft: {
+            /**
+             * @description The client's own id for the task: a UUID of version 7 (RFC 9562 §5.7), made at most 24 hours ahead of the server's clock. The
+             *     same draft of the same id is the same creation, however often it is sent. Left out, the server makes one.
+             * @example 019ab0d2-7c1e-7a43-9f5b-2d6c8e1f4a70
+             */
+            id?: string;
             /**
              * @description What is to be done: 1 to 200 characters, none a control character, U+2028, U+2029 or U+FEFF, and not white space alone.
              * @example Buy milk and bread
@@ -454,10 +557,10 @@ export interface components {
         };
         /**
          * TaskPage
-         * @description A page of tasks, newest first.
+         * @description A page of tasks.
          */
         TaskPage: {
-            /** @description The tasks of this page, newest first; empty when there are none. */
+            /** @description The tasks of this page, in the order that was asked for; empty when there are none. */
             data: components["schemas"]["Task"][];
             /** @description Where the page stands in the list. */
             meta: components["schemas"]["PageMeta"];
@@ -556,6 +659,8 @@ export type Priority = components['schemas']['Priority'];
 export type Problem = components['schemas']['Problem'];
 export type SelectedTask = components['schemas']['SelectedTask'];
 export type Task = components['schemas']['Task'];
+export type TaskChange = components['schemas']['TaskChange'];
+export type TaskChanges = components['schemas']['TaskChanges'];
 export type TaskCompletion = components['schemas']['TaskCompletion'];
 export type TaskDraft = components['schemas']['TaskDraft'];
 export type TaskDrafts = components['schemas']['TaskDrafts'];
@@ -572,11 +677,33 @@ export interface operations {
             query?: {
                 /** @description How many tasks a page has at most. */
                 limit?: number;
-                /** @description The `next_cursor` of the page before. It belongs to the filter that it was made with. */
+                /** @description The `next_cursor` of the page before. It belongs to the filters and the order that it was made with. */
                 cursor?: string;
                 /** @description Only completed (`true`) or only open (`false`) tasks. */
                 is_completed?: boolean;
-                /** @description Also count all tasks that the filter matches, as `meta.total`. */
+                /** @description Only tasks of this priority; repeat the parameter for those of one of several. */
+                priority?: components["schemas"]["Priority"][];
+                /** @description Only tasks with this tag, to the letter; repeat the parameter for those that have all of several. */
+                tag?: string[];
+                /**
+                 * @description Only tasks that are due on this day or later.
+                 * @example 2026-02-28
+                 */
+                due_from?: string;
+                /**
+                 * @description Only tasks that are due on this day or before.
+                 * @example 2026-02-28
+                 */
+                due_to?: string;
+                /** @description Only tasks with this text in their title or description, in capital or small letters (by NFKC_Casefold). */
+                q?: string;
+                /**
+                 * @description The order: newest first (`-created_at`) or oldest first, by the time in the id; by `due_date` and time; by `priority`, high
+                 *     first; by `title`, by the bytes of its folded form; or what changed last first (`-updated_at`). What has no date or
+                 *     priority comes last.
+                 */
+                sort?: "-created_at" | "created_at" | "due_date" | "priority" | "title" | "-updated_at";
+                /** @description Also count all tasks that the filters match, as `meta.total`. */
                 include_total?: boolean;
             };
             header?: {
@@ -799,8 +926,8 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "1"
+                     * @description The task as it was created, as a strong entity tag: its member `etag`.
+                     * @example "1-11a9559fc5a02039"
                      */
                     ETag: string;
                     /**
@@ -808,7 +935,7 @@ export interface operations {
                      * @example /api/alice/tasks/019c13be-7ac0-7a43-9f5b-2d6c8e1f4a70
                      */
                     Location: string;
-                    /** @description The task was created by an earlier request with the same `Idempotency-Key`; it may have changed since. */
+                    /** @description The task was created by an earlier request with the same `Idempotency-Key` or `id`; it may have changed since. */
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
@@ -889,7 +1016,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A request with the same `Idempotency-Key` still runs. */
+            /** @description A request with the same `Idempotency-Key` still runs; or the draft's `id` is that of a task which was created otherwise, or was deleted: `code` says which. */
             409: {
                 headers: {
                     /**
@@ -900,10 +1027,10 @@ export interface operations {
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
                     /**
-                     * @description After how many seconds to try again.
+                     * @description After how many seconds to try again, where that helps.
                      * @example 2
                      */
-                    "Retry-After": number;
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -1066,7 +1193,7 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /** @description The task's version, as a strong entity tag. */
+                    /** @description What the task is now, as a strong entity tag: its member `etag`. */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache, no-transform";
@@ -1090,8 +1217,8 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "1"
+                     * @description What the task is now, as a strong entity tag: its member `etag`.
+                     * @example "1-4f6c1d0e9b27a835"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
@@ -1246,8 +1373,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-                 *     whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+                 * @description The write happens only when the task has one of these tags, as `ETag` tells them, or one of these versions (`"7"`), or
+                 *     with `*` whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
                  *     shows already succeeds.
                  */
                 "If-Match"?: string;
@@ -1281,8 +1408,8 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "2"
+                     * @description What the task is now, as a strong entity tag: its member `etag`.
+                     * @example "2-11a9559fc10b4401"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
@@ -1380,7 +1507,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task has another version than `If-Match` names. */
+            /** @description The task is another one than `If-Match` names; `current` shows it. */
             412: {
                 headers: {
                     /**
@@ -1391,8 +1518,8 @@ export interface operations {
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
                     /**
-                     * @description The version that the task has, as a strong entity tag.
-                     * @example "8"
+                     * @description What the task is now, as a strong entity tag.
+                     * @example "2-11a9559fc10b4401"
                      */
                     ETag: string;
                     [name: string]: unknown;
@@ -1531,8 +1658,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-                 *     whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+                 * @description The write happens only when the task has one of these tags, as `ETag` tells them, or one of these versions (`"7"`), or
+                 *     with `*` whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
                  *     shows already succeeds.
                  */
                 "If-Match"?: string;
@@ -1638,7 +1765,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task has another version than `If-Match` names. */
+            /** @description The task is another one than `If-Match` names; `current` shows it. */
             412: {
                 headers: {
                     /**
@@ -1649,8 +1776,8 @@ export interface operations {
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
                     /**
-                     * @description The version that the task has, as a strong entity tag.
-                     * @example "8"
+                     * @description What the task is now, as a strong entity tag.
+                     * @example "2-11a9559fc10b4401"
                      */
                     ETag: string;
                     [name: string]: unknown;
@@ -1750,8 +1877,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-                 *     whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+                 * @description The write happens only when the task has one of these tags, as `ETag` tells them, or one of these versions (`"7"`), or
+                 *     with `*` whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
                  *     shows already succeeds.
                  */
                 "If-Match"?: string;
@@ -1786,8 +1913,8 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "2"
+                     * @description What the task is now, as a strong entity tag: its member `etag`.
+                     * @example "2-11a9559fc10b4401"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
@@ -1885,7 +2012,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task has another version than `If-Match` names. */
+            /** @description The task is another one than `If-Match` names; `current` shows it. */
             412: {
                 headers: {
                     /**
@@ -1896,8 +2023,8 @@ export interface operations {
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
                     /**
-                     * @description The version that the task has, as a strong entity tag.
-                     * @example "8"
+                     * @description What the task is now, as a strong entity tag.
+                     * @example "2-11a9559fc10b4401"
                      */
                     ETag: string;
                     [name: string]: unknown;
@@ -2041,8 +2168,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description The write happens only when the task has one of these versions, as `ETag` tells them (`"7"`), or with `*`
-                 *     whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
+                 * @description The write happens only when the task has one of these tags, as `ETag` tells them, or one of these versions (`"7"`), or
+                 *     with `*` whenever there is such a task; else it is 412. A weak tag (`W/"7"`) matches nothing. What the task
                  *     shows already succeeds.
                  */
                 "If-Match"?: string;
@@ -2076,8 +2203,8 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description The task's version, as a strong entity tag.
-                     * @example "2"
+                     * @description What the task is now, as a strong entity tag: its member `etag`.
+                     * @example "2-11a9559fbd72f849"
                      */
                     ETag: string;
                     /** @description The answer is one user's, and must be asked for again. */
@@ -2175,7 +2302,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The task has another version than `If-Match` names. */
+            /** @description The task is another one than `If-Match` names; `current` shows it. */
             412: {
                 headers: {
                     /**
@@ -2186,8 +2313,8 @@ export interface operations {
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
                     /**
-                     * @description The version that the task has, as a strong entity tag.
-                     * @example "8"
+                     * @description What the task is now, as a strong entity tag.
+                     * @example "2-11a9559fc10b4401"
                      */
                     ETag: string;
                     [name: string]: unknown;
@@ -2360,7 +2487,7 @@ export interface operations {
                      * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
                      */
                     "X-Request-Id": string;
-                    /** @description The tasks were created by an earlier request with the same `Idempotency-Key`; they may have changed since. */
+                    /** @description The tasks were created by earlier requests with the same `Idempotency-Key` or ids; they may have changed since. */
                     "Idempotency-Replayed"?: "true";
                     /** @description The answer is one user's, and must be asked for again. */
                     "Cache-Control": "private, no-cache";
@@ -2441,7 +2568,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A request with the same `Idempotency-Key` still runs. */
+            /** @description A request with the same `Idempotency-Key` still runs; or the draft's `id` is that of a task which was created otherwise, or was deleted: `code` says which. */
             409: {
                 headers: {
                     /**
@@ -2452,17 +2579,17 @@ export interface operations {
                     /** @description A problem is not kept by caches. */
                     "Cache-Control": "no-store";
                     /**
-                     * @description After how many seconds to try again.
+                     * @description After how many seconds to try again, where that helps.
                      * @example 2
                      */
-                    "Retry-After": number;
+                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body has more than 512 KiB. */
+            /** @description The body has more than 2 MiB. */
             413: {
                 headers: {
                     /**
@@ -2741,7 +2868,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Some tasks have another version than the request names; `errors` says which. */
+            /** @description Some tasks have another version than the request names; `errors` says which, and shows them. */
             412: {
                 headers: {
                     /**
@@ -2757,7 +2884,318 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body has more than 512 KiB. */
+            /** @description The body has more than 2 MiB. */
+            413: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not sent as JSON, or is compressed. */
+            415: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description The media types that are read, where another one was sent.
+                     * @example application/json
+                     */
+                    Accept?: string;
+                    /** @description That no coding is read, where one was sent. */
+                    "Accept-Encoding"?: "identity";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The `Idempotency-Key` was used for another request. */
+            422: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The server is set to take no write of a task without its `version`. */
+            428: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";r=0;t=3
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A bug of the server; its log has the cause. */
+            500: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
+            503: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    bulkPatchTasks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The client's own name for this request: 1 to 255 visible ASCII characters, best a random UUID. Sent again
+                 *     within 24 hours, also after tasks were changed or deleted, it succeeds again and writes nothing.
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /**
+                 * @description Whose tasks: the token's user, or `me`.
+                 * @example me
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TaskChanges"];
+            };
+        };
+        responses: {
+            /** @description The tasks, in the order of the request. */
+            200: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /**
+                     * @description The tasks were changed by an earlier request with the same `Idempotency-Key`; they are answered as they are
+                     *     now, without those that were deleted since.
+                     */
+                    "Idempotency-Replayed"?: "true";
+                    /** @description The answer is one user's, and must be asked for again. */
+                    "Cache-Control": "private, no-cache";
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
+                    Vary: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskList"];
+                };
+            };
+            /** @description The request breaks the contract; `errors` says where. */
+            400: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that does not verify; `code` says why. */
+            401: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /** @description How to authenticate; with the error when a token was sent. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path's user is not the user of the token. */
+            403: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has not all of the tasks; `errors` names those that are not there. */
+            404: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body did not come in time; nothing was carried out. */
+            408: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A request with the same `Idempotency-Key` still runs. */
+            409: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Some tasks have another version than the request names; `errors` says which, and shows them. */
+            412: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body has more than 2 MiB. */
             413: {
                 headers: {
                     /**
@@ -2994,22 +3432,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user has not all of the tasks; `errors` names those that are not there. */
-            404: {
-                headers: {
-                    /**
-                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
-                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
-                     */
-                    "X-Request-Id": string;
-                    /** @description A problem is not kept by caches. */
-                    "Cache-Control": "no-store";
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
             /** @description The body did not come in time; nothing was carried out. */
             408: {
                 headers: {
@@ -3047,7 +3469,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Some tasks have another version than the request names; `errors` says which. */
+            /** @description Some tasks have another version than the request names; `errors` says which, and shows them. */
             412: {
                 headers: {
                     /**
@@ -3063,7 +3485,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body has more than 512 KiB. */
+            /** @description The body has more than 2 MiB. */
             413: {
                 headers: {
                     /**
