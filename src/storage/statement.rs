@@ -341,23 +341,23 @@ impl<'a> Columns<'a> {
     ) -> Result<Option<T>, Failure> {
         let column = self.next;
         self.next += 1;
-        let wrong = Failure::Column(column);
+        let wrong = || Failure::Column(column);
         match self.row {
-            Row::Sqlite(row) => of_sqlite(row, column).map_err(|_| wrong),
+            Row::Sqlite(row) => of_sqlite(row, column).map_err(|_| wrong()),
             Row::Postgres(_) => {
-                let Some((length, rest)) = self.rest.split_first_chunk() else { return Err(wrong) };
+                let Some((length, rest)) = self.rest.split_first_chunk() else { return Err(wrong()) };
                 self.rest = rest;
                 // A negative length stands for null.
                 let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else { return Ok(None) };
-                let Some((bytes, rest)) = self.rest.split_at_checked(length) else { return Err(wrong) };
+                let Some((bytes, rest)) = self.rest.split_at_checked(length) else { return Err(wrong()) };
                 self.rest = rest;
-                of_postgres(bytes).map(Some).ok_or(wrong)
+                of_postgres(bytes).map(Some).ok_or_else(wrong)
             }
         }
     }
 
     fn some<T>(&self, value: Option<T>) -> Result<T, Failure> {
-        value.ok_or(Failure::Column(self.next.saturating_sub(1)))
+        value.ok_or_else(|| Failure::Column(self.next.saturating_sub(1)))
     }
 
     /// The next column, a text.

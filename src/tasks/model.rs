@@ -2,7 +2,8 @@
 //!
 //! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
 
-use tasks_api::{Description, Due, Priority, StoredTitle, Tag, Task, TaskId, UserId, etag};
+use sea_orm::Iterable;
+use tasks_api::{Description, Due, Owner, Priority, StoredTitle, Tag, Task, TaskId, etag};
 
 use crate::storage::failure::Failure;
 use crate::storage::statement::{Columns, Row};
@@ -153,29 +154,37 @@ pub mod idempotency_keys {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-impl tasks::Model {
-    /// A row with all columns, in the order of the table.
-    pub(crate) fn read(row: &Row<'_>) -> Result<Self, Failure> {
-        Self::read_from(&mut row.columns())
-    }
+/// The columns of a task that are read, in the order of the table: all but the owner, whom every statement names.
+pub(crate) fn columns() -> impl Iterator<Item = tasks::Column> {
+    tasks::Column::iter().filter(|column| !matches!(column, tasks::Column::UserId))
+}
 
-    /// The same, of a row that has more columns behind them.
-    pub(crate) fn read_from(columns: &mut Columns<'_>) -> Result<Self, Failure> {
-        Ok(Self {
-            user_id: columns.text()?,
-            id: columns.uuid()?,
-            title: columns.text()?,
-            is_completed: columns.bool()?,
-            completed_at: columns.optional_time()?,
-            created_at: columns.time()?,
-            updated_at: columns.time()?,
-            version: columns.int()?,
-            description: columns.optional_text()?,
-            due: columns.optional_text()?,
-            priority: columns.optional_text()?,
-            tags: columns.optional_texts()?,
-        })
-    }
+/// The owner's task of a row that begins with those columns.
+pub(crate) fn task(owner: &Owner, columns: &mut Columns<'_>) -> Result<Task, Failure> {
+    let (id, title, is_completed) = (columns.uuid()?, columns.text()?, columns.bool()?);
+    let (completed_at, created_at, updated_at) = (columns.optional_time()?, columns.time()?, columns.time()?);
+    let (version, description, due) = (columns.int()?, columns.optional_text()?, columns.optional_text()?);
+    let (priority, tags) = (columns.optional_text()?, columns.optional_texts()?);
+    // What was written was checked; what somebody else wrote and the database let in shows as nothing.
+    let due: Option<Due> = due.and_then(|due| due.parse().ok());
+    let priority: Option<Priority> = priority.and_then(|priority| priority.parse().ok());
+    let updated_at = updated_at.into();
+    Ok(Task {
+        id: TaskId(id),
+        user_id: owner.id().clone(),
+        title: StoredTitle::from_stored(title),
+        description: description.map(Description::from_stored).into(),
+        due_date: due.map(|due| due.date).into(),
+        due_time: due.and_then(|due| due.time).into(),
+        priority: priority.into(),
+        tags: tags.into_iter().flatten().map(Tag::from_stored).collect(),
+        is_completed,
+        completed_at: completed_at.map(Into::into).into(),
+        created_at: created_at.into(),
+        updated_at,
+        version,
+        etag: etag(owner.id(), version, updated_at),
+    })
 }
 
 impl idempotency_keys::Model {
@@ -190,30 +199,5 @@ impl idempotency_keys::Model {
             task_ids: columns.bytes()?,
             created_at: columns.time()?,
         })
-    }
-}
-
-impl From<tasks::Model> for Task {
-    fn from(row: tasks::Model) -> Self {
-        // What was written was checked; what somebody else wrote and the database let in shows as nothing.
-        let due: Option<Due> = row.due.and_then(|due| due.parse().ok());
-        let priority: Option<Priority> = row.priority.and_then(|priority| priority.parse().ok());
-        let (user_id, updated_at) = (UserId::from_stored(row.user_id), row.updated_at.into());
-        Self {
-            id: TaskId(row.id),
-            etag: etag(&user_id, row.version, updated_at),
-            user_id,
-            title: StoredTitle::from_stored(row.title),
-            description: row.description.map(Description::from_stored).into(),
-            due_date: due.map(|due| due.date).into(),
-            due_time: due.and_then(|due| due.time).into(),
-            priority: priority.into(),
-            tags: row.tags.into_iter().flatten().map(Tag::from_stored).collect(),
-            is_completed: row.is_completed,
-            completed_at: row.completed_at.map(Into::into).into(),
-            created_at: row.created_at.into(),
-            updated_at,
-            version: row.version,
-        }
     }
 }

@@ -14,7 +14,7 @@ use crate::storage::database::Database;
 use crate::storage::failure::Failure;
 use crate::storage::statement::Value;
 use crate::tasks::fold::{fold, folded};
-use crate::tasks::model::tasks;
+use crate::tasks::model::task;
 use crate::tasks::statements::Statements;
 
 /// The tasks in the database.
@@ -111,7 +111,7 @@ impl Repository {
         };
         let before = page.after.as_ref().map_or(Uuid::max(), |after| after.id.0);
         let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), Value::Int(limit)]).await?;
-        Ok(reply.all(|row| Ok(tasks::Model::read(row)?.into()))?)
+        Ok(reply.all(|row| task(owner, &mut row.columns()))?)
     }
 
     /// The same in any order and by any filter. Where it is about texts, and comes upon a task that is not folded, it folds all that
@@ -127,7 +127,7 @@ impl Repository {
             let reply = self.database.run_slowly(name(owner), self.statements.search(page.sort), &values).await?;
             let rows = reply.all(|row| {
                 let mut columns = row.columns();
-                Ok((Task::from(tasks::Model::read_from(&mut columns)?), columns.bool()?))
+                Ok((task(owner, &mut columns)?, columns.bool()?))
             })?;
             if !is_about_texts || rows.iter().all(|(_, is_folded)| *is_folded) {
                 return Ok(rows.into_iter().map(|(task, _)| task).collect());
@@ -225,7 +225,7 @@ impl Repository {
     /// The owner's task with this id.
     pub async fn find(&self, owner: &Owner, TaskId(id): TaskId) -> Result<Option<Task>, Error> {
         let reply = self.database.read(&self.statements.get, &[user(owner), Value::Uuid(id)]).await?;
-        Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?)
+        Ok(reply.one(|row| task(owner, &mut row.columns()))?)
     }
 
     /// Changes a task and answers it as it is then; `None` when nothing was written: the owner has no such task, it
@@ -245,7 +245,7 @@ impl Repository {
             values.extend(expected.iter().flat_map(|expected| [Value::Int(expected.version), changed_at(expected)]));
             let statement = if expected.is_some() { change_if } else { always };
             let reply = self.database.write(name(owner), statement, &values, false).await??;
-            return Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?);
+            return Ok(reply.one(|row| task(owner, &mut row.columns()))?);
         }
         let day = change.due_date.flatten().map(|date| date.to_string());
         let hour = change.due_time.flatten().map(|time| time.to_string());
@@ -265,7 +265,7 @@ impl Repository {
         ]);
         let statement = change_more;
         let reply = self.database.write(name(owner), statement, &values, false).await??;
-        Ok(reply.one(|row| Ok(tasks::Model::read(row)?.into()))?)
+        Ok(reply.one(|row| task(owner, &mut row.columns()))?)
     }
 
     /// Deletes a task; `None` when the owner has no such task, or it is not the `expected` one.

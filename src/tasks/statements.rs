@@ -17,7 +17,7 @@ use crate::storage::statement::Kind::{self, Bool, Bytes, Int, Json, Text, Texts,
 use crate::storage::statement::Statement;
 use crate::tasks::model::idempotency_keys::Column as KeyColumn;
 use crate::tasks::model::tasks::Column;
-use crate::tasks::model::{deletions, idempotency_keys, tasks, users};
+use crate::tasks::model::{columns, deletions, idempotency_keys, tasks, users};
 use crate::tasks::search::{STALE, count, search};
 
 /// All of them. `$1` is the owner, unless it says otherwise.
@@ -168,11 +168,11 @@ impl Statements {
              value ->> 'description' AS description, value ->> 'due' AS due, value ->> 'priority' AS priority, \
              NULLIF(value -> 'tags', 'null') AS tags, value ->> 'draft' AS draft FROM json_each($2) LIMIT -1) AS new"
         };
-        let columns = |table: &str| {
-            let columns: Vec<_> = Column::iter().map(|column| format!("{table}{}", column.as_str())).collect();
+        let named = |table: &str| {
+            let columns: Vec<_> = columns().map(|column| format!("{table}{}", column.as_str())).collect();
             columns.join(", ")
         };
-        let (table_of_tasks, all) = (place.of("tasks"), columns(""));
+        let (table_of_tasks, all) = (place.of("tasks"), named(""));
         let change = |which: &str, kinds: &[Kind]| {
             let set = CHANGE.replace("{folds}", FOLDS);
             let which = format!("user_id = $1 AND {which} AND {DIFFERS}");
@@ -248,7 +248,7 @@ impl Statements {
             change_all: Statement::new(
                 format!(
                     "UPDATE {table_of_tasks} SET {REWRITE} FROM {objects} WHERE tasks.user_id = $1 AND tasks.id = new.id RETURNING {}",
-                    columns("tasks.")
+                    named("tasks.")
                 ),
                 &[Text, Json, Time],
             ),
@@ -353,7 +353,7 @@ fn own() -> Condition {
 }
 
 fn select(place: &Place, which: Condition) -> SelectStatement {
-    Query::select().columns(Column::iter()).from(table(place, tasks::Entity)).cond_where(which).take()
+    Query::select().columns(columns()).from(table(place, tasks::Entity)).cond_where(which).take()
 }
 
 fn delete(place: &Place, entity: impl EntityName, which: Condition) -> DeleteStatement {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::storage::failure::Failure;
 use crate::storage::statement::Value;
 use crate::storage::transaction::Transaction;
-use crate::tasks::model::{idempotency_keys, tasks};
+use crate::tasks::model::{idempotency_keys, task};
 use crate::tasks::repository::{Change, DraftHash, Repository, name, rows, time, user};
 use crate::tasks::statements::Statements;
 
@@ -101,7 +101,7 @@ impl Repository {
                     && claim(db, statements, owner, once, &ids, now).await?.is_some()
                 {
                     let rows = db.run(&statements.get_all, &[user(owner), Value::Uuids(&ids)]).await?;
-                    let data = rows.all(|row| Ok(tasks::Model::read(row)?.into()))?;
+                    let data = rows.all(|row| task(owner, &mut row.columns()))?;
                     return Ok(Done { data, is_replay: true });
                 }
                 let mut tasks = lock(db, statements, owner, &ids).await?;
@@ -109,8 +109,10 @@ impl Repository {
                 if !wanted.is_empty() {
                     let rows = rows(wanted.iter().map(|task| (task, None)));
                     let values = [user(owner), Value::Json(&rows), time(now)];
-                    for task in db.run(&statements.change_all, &values).await?.all(tasks::Model::read)? {
-                        tasks.insert(task.id, task.into());
+                    for task in
+                        db.run(&statements.change_all, &values).await?.all(|row| task(owner, &mut row.columns()))?
+                    {
+                        tasks.insert(task.id.0, task);
                     }
                 }
                 Ok(Done { data: tasks.into_values().collect(), is_replay: false })
@@ -242,7 +244,7 @@ async fn stored(
     let reply = db.run(&statements.drafts, &[user(owner), Value::Uuids(&own)]).await?;
     let stored = reply.all(|row| {
         let mut columns = row.columns();
-        let task = Task::from(tasks::Model::read_from(&mut columns)?);
+        let task = task(owner, &mut columns)?;
         Ok((task.id.0, (task, columns.optional_bytes()?)))
     })?;
     Ok(stored.into_iter().collect())
@@ -318,8 +320,8 @@ async fn lock(
     owner: &Owner,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Task>, Stopped> {
-    let rows = db.run(&statements.lock, &[user(owner), Value::Uuids(ids)]).await?.all(tasks::Model::read)?;
-    Ok(rows.into_iter().map(|row| (row.id, row.into())).collect())
+    let reply = db.run(&statements.lock, &[user(owner), Value::Uuids(ids)]).await?;
+    Ok(reply.all(|row| task(owner, &mut row.columns()))?.into_iter().map(|task| (task.id.0, task)).collect())
 }
 
 /// The tasks as the changes want them, of those that are not so already.

@@ -146,7 +146,12 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
             Error::invalid(Fault::parameter(
                 Location::Query,
                 "is_complete",
-                "is unknown here; send only parameters of the operation",
+                if operation_id == "listTasks" {
+                    "is unknown here; the parameters are limit, cursor, is_completed, priority, tag, due_from, due_to, q, sort, \
+                     include_total"
+                } else {
+                    "is unknown here; the operation takes no query"
+                },
             )),
         )],
         "401" => {

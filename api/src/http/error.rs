@@ -18,7 +18,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::http::header::ETag;
-use crate::http::json::write_json;
+use crate::http::json::{Written, write_json};
 use crate::http::newtype::Nullable;
 use crate::http::public_url::PublicUrl;
 
@@ -227,6 +227,8 @@ pub struct Problem {
     pub current: Option<Nullable<Current>>,
 }
 
+impl Written for Problem {}
+
 /// A task as it is now, and its tag. Tasks are nouns above this room, so that it comes as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Current {
@@ -413,7 +415,7 @@ problem_codes! {
     IdTaken = "task-id-taken", CONFLICT, "The id is taken",
         "The user has a task of this id that was created otherwise, or had one that was deleted in the last days. The member \
          current is that task, null when it was deleted. The same draft sent again is no conflict: it is answered as the first \
-         time. Change the task that there is, or make a new id.";
+         time. Change the task that there is; drop the draft of one that was deleted, or make a new id to have it again.";
     /// The key was used for another request.
     KeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for another request",
         "The Idempotency-Key was used in the last day with another body. A key is for one request and its repeats: make \
@@ -574,6 +576,16 @@ impl Error {
         };
         let detail = match (self, errors.as_deref()) {
             (Self::MalformedJson(_), _) => "The body cannot be read as JSON; see errors.".to_owned(),
+            (Self::TasksNotFound(places), Some([_, _, ..])) => {
+                format!("{} of the tasks are not there; see errors. Nothing was changed.", places.len())
+            }
+            (Self::VersionMismatches(places), Some([_, _, ..])) => {
+                let count = places.len();
+                format!("{count} of the tasks have another version than the request names; see errors. Nothing was changed.")
+            }
+            (Self::IdsTaken(places), Some([_, _, ..])) => {
+                format!("{} of the ids are taken; see errors. Nothing was created.", places.len())
+            }
             (_, Some([fault])) => fault.to_string(),
             // The list ends there, whether or not the faults do.
             (Self::Invalid(_), Some(faults)) if faults.len() == Self::MAX_FAULTS => {
@@ -595,7 +607,10 @@ impl Error {
                 "The user has a task of this id that was created otherwise; current shows it. Change that task, or make a new id."
                     .to_owned()
             }
-            (Self::IdTaken(None), _) => "The user had a task of this id, which was deleted. Make a new id.".to_owned(),
+            (Self::IdTaken(None), _) => {
+                "The user had a task of this id, which was deleted. Drop the draft; or, to have the task again, make a new id."
+                    .to_owned()
+            }
             (Self::UnsupportedMediaType { known, .. }, _) => {
                 format!("Send the body with the header Content-Type: {}.", known.join(" or "))
             }
@@ -634,7 +649,7 @@ impl Error {
             .status(code.status())
             .content_type(ProblemJson::MEDIA_TYPE)
             .header(header::CACHE_CONTROL, "no-store")
-            .body(write_json(&self.problem(request_id, public_url), 1024));
+            .body(write_json(&self.problem(request_id, public_url)));
         let mut set = |name, value: String| {
             if let Ok(value) = value.try_into() {
                 response.headers_mut().insert(name, value);
@@ -699,8 +714,10 @@ fn mismatch(place: usize, current: &Current) -> Fault {
 /// The fault of a body that names, at this place, an id for a new task which another one has or had.
 fn taken(place: usize, current: Option<Current>) -> Fault {
     let detail = match current {
-        Some(_) => "is the id of a task that was created otherwise; current shows it",
-        None => "is the id of a task that was deleted",
+        Some(_) => {
+            "is the id of a task that was created otherwise; current shows it; change that task, or make a new id"
+        }
+        None => "is the id of a task that was deleted; drop the draft, or make a new id to have the task again",
     };
     Fault::body(format!("/tasks/{place}/id"), detail).about(current)
 }

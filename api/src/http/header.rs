@@ -32,44 +32,59 @@ impl ETag {
     }
 }
 
-/// The longest text of a tag, in bytes: two quotes, 19 digits, a hyphen, 16 digits.
-const LONGEST_TAG: usize = 38;
+/// The text of a tag: two quotes, at most 19 digits, a hyphen, 16 digits; at the end of its bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct TagText {
+    bytes: [u8; Self::LONGEST],
+    start: usize,
+}
+
+impl TagText {
+    const LONGEST: usize = 38;
+
+    /// All of it.
+    fn as_str(&self) -> &str {
+        str::from_utf8(self.bytes.get(self.start..).unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// What stands between the quotes.
+    pub(crate) fn inside(&self) -> &[u8] {
+        self.bytes.get(self.start + 1..Self::LONGEST - 1).unwrap_or_default()
+    }
+}
 
 impl ETag {
-    /// The text, at the end of these bytes. Written digit by digit: a page has a hundred of them, and formatting would cost more than
-    /// most members.
-    fn text(self, bytes: &mut [u8; LONGEST_TAG]) -> &str {
-        let mut places = bytes.iter_mut().rev();
-        let mut count = 0;
+    /// The text. Written digit by digit: a page has a hundred of them, and formatting would cost more than most members.
+    pub(crate) fn text(self) -> TagText {
+        let (mut bytes, mut start) = ([b'"'; TagText::LONGEST], TagText::LONGEST - 1);
         let mut put = |byte: u8| {
-            if let Some(place) = places.next() {
+            start -= 1;
+            if let Some(place) = bytes.get_mut(start) {
                 *place = byte;
-                count += 1;
             }
         };
-        put(b'"');
         let (mut mark, mut version) = (self.mark, self.version.unsigned_abs());
         for _ in 0..16 {
-            put(char::from_digit((mark & 15) as u32, 16).map_or(b'0', |digit| digit as u8));
+            let digit = (mark & 15) as u8;
+            put(if digit < 10 { b'0' + digit } else { b'a' - 10 + digit });
             mark >>= 4;
         }
         put(b'-');
         loop {
-            put(b'0' + u8::try_from(version % 10).unwrap_or_default());
+            put(b'0' + (version % 10) as u8);
             version /= 10;
             if version == 0 {
                 break;
             }
         }
         put(b'"');
-        let text = bytes.get(LONGEST_TAG - count..).unwrap_or_default();
-        str::from_utf8(text).unwrap_or_default()
+        TagText { bytes, start }
     }
 }
 
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text(&mut [0; LONGEST_TAG]))
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -87,13 +102,13 @@ impl FromStr for ETag {
 
 impl Serialize for ETag {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.text(&mut [0; LONGEST_TAG]))
+        to.serialize_str(self.text().as_str())
     }
 }
 
 impl ToHeader for ETag {
     fn to_header(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(self.text(&mut [0; LONGEST_TAG])).ok()
+        HeaderValue::from_str(self.text().as_str()).ok()
     }
 }
 

@@ -30,24 +30,32 @@ impl<T: Type> Payload for Json<T> {
     }
 }
 
-impl<T: Serialize + Send + Sized + Length> IntoResponse for Json<T> {
+impl<T: Written + Send> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        Response::builder().content_type(JSON).body(write_json(&self.0, self.0.length()))
+        Response::builder().content_type(JSON).body(write_json(&self.0))
     }
 }
 
 /// What an answer carries.
-pub(crate) trait Length {
+pub(crate) trait Written: Serialize {
     /// About how many bytes its text has: what is much longer than it says is copied as it grows.
     fn length(&self) -> usize {
         1024
     }
+
+    /// Writes the text, which is that of [`Serialize`].
+    ///
+    /// # Errors
+    /// Those of [`serde_json`].
+    fn write(&self, text: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(text, self)
+    }
 }
 
-/// JSON text, of about so many bytes. Our answers hold texts, numbers and named members only, which cannot fail to be written.
-pub(crate) fn write_json<T: Serialize>(value: &T, length: usize) -> Vec<u8> {
-    let mut text = Vec::with_capacity(length);
-    match serde_json::to_writer(&mut text, value) {
+/// JSON text. Our answers hold texts, numbers and named members only, which cannot fail to be written.
+pub(crate) fn write_json<T: Written>(value: &T) -> Vec<u8> {
+    let mut text = Vec::with_capacity(value.length());
+    match value.write(&mut text) {
         Ok(()) => text,
         Err(error) => {
             tracing::error!(%error, "an answer could not be written as JSON");

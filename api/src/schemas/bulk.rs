@@ -9,12 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::http::body::{List, RequestObject, entries};
 use crate::http::error::{Error, Fault};
-use crate::http::json::Length;
+use crate::http::json::Written;
 use crate::http::newtype::Nullable;
 use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, some_tags};
-use crate::schemas::task::{
-    READ_ONLY, Task, TaskDraft, TaskId, TaskPatch, Title, length_of, present, removes_day, some_nullable,
-};
+use crate::schemas::task::{READ_ONLY, Task, TaskDraft, TaskId, TaskPatch, Title, present, removes_day, some_nullable};
+use crate::schemas::written::{length_of, write_list};
 
 /// The most tasks that one request names.
 const MAX_TASKS: usize = 100;
@@ -86,10 +85,10 @@ pub(crate) struct TaskChange {
     /// removes it.
     #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
     pub description: Option<Nullable<Description>>,
-    /// The day on which it is due, in the user's own life and without a zone; null removes it, and the time of the day with it.
+    /// The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone; null removes it, and the time of the day with it.
     #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
     pub due_date: Option<Nullable<DueDate>>,
-    /// The time of that day, only for a task with a `due_date`; null removes it.
+    /// The time of that day (`HH:MM`), only for a task with a `due_date`; null removes it.
     #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
     pub due_time: Option<Nullable<DueTime>>,
     /// How much it matters; null removes it.
@@ -122,9 +121,15 @@ pub(crate) struct TaskList {
     pub data: Vec<Task>,
 }
 
-impl Length for TaskList {
+impl Written for TaskList {
     fn length(&self) -> usize {
         length_of(&self.data)
+    }
+
+    fn write(&self, text: &mut Vec<u8>) -> serde_json::Result<()> {
+        write_list(&self.data, text)?;
+        text.push(b'}');
+        Ok(())
     }
 }
 

@@ -221,7 +221,7 @@ fn numbers<const N: usize>(text: &str, digits: [usize; N], between: char) -> Opt
 
 /// How much a task matters.
 // A component of its own, as a text that may be null and has an enum loses its null in swagger-typescript-api.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enum, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[oai(rename_all = "lowercase")]
 pub enum Priority {
@@ -254,6 +254,27 @@ impl FromStr for Priority {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let found = Self::ALL.into_iter().find(|priority| priority.as_str() == text);
         found.ok_or(Invalid("must be high, medium or low"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Priority {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(Word)
+    }
+}
+
+/// A priority in a body, where null is none.
+struct Word;
+
+impl Visitor<'_> for Word {
+    type Value = Priority;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"high\", \"medium\" or \"low\", or null")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Priority, E> {
+        text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
     }
 }
 

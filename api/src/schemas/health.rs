@@ -3,7 +3,7 @@
 use poem_openapi::{Enum, Object};
 use serde::Serialize;
 
-use crate::http::json::Length;
+use crate::http::json::Written;
 
 /// How the server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Object, Serialize)]
@@ -12,7 +12,7 @@ pub(crate) struct Health {
     pub(crate) status: HealthStatus,
 }
 
-impl Length for Health {}
+impl Written for Health {}
 
 /// How the server is, in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]

@@ -8,11 +8,12 @@ use poem_openapi::registry::MetaSchema;
 use serde::Serialize;
 
 use crate::http::header::PageTag;
-use crate::http::json::Length;
+use crate::http::json::Written;
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
 use crate::schemas::cursor::{After, Cursor};
 use crate::schemas::filter::{Filter, Sort};
-use crate::schemas::task::{Task, length_of};
+use crate::schemas::task::Task;
+use crate::schemas::written::{length_of, write_list};
 
 /// A page of tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize)]
@@ -24,9 +25,17 @@ pub struct TaskPage {
     pub meta: PageMeta,
 }
 
-impl Length for TaskPage {
+impl Written for TaskPage {
     fn length(&self) -> usize {
         length_of(&self.data)
+    }
+
+    fn write(&self, text: &mut Vec<u8>) -> serde_json::Result<()> {
+        write_list(&self.data, text)?;
+        text.extend_from_slice(b",\"meta\":");
+        serde_json::to_writer(&mut *text, &self.meta)?;
+        text.push(b'}');
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use uuid::{Uuid, Variant};
 use crate::http::body::RequestObject;
 use crate::http::error::{Current, Fault};
 use crate::http::header::{ETag, Location};
-use crate::http::json::{JSON, Length, MERGE_PATCH};
+use crate::http::json::{JSON, MERGE_PATCH};
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
 use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag, or_none, some_tags, tags};
 use crate::schemas::mark::etag;
@@ -37,9 +37,9 @@ pub struct Task {
     pub title: StoredTitle,
     /// What else there is to say about it, or null.
     pub description: Nullable<Description>,
-    /// The day on which it is due, in the user's own life and without a zone, or null.
+    /// The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone, or null.
     pub due_date: Nullable<DueDate>,
-    /// The time of that day, or null; always null without a day.
+    /// The time of that day (`HH:MM`), or null; always null without a day.
     pub due_time: Nullable<DueTime>,
     /// How much it matters, or null.
     pub priority: Nullable<Priority>,
@@ -116,10 +116,10 @@ pub struct TaskDraft {
     /// What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Nullable<Description>>,
-    /// The day on which it is due, in the user's own life and without a zone.
+    /// The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_date: Option<Nullable<DueDate>>,
-    /// The time of that day; only with a `due_date`.
+    /// The time of that day (`HH:MM`); only with a `due_date`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_time: Option<Nullable<DueTime>>,
     /// How much it matters.
@@ -180,10 +180,10 @@ pub struct TaskUpdate {
     /// What else there is to say about it: 1 to 4,000 characters, also line breaks and tabs, by the rule of titles otherwise; or null.
     #[serde(deserialize_with = "nullable")]
     pub description: Nullable<Description>,
-    /// The day on which it is due, in the user's own life and without a zone, or null.
+    /// The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone, or null.
     #[serde(deserialize_with = "nullable")]
     pub due_date: Nullable<DueDate>,
-    /// The time of that day, or null; only with a `due_date`.
+    /// The time of that day (`HH:MM`), or null; only with a `due_date`.
     #[serde(deserialize_with = "nullable")]
     pub due_time: Nullable<DueTime>,
     /// How much it matters, or null.
@@ -209,10 +209,10 @@ pub struct TaskPatch {
     /// removes it.
     #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
     pub description: Option<Nullable<Description>>,
-    /// The day on which it is due, in the user's own life and without a zone; null removes it, and the time of the day with it.
+    /// The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone; null removes it, and the time of the day with it.
     #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
     pub due_date: Option<Nullable<DueDate>>,
-    /// The time of that day, only for a task with a `due_date`; null removes it.
+    /// The time of that day (`HH:MM`), only for a task with a `due_date`; null removes it.
     #[serde(default, deserialize_with = "some_nullable", skip_serializing_if = "Option::is_none")]
     pub due_time: Option<Nullable<DueTime>>,
     /// How much it matters; null removes it.
@@ -302,13 +302,6 @@ pub(crate) fn some_nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 pub struct TaskEnvelope {
     /// The task.
     pub data: Task,
-}
-
-impl Length for TaskEnvelope {}
-
-/// About how long the text of tasks is.
-pub(crate) fn length_of(tasks: &[Task]) -> usize {
-    256 + 512 * tasks.len()
 }
 
 /// A new title of a task: 1 to 200 characters (Unicode code points), none of them a control character (General

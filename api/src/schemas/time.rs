@@ -32,21 +32,28 @@ impl Timestamp {
     }
 
     /// The 27 characters of the text form.
-    fn text(self) -> [u8; 27] {
+    pub(crate) fn text(self) -> [u8; 27] {
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        let mut put = |end: usize, width: usize, mut number: u32| {
-            for digit in text.iter_mut().take(end).rev().take(width) {
-                *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
-                number /= 10;
+        let mut put = |place: usize, number: u32| {
+            // Two digits at a time.
+            if let Some([tens, ones]) = text.get_mut(place..).and_then(<[u8]>::first_chunk_mut) {
+                *tens += (number / 10 % 10) as u8;
+                *ones += (number % 10) as u8;
             }
         };
-        put(4, 4, self.0.year().unsigned_abs());
-        put(7, 2, self.0.month());
-        put(10, 2, self.0.day());
-        put(13, 2, self.0.hour());
-        put(16, 2, self.0.minute());
-        put(19, 2, self.0.second());
-        put(26, 6, self.0.nanosecond() / 1_000);
+        let (date, second, micros) =
+            (self.0.date_naive(), self.0.num_seconds_from_midnight(), self.0.nanosecond() / 1_000);
+        let year = date.year().unsigned_abs();
+        put(0, year / 100);
+        put(2, year % 100);
+        put(5, date.month());
+        put(8, date.day());
+        put(11, second / 3600);
+        put(14, second / 60 % 60);
+        put(17, second % 60);
+        put(20, micros / 10_000);
+        put(22, micros / 100 % 100);
+        put(24, micros % 100);
         text
     }
 }

@@ -1,10 +1,13 @@
 import type { Client, ClientOptions } from "openapi-fetch";
-import type { paths } from "./schema.js";
+import type { operations, paths } from "./schema.js";
 
 export type * from "./schema.js";
 
 /** The operations, by method and path. */
 export type TasksClient = Client<paths>;
+
+/** What a list is asked for: filters, order and page. */
+export type TaskQuery = NonNullable<operations["listTasks"]["parameters"]["query"]>;
 
 export interface TasksClientOptions extends ClientOptions {
   /** The sign-in system's JSON Web Token, or what gets one: it is asked before each request. */

@@ -1,14 +1,11 @@
 // What a user of the API does, through the package as `npm pack` builds it.
 
 import assert from "node:assert/strict";
-import { createTasksClient, type paths, type Problem, type Task, type TaskDraft, type TaskPage } from "tasks-api-client";
+import { createTasksClient, type Problem, type Task, type TaskDraft, type TaskPage, type TaskQuery } from "tasks-api-client";
 
 const baseUrl = process.env["TASKS_URL"]!;
 const api = createTasksClient({ baseUrl, token: () => process.env["TASKS_TOKEN"]! });
 const mine = { user_id: "me" };
-
-/** What a list is asked for. */
-type Query = NonNullable<paths["/api/{user_id}/tasks"]["get"]["parameters"]["query"]>;
 
 /** A UUID of version 7 (RFC 9562 §5.7) that was made now. */
 function uuidv7(): string {
@@ -158,7 +155,7 @@ assert.deepEqual(
 );
 
 // What is due, a tag's board, and search as you type.
-const list = async (query: Query) =>
+const list = async (query: TaskQuery) =>
   must(await api.GET("/api/{user_id}/tasks", { params: { path: mine, query } })).data.map(({ title }) => title);
 assert.deepEqual(await list({ due_to: "2026-02-28", is_completed: false, sort: "due_date" }), [own.title]);
 assert.deepEqual(await list({ tag: ["today", "home"], priority: ["high", "low"] }), [own.title]);
