@@ -1,11 +1,12 @@
-//! What was deleted.
+//! What was deleted, and when what a key created was created.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
 use crate::Place;
 
-/// Creates `deletions`, and the trigger that fills it: also an older server's deletions are remembered, and those by hand.
+/// Adds `task_times` to the idempotency keys: where tasks of a creation were there before it, by ids of their client, when each was
+/// created, so that a replay says it also when they are gone. Creates `deletions`, and the trigger that fills it: also an older server's deletions are remembered, and those by hand.
 ///
 /// An id that was deleted is free again when its line here is gone; `tasks-server purge` takes away what is old, by the index. The
 /// trigger looks once at a statement, however many rows it deletes. It has the rights of the tables' owner, so that a role which was
@@ -20,6 +21,7 @@ impl MigrationName for Migration {
 }
 
 const POSTGRES: &str = r#"
+ALTER TABLE {keys} ADD COLUMN task_times bytea;
 CREATE TABLE {deletions} (
     user_id    text COLLATE "C" NOT NULL,
     id         uuid        NOT NULL,
@@ -42,6 +44,7 @@ CREATE TRIGGER tasks_deleted AFTER DELETE ON {tasks} REFERENCING OLD TABLE AS go
 
 /// A time is RFC 3339 in UTC, as the server writes it.
 const SQLITE: &str = r"
+ALTER TABLE idempotency_keys ADD COLUMN task_times BLOB;
 CREATE TABLE deletions (
     user_id    TEXT NOT NULL COLLATE BINARY,
     id         BLOB NOT NULL,
@@ -70,9 +73,13 @@ impl MigrationTrait for Migration {
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let drop = match manager.get_database_backend() {
-            DbBackend::Sqlite => "DROP TRIGGER tasks_deleted; DROP TABLE deletions;".to_owned(),
+            DbBackend::Sqlite => {
+                "DROP TRIGGER tasks_deleted; DROP TABLE deletions; ALTER TABLE idempotency_keys DROP COLUMN task_times;"
+                    .to_owned()
+            }
             _ => self.placed(
-                "DROP TRIGGER tasks_deleted ON {tasks}; DROP FUNCTION IF EXISTS {remember}(); DROP TABLE {deletions};",
+                "DROP TRIGGER tasks_deleted ON {tasks}; DROP FUNCTION IF EXISTS {remember}(); DROP TABLE {deletions};
+                ALTER TABLE {keys} DROP COLUMN task_times;",
             ),
         };
         manager.get_connection().execute_unprepared(&drop).await?;
@@ -86,6 +93,7 @@ impl Migration {
         let named = |name| self.0.of(name);
         statements
             .replace("{tasks}", &named("tasks"))
+            .replace("{keys}", &named("idempotency_keys"))
             .replace("{deletions}", &named("deletions"))
             .replace("{remember}", &named("tasks_remember_deleted"))
     }

@@ -146,6 +146,8 @@ pub mod idempotency_keys {
         pub task_ids: Vec<u8>,
         /// When that was done.
         pub created_at: DateTimeUtc,
+        /// When each task was created, 8 bytes of microseconds, where some were there before.
+        pub task_times: Option<Vec<u8>>,
     }
 
     #[derive(Debug, Clone, Copy, EnumIter, DeriveRelation)]
@@ -198,6 +200,7 @@ impl idempotency_keys::Model {
             fingerprint: columns.bytes()?,
             task_ids: columns.bytes()?,
             created_at: columns.time()?,
+            task_times: columns.optional_bytes()?,
         })
     }
 }

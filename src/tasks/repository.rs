@@ -100,7 +100,7 @@ impl Repository {
 
     /// The owner's tasks that the page asks for, and one more when there is a next page.
     pub async fn list(&self, owner: &Owner, page: &PageRequest) -> Result<Vec<Task>, Error> {
-        let limit = i64::from(page.limit.get()) + 1;
+        let limit = usize::from(page.limit.get()) + 1;
         let Statements { list, list_open, .. } = &*self.statements;
         let statement = match page.filter.is_completed {
             _ if page.sort != Sort::Newest || !page.filter.is_plain() => return self.search(owner, page, limit).await,
@@ -110,49 +110,62 @@ impl Repository {
             Some(true) => return self.search(owner, page, limit).await,
         };
         let before = page.after.as_ref().map_or(Uuid::max(), |after| after.id.0);
-        let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), Value::Int(limit)]).await?;
+        let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), count(limit)]).await?;
         Ok(reply.all(|row| task(owner, &mut row.columns()))?)
     }
 
     /// The same in any order and by any filter. Where it is about texts, and comes upon a task that is not folded, it folds all that
-    /// are not, and begins again.
-    async fn search(&self, owner: &Owner, page: &PageRequest, limit: i64) -> Result<Vec<Task>, Error> {
+    /// are not, and begins again; what others change meanwhile is folded here, while it is little.
+    async fn search(&self, owner: &Owner, page: &PageRequest, limit: usize) -> Result<Vec<Task>, Error> {
         let wanted = Wanted::of(&page.filter);
-        let key = page.after.as_ref().map(|after| sorted(&after.key));
-        let id = page.after.as_ref().map_or(Value::Null, |after| Value::Uuid(after.id.0));
-        let mut values = wanted.values(owner);
-        values.extend([key.as_ref().map_or(Value::Null, Sorted::value), id, Value::Int(limit)]);
+        let after = page.after.as_ref().map(|after| (sorted(&after.key), after.id.0));
         let is_about_texts = wanted.text.is_some() || page.sort == Sort::Title;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            let spare = if round == 0 { 0 } else { SPARE };
+            let mut values = wanted.values(owner);
+            let (key, id) =
+                after.as_ref().map_or((Value::Null, Value::Null), |(key, id)| (key.value(), Value::Uuid(*id)));
+            values.extend([key, id, count(limit + spare)]);
             let reply = self.database.run_slowly(name(owner), self.statements.search(page.sort), &values).await?;
-            let rows = reply.all(|row| {
+            let mut rows = reply.all(|row| {
                 let mut columns = row.columns();
                 Ok((task(owner, &mut columns)?, columns.bool()?))
             })?;
-            if !is_about_texts || rows.iter().all(|(_, is_folded)| *is_folded) {
-                return Ok(rows.into_iter().map(|(task, _)| task).collect());
+            let unfolded = rows.iter().filter(|(_, is_folded)| !is_folded).count();
+            if is_about_texts && unfolded > spare {
+                self.fold(owner).await?;
+                continue;
             }
-            self.fold(owner).await?;
+            if is_about_texts && unfolded > 0 {
+                rows = wanted.settle(rows, page.sort, after);
+            }
+            return Ok(rows.into_iter().take(limit).map(|(task, _)| task).collect());
         }
-        Err(Error::Unavailable("tasks changed each time before they were folded".into()))
+        Err(Error::Unavailable("more tasks change at a time than a search can fold".into()))
     }
 
     /// How many tasks the owner has that the filter matches.
     pub async fn count(&self, owner: &Owner, filter: &Filter) -> Result<i64, Error> {
         let wanted = Wanted::of(filter);
+        let mut values = wanted.values(owner);
+        values.push(count(SPARE + 1));
         for _ in 0..ROUNDS {
-            let reply = self.database.run_slowly(name(owner), &self.statements.count, &wanted.values(owner)).await?;
-            let counted = reply.one(|row| {
+            let reply = self.database.run_slowly(name(owner), &self.statements.count, &values).await?;
+            // The number of those that are sure, and the texts of those that are not folded, which count nothing.
+            let rows = reply.all(|row| {
                 let mut columns = row.columns();
-                Ok((columns.int()?, columns.int()?))
+                Ok((columns.int()?, columns.optional_text()?, columns.optional_text()?))
             })?;
-            let (count, unfolded) = counted.unwrap_or_default();
-            if unfolded == 0 {
-                return Ok(count);
+            if rows.len() <= SPARE + 1 {
+                let is_wanted = |(_, title, description): &&(i64, Option<String>, Option<String>)| {
+                    title.as_ref().is_some_and(|title| wanted.is_in(title, description.as_deref()))
+                };
+                let more = i64::try_from(rows.iter().filter(is_wanted).count()).unwrap_or_default();
+                return Ok(rows.iter().map(|(sure, ..)| sure).sum::<i64>() + more);
             }
             self.fold(owner).await?;
         }
-        Err(Error::Unavailable("tasks changed each time before they were folded".into()))
+        Err(Error::Unavailable("more tasks change at a time than a search can fold".into()))
     }
 
     /// Folds the owner's tasks that are not folded yet, some at a time. Their version stays, and so only a task is folded that nobody
@@ -287,6 +300,9 @@ impl Repository {
 /// How often a search begins again that came upon tasks which were not folded.
 const ROUNDS: usize = 5;
 
+/// How many tasks that are not folded a search puts up with, once it has folded all that there were: others write meanwhile.
+const SPARE: usize = 50;
+
 /// How many tasks are folded at a time: the longest description folds to 132 KiB, as a character of Arabic may be a sentence.
 const BATCH: u16 = 100;
 
@@ -323,6 +339,29 @@ impl<'a> Wanted<'a> {
             self.due_to.as_deref().into(),
             self.text.as_deref().into(),
         ]
+    }
+}
+
+impl Wanted<'_> {
+    /// Whether the text is in a title or a description.
+    fn is_in(&self, title: &str, description: Option<&str>) -> bool {
+        self.text.as_ref().is_none_or(|text| folded(title, description).contains(text))
+    }
+
+    /// Of rows of which some are not folded, those that belong to the list, in its order. By title, those that are not folded stand
+    /// first in the rows, wherever they belong.
+    fn settle(&self, mut rows: Vec<(Task, bool)>, sort: Sort, after: Option<(Sorted, Uuid)>) -> Vec<(Task, bool)> {
+        let description = |task: &Task| task.description.0.as_ref().map(|text| text.as_str().to_owned());
+        rows.retain(|(task, is_folded)| *is_folded || self.is_in(task.title.as_str(), description(task).as_deref()));
+        if sort == Sort::Title {
+            let key = |task: &Task| (fold(task.title.as_str()), task.id.0);
+            if let Some((Sorted::Text(text), id)) = after {
+                let after = (text, id);
+                rows.retain(|(task, is_folded)| *is_folded || key(task) > after);
+            }
+            rows.sort_by_cached_key(|(task, _)| key(task));
+        }
+        rows
     }
 }
 
@@ -363,6 +402,11 @@ pub(super) fn name(owner: &Owner) -> &str {
 
 pub(super) fn time(time: Timestamp) -> Value<'static> {
     Value::Time(time.to_utc())
+}
+
+/// A number of rows.
+fn count(rows: usize) -> Value<'static> {
+    Value::Int(i64::try_from(rows).unwrap_or(i64::MAX))
 }
 
 /// When a task must have changed last, or any time.

@@ -75,12 +75,16 @@ pub(super) fn search(place: &Place, columns: &str, sort: Sort) -> Statement {
     )
 }
 
-/// How many those of a filter are, and how many of them are not folded while it has a text.
+/// How many those of a filter are; and, while it has a text, title and description of those that are not folded and so are not counted,
+/// `$8` at most. One statement, so that no task is in both or in neither.
 pub(super) fn count(place: &Place) -> Statement {
-    let matching = matching(place.name().is_some());
-    let tasks = place.of("tasks");
+    let (matching, tasks) = (matching(place.name().is_some()), place.of("tasks"));
     Statement::unnamed(
-        format!("SELECT count(*), count(*) FILTER (WHERE $7 IS NOT NULL AND {STALE}) FROM {tasks} WHERE {matching}"),
-        &FILTER,
+        format!(
+            "SELECT count(*), NULL AS title, NULL AS description FROM {tasks} WHERE {matching} AND NOT ($7 IS NOT NULL AND {STALE}) \
+             UNION ALL SELECT * FROM (SELECT 0, title, description FROM {tasks} WHERE {matching} AND $7 IS NOT NULL AND {STALE} \
+             LIMIT $8) AS unsure"
+        ),
+        &[&FILTER[..], &[Int]].concat(),
     )
 }

@@ -73,8 +73,10 @@ pub(crate) struct Statements {
     pub(crate) expire: Statement,
     /// Forgets keys of all users from before `$1`.
     pub(crate) purge: Statement,
-    /// Operation `$2`, key `$3`, fingerprint `$4`, ids `$5`, time `$6`.
+    /// Operation `$2`, key `$3`, fingerprint `$4`, ids `$5`, time `$6`, times of tasks `$7`.
     pub(crate) add_key: Statement,
+    /// Times of tasks `$4` of operation `$2`, key `$3`.
+    pub(crate) date_key: Statement,
     /// Operation `$2`, key `$3`.
     pub(crate) find_key: Statement,
 }
@@ -312,7 +314,14 @@ impl Statements {
                             .to_owned(),
                     ),
                 ),
-                &[Text, Text, Text, Bytes, Bytes, Time],
+                &[Text, Text, Text, Bytes, Bytes, Time, Bytes],
+            ),
+            date_key: Statement::new(
+                format!(
+                    "UPDATE {} SET task_times = $4 WHERE user_id = $1 AND operation = $2 AND key = $3",
+                    place.of("idempotency_keys")
+                ),
+                &[Text, Text, Text, Bytes],
             ),
             find_key: Statement::new(
                 text(

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use chrono::DateTime;
 use futures_util::FutureExt;
 use tasks_api::{Done, DueTime, Error, IdempotencyKey, Owner, SelectedTask, Task, TaskId, Timestamp};
 use uuid::Uuid;
@@ -59,8 +60,7 @@ impl Repository {
                 if let Some(once) = once {
                     let ids: Vec<_> = tasks.iter().map(|task| task.id.0).collect();
                     if let Some(known) = claim(db, statements, owner, once, &ids, now).await? {
-                        let stored = stored(db, statements, owner, creation).await?;
-                        return Ok(Done { data: replay(creation, &known, &stored)?, is_replay: true });
+                        return Ok(Done { data: replay(tasks, &known)?, is_replay: true });
                     }
                 } else {
                     db.run(&statements.add_user, &[user(owner), time(now)]).await?;
@@ -71,6 +71,14 @@ impl Repository {
                 let values = [user(owner), Value::Json(&rows(new)), time(now)];
                 let added = db.run(&statements.insert_all, &values).await?.affected();
                 let data = settle(db, statements, owner, creation).await?;
+                if let Some(once) = once
+                    && data.iter().any(|task| task.created_at != now)
+                {
+                    let times = data.iter().flat_map(|task| task.created_at.to_utc().timestamp_micros().to_be_bytes());
+                    let times: Vec<u8> = times.collect();
+                    let [whose, which, word] = key(owner, once);
+                    db.run(&statements.date_key, &[whose, which, word, Value::Bytes(&times)]).await?;
+                }
                 Ok(Done { data, is_replay: added == 0 })
             }
             .boxed()
@@ -209,9 +217,8 @@ async fn claim(
     db.run(&statements.add_user, &[user(owner), time(now)]).await?;
     db.run(&statements.expire, &[user(owner), time(once.expiry)]).await?;
     let bytes: Vec<u8> = ids.iter().flat_map(|id| id.into_bytes()).collect();
-    let key = [user(owner), once.operation.into(), once.key.as_str().into()];
-    let [whose, which, word] = key;
-    let values = [whose, which, word, Value::Bytes(&once.fingerprint), Value::Bytes(&bytes), time(now)];
+    let [whose, which, word] = key(owner, once);
+    let values = [whose, which, word, Value::Bytes(&once.fingerprint), Value::Bytes(&bytes), time(now), Value::Null];
     let is_new = match db.run(&statements.add_key, &values).await {
         // Another request with the key has not ended yet.
         Err(failure) if failure.is_lock_timeout() => return Err(Error::KeyInUse.into()),
@@ -220,12 +227,17 @@ async fn claim(
     if is_new {
         return Ok(None);
     }
-    match db.run(&statements.find_key, &key).await?.one(idempotency_keys::Model::read)? {
+    match db.run(&statements.find_key, &key(owner, once)).await?.one(idempotency_keys::Model::read)? {
         Some(known) if known.fingerprint == once.fingerprint => Ok(Some(known)),
         Some(_) => Err(Error::KeyReused.into()),
         // It was purged between two statements.
         None => Err(Error::KeyInUse.into()),
     }
+}
+
+/// What a key is found by.
+fn key<'a>(owner: &'a Owner, once: &'a Once) -> [Value<'a>; 3] {
+    [user(owner), once.operation.into(), once.key.as_str().into()]
 }
 
 /// The tasks that stand under the ids of clients, each with the hash of what it was created by.
@@ -298,16 +310,15 @@ async fn settle(
 
 /// The new tasks, as they were stored under a key that is known. Those that were stored even before that, under ids of their client,
 /// are as they were then.
-fn replay(creation: &Creation, known: &idempotency_keys::Model, stored: &Stored) -> Result<Vec<Task>, Error> {
+fn replay(tasks: &[Task], known: &idempotency_keys::Model) -> Result<Vec<Task>, Error> {
     let (ids, rest) = known.task_ids.as_chunks();
-    if ids.len() != creation.tasks.len() || !rest.is_empty() {
+    let times = known.task_times.as_deref().unwrap_or_default().as_chunks().0;
+    if ids.len() != tasks.len() || !rest.is_empty() {
         return Err(Error::internal("a key knows another number of tasks than its request has"));
     }
-    let again = creation.each().zip(ids).map(|((_, task, draft), id)| {
-        let by_its_draft = |(_, by): &&(Task, Option<Vec<u8>>)| by.as_deref() == draft.map(<[u8; 16]>::as_slice);
-        let first = draft.and_then(|_| stored.get(&task.id.0)).filter(by_its_draft);
-        let created_at = first.map_or(known.created_at.into(), |(task, _)| task.created_at);
-        task.clone().created(TaskId(Uuid::from_bytes(*id)), created_at)
+    let again = tasks.iter().zip(ids).enumerate().map(|(place, (task, id))| {
+        let first = times.get(place).and_then(|time| DateTime::from_timestamp_micros(i64::from_be_bytes(*time)));
+        task.clone().created(TaskId(Uuid::from_bytes(*id)), first.unwrap_or(known.created_at).into())
     });
     Ok(again.collect())
 }

@@ -16,6 +16,7 @@ on_each_engine!(
     a_page_lists_nothing_twice_while_others_write,
     a_cursor_belongs_to_its_list,
     what_is_wrong_with_a_list_is_named,
+    a_search_is_answered_while_others_write,
     what_an_older_server_writes_is_found,
     the_recipes_of_the_readme_work,
 );
@@ -268,6 +269,8 @@ async fn what_is_wrong_with_a_list_is_named(server: Server) {
         ("due_from=2026-02-02&due_to=2026-02-01", "due_from"),
         ("q=", "q"),
         ("q=a%00b", "q"),
+        ("q=%FF", "q"),
+        ("tag=%E9", "tag"),
         ("q=a&q=b", "q"),
         ("sort=newest", "sort"),
         ("sort=-title", "sort"),
@@ -292,6 +295,38 @@ async fn what_is_wrong_with_a_list_is_named(server: Server) {
     for sort in SORTS {
         assert!(told["detail"].as_str().unwrap().contains(sort), "{told}");
     }
+}
+
+/// Writers who leave no moment in which all is folded.
+async fn a_search_is_answered_while_others_write(server: Server) {
+    let alice = server.user("alice");
+    let drafts: Vec<_> =
+        (0..100).map(|n| json!({ "title": format!("x {n:02}"), "tags": [format!("{}", n % 2)] })).collect();
+    let tasks = alice.on(Method::POST, "/bulk-create").json(&json!({ "tasks": drafts })).send().await.data(201);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let write = async |seed: usize| {
+        let mut n = seed;
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            n += 7;
+            alice.patch(id(&tasks[n % 100]), json!({ "title": format!("x {:02} {n}", n % 100) })).await.data(200);
+        }
+    };
+    let read = async {
+        for round in 0..25 {
+            let page = alice.list("?q=X&include_total=true&limit=7").await.json();
+            assert_eq!(
+                (page["meta"]["total"].as_i64(), page["data"].as_array().unwrap().len()),
+                (Some(100), 7),
+                "{round}"
+            );
+            assert_eq!(titles(&alice, "?q=nowhere").await, "");
+            let half = alice.list("?q=x&tag=1&sort=title&limit=100").await.data(200);
+            let half: Vec<_> = half.as_array().unwrap().iter().map(|task| task["title"].as_str().unwrap()).collect();
+            assert!(half.len() == 50 && half.is_sorted(), "{half:?}");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    tokio::join!(read, write(0), write(1), write(2));
 }
 
 async fn what_an_older_server_writes_is_found(server: Server) {

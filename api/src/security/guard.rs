@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{HeaderMap, HeaderName, Method, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
@@ -220,6 +221,12 @@ impl<A: Authenticate> Endpoint for Guard<A> {
 fn check_query(query: &str, known: &[(String, bool)]) -> Result<(), Error> {
     if query.is_empty() {
         return Ok(());
+    }
+    // Else what is no text would be read as another one.
+    let is_text = |part: &&str| percent_decode_str(part).decode_utf8().is_ok();
+    if let Some(part) = query.split('&').find(|part| !is_text(part)) {
+        let name = percent_decode_str(part.split('=').next().unwrap_or_default()).decode_utf8_lossy();
+        return Err(Error::invalid(Fault::parameter(Location::Query, name, "must be UTF-8, percent-encoded")));
     }
     let (mut seen, mut refused, mut faults) = (HashSet::new(), HashSet::new(), Vec::new());
     for (name, _) in form_urlencoded::parse(query.as_bytes()) {
