@@ -179,16 +179,30 @@ impl Repository {
         }
 
         let Statements { unfolded, fold, .. } = &*self.statements;
+        let mut last = Uuid::nil();
         loop {
-            let reply =
-                self.database.run_slowly(name(owner), unfolded, &[user(owner), Value::Int(BATCH.into())]).await?;
+            let values = [user(owner), Value::Uuid(last), count(BATCH)];
+            let reply = self.database.run_slowly(name(owner), unfolded, &values).await?;
             let rows = reply.all(|row| {
                 let mut columns = row.columns();
-                let (id, version, title) = (columns.uuid()?.simple(), columns.int()?, columns.text()?);
-                Ok(Row { id, version, folded: folded(&title, columns.optional_text()?.as_deref()) })
+                let (id, version, title) = (columns.uuid()?, columns.int()?, columns.text()?);
+                Ok((id, Row { id: id.simple(), version, folded: folded(&title, columns.optional_text()?.as_deref()) }))
             })?;
-            let (is_last, rows) = (rows.len() < usize::from(BATCH), serde_json::to_string(&rows).unwrap_or_default());
-            self.database.run_slowly(name(owner), fold, &[user(owner), Value::Json(&rows)]).await?;
+            let Some((id, _)) = rows.last() else { return Ok(()) };
+            last = *id;
+            let (is_last, mut length) = (rows.len() < BATCH, 0);
+            // What a text becomes may be ten times as long.
+            let parts = rows.chunk_by(|(_, row), _| {
+                length += row.folded.len();
+                let fits = length < PIECE;
+                length *= usize::from(fits);
+                fits
+            });
+            for part in parts {
+                let part: Vec<_> = part.iter().map(|(_, row)| row).collect();
+                let part = serde_json::to_string(&part).unwrap_or_default();
+                self.database.run_slowly(name(owner), fold, &[user(owner), Value::Json(&part)]).await?;
+            }
             if is_last {
                 return Ok(());
             }
@@ -303,8 +317,11 @@ const ROUNDS: usize = 5;
 /// How many tasks that are not folded a search puts up with, once it has folded all that there were: others write meanwhile.
 const SPARE: usize = 50;
 
-/// How many tasks are folded at a time: the longest description folds to 132 KiB, as a character of Arabic may be a sentence.
-const BATCH: u16 = 100;
+/// How many tasks are read at a time to be folded: with the longest texts they are some 7 MiB.
+const BATCH: usize = 400;
+
+/// About how many bytes of what is folded are written at a time.
+const PIECE: usize = 1 << 20;
 
 /// A filter as values.
 struct Wanted<'a> {

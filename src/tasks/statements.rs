@@ -31,7 +31,7 @@ pub(crate) struct Statements {
     search: [(Sort, Statement); Sort::ALL.len()],
     /// How many those of a filter are, and how many of them are not folded where that counts.
     pub(crate) count: Statement,
-    /// Tasks that are not folded: id, version, title, description.
+    /// Tasks behind id `$2` that are not folded, at most `$3`: id, version, title, description.
     pub(crate) unfolded: Statement,
     /// Folds those of a list of objects `$2`.
     pub(crate) fold: Statement,
@@ -195,9 +195,9 @@ impl Statements {
             count: count(place),
             unfolded: Statement::unnamed(
                 format!(
-                    "SELECT id, version, title, description FROM {table_of_tasks} WHERE user_id = $1 AND {STALE} ORDER BY id LIMIT $2"
+                    "SELECT id, version, title, description FROM {table_of_tasks} WHERE user_id = $1 AND id > $2 AND {STALE} ORDER BY id LIMIT $3"
                 ),
-                &[Text, Int],
+                &[Text, Uuid, Int],
             ),
             fold: Statement::unnamed(
                 format!(
