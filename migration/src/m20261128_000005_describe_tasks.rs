@@ -40,13 +40,14 @@ ALTER DOMAIN task_tags ADD CONSTRAINT task_tags_number
     CHECK (cardinality(VALUE) BETWEEN 1 AND 20) NOT VALID;
 "#;
 
+/// A list of three after `IN` would be a table that SQLite makes for each task that is written.
 const SQLITE: &str = r"
 ALTER TABLE tasks ADD COLUMN description TEXT CHECK (length(description) BETWEEN 1 AND 4000);
 ALTER TABLE tasks ADD COLUMN due TEXT CHECK (
     due GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]'
     OR due GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]'
 );
-ALTER TABLE tasks ADD COLUMN priority TEXT CHECK (priority IN ('high', 'medium', 'low'));
+ALTER TABLE tasks ADD COLUMN priority TEXT CHECK (priority = 'high' OR priority = 'medium' OR priority = 'low');
 ALTER TABLE tasks ADD COLUMN tags TEXT CHECK (json_array_length(tags) BETWEEN 1 AND 20);
 ALTER TABLE tasks ADD COLUMN draft BLOB;
 ALTER TABLE tasks ADD COLUMN folded TEXT;
