@@ -88,8 +88,8 @@ const HARMLESS = {
   "a header added": (d) => (answer(d, 200, "get", LIST).headers["X-New"] = { required: true, schema: text }),
   "a length raised": (d) => (member(d, "TaskDraft", "title").maxLength = 300),
   "a value of an enum in a request added": (d) => member(d, "TaskDraft", "kind").enum.push("c"),
-  "an optional member of a request added": (d) => (schema(d, "TaskDraft").properties.priority = text),
-  "an optional parameter added": (d) => operation(d, "get", LIST).parameters.push({ name: "q", in: "query", schema: text }),
+  "an optional member of a request added": (d) => (schema(d, "TaskDraft").properties.colour = text),
+  "an optional parameter added": (d) => operation(d, "get", LIST).parameters.push({ name: "colour", in: "query", schema: text }),
 };
 
 /** What an edit breaks. */

@@ -390,12 +390,12 @@ export interface components {
              */
             description: string | null;
             /**
-             * @description The day on which it is due, in the user's own life and without a zone, or null.
+             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone, or null.
              * @example 2026-02-28
              */
             due_date: string | null;
             /**
-             * @description The time of that day, or null; always null without a day.
+             * @description The time of that day (`HH:MM`), or null; always null without a day.
              * @example 18:30
              */
             due_time: string | null;
@@ -457,12 +457,12 @@ export interface components {
              */
             description?: string | null;
             /**
-             * @description The day on which it is due, in the user's own life and without a zone; null removes it, and the time of the day with it.
+             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone; null removes it, and the time of the day with it.
              * @example 2026-02-28
              */
             due_date?: string | null;
             /**
-             * @description The time of that day, only for a task with a `due_date`; null removes it.
+             * @description The time of that day (`HH:MM`), only for a task with a `due_date`; null removes it.
              * @example 18:30
              */
             due_time?: string | null;
@@ -515,12 +515,12 @@ export interface components {
              */
             description?: string | null;
             /**
-             * @description The day on which it is due, in the user's own life and without a zone.
+             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone.
              * @example 2026-02-28
              */
             due_date?: string | null;
             /**
-             * @description The time of that day; only with a `due_date`.
+             * @description The time of that day (`HH:MM`); only with a `due_date`.
              * @example 18:30
              */
             due_time?: string | null;
@@ -583,12 +583,12 @@ export interface components {
              */
             description?: string | null;
             /**
-             * @description The day on which it is due, in the user's own life and without a zone; null removes it, and the time of the day with it.
+             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone; null removes it, and the time of the day with it.
              * @example 2026-02-28
              */
             due_date?: string | null;
             /**
-             * @description The time of that day, only for a task with a `due_date`; null removes it.
+             * @description The time of that day (`HH:MM`), only for a task with a `due_date`; null removes it.
              * @example 18:30
              */
             due_time?: string | null;
@@ -627,12 +627,12 @@ export interface components {
              */
             description: string | null;
             /**
-             * @description The day on which it is due, in the user's own life and without a zone, or null.
+             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone, or null.
              * @example 2026-02-28
              */
             due_date: string | null;
             /**
-             * @description The time of that day, or null; only with a `due_date`.
+             * @description The time of that day (`HH:MM`), or null; only with a `due_date`.
              * @example 18:30
              */
             due_time: string | null;
@@ -685,17 +685,11 @@ export interface operations {
                 priority?: components["schemas"]["Priority"][];
                 /** @description Only tasks with this tag, to the letter; repeat the parameter for those that have all of several. */
                 tag?: string[];
-                /**
-                 * @description Only tasks that are due on this day or later.
-                 * @example 2026-02-28
-                 */
+                /** @description Only tasks that are due on this day (`YYYY-MM-DD`) or later. */
                 due_from?: string;
-                /**
-                 * @description Only tasks that are due on this day or before.
-                 * @example 2026-02-28
-                 */
+                /** @description Only tasks that are due on this day (`YYYY-MM-DD`) or before. */
                 due_to?: string;
-                /** @description Only tasks with this text in their title or description, in capital or small letters (by NFKC_Casefold). */
+                /** @description Only tasks with this text, as one, in their title or description, in capital or small letters (by NFKC_Casefold). */
                 q?: string;
                 /**
                  * @description The order: newest first (`-created_at`) or oldest first, by the time in the id; by `due_date` and time; by `priority`, high
