@@ -45,7 +45,7 @@ func whole(title string) tasks.TaskUpdate {
 	update.Description.Set(nil)
 	update.DueDate.Set(tasks.PtrString("2028-02-29"))
 	update.DueTime.Set(tasks.PtrString("18:30"))
-	update.Priority.Set(tasks.PtrString("high"))
+	update.Priority.Set(tasks.HIGH.Ptr())
 	return update
 }
 

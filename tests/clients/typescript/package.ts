@@ -94,7 +94,8 @@ const patched = must(
     body: { title: "Buy two oat milks" },
   }),
 ).data;
-assert.deepEqual(patched, { ...first, title: "Buy two oat milks", version: 3, updated_at: patched.updated_at });
+const { updated_at, etag } = patched;
+assert.deepEqual(patched, { ...first, title: "Buy two oat milks", version: 3, updated_at, etag });
 
 // Complete; a second time changes nothing.
 const complete = () => api.PATCH("/api/{user_id}/tasks/{id}/complete", { params: { path } });
@@ -143,7 +144,7 @@ const chosen = [own, done];
 const changed = must(
   await api.POST("/api/{user_id}/tasks/bulk-patch", {
     params: { path: mine },
-    body: { tasks: chosen.map(({ id, version, tags }) => ({ id, version, tags: [...tags, "today"], priority: "high" })) },
+    body: { tasks: chosen.map(({ id, version, tags }) => ({ id, version, tags: [...tags, "today"], priority: "high" as const })) },
   }),
 ).data;
 assert.deepEqual(
@@ -162,6 +163,12 @@ assert.deepEqual(await list({ tag: ["today", "home"], priority: ["high", "low"] 
 assert.deepEqual(await list({ q: "PLUMB", limit: 10 }), [own.title]);
 assert.deepEqual(await list({ tag: ["today"], sort: "title" }), ["Buy two oat milks", own.title]);
 must(await api.GET("/api/{user_id}/tasks", { params: { path: mine, query: { sort: "priority", include_total: true } } }));
+
+// What is gone is taken for deleted.
+for (const _ of ["once", "twice"]) {
+  const cleared = await api.POST("/api/{user_id}/tasks/bulk-delete", { params: { path: mine }, body: { tasks: [{ id }] } });
+  assert.equal(cleared.response.status, 204);
+}
 
 // Delete; a second time there is nothing to delete.
 const remove = () => api.DELETE("/api/{user_id}/tasks/{id}", { params: { path } });

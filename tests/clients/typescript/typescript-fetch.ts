@@ -21,8 +21,9 @@ const taskOf = ({
   createdAt,
   updatedAt,
   version,
+  etag,
 }: generated.Task): Task => ({
-  ...{ id, user_id: userId, title, is_completed: isCompleted, version },
+  ...{ id, user_id: userId, title, is_completed: isCompleted, version, etag },
   ...{ completed_at: completedAt, created_at: createdAt, updated_at: updatedAt },
 });
 const one = ({ data }: generated.TaskEnvelope) => ({ data: taskOf(data) });
