@@ -117,6 +117,11 @@ def before_call(context, case, kwargs):
                 possible(entry, op == "bulkPatchTasks")
             if op in ("createTask", "bulkCreateTasks") and isinstance(entry, dict) and isinstance(entry.get("id"), str):
                 entry["id"] = dated(entry["id"])
+        # Each task is named once.
+        if isinstance(case.body.get("tasks"), list) and op in (*BULK, "bulkCreateTasks"):
+            ids = [str(task["id"]).lower() if isinstance(task, dict) and "id" in task else at
+                   for at, task in enumerate(case.body["tasks"])]
+            case.body["tasks"] = [task for at, task in enumerate(case.body["tasks"]) if ids.index(ids[at]) == at]
     # Ids of the bulk operations are in the body, where Schemathesis puts no ids that it knows. Half stay random.
     if op in BULK and isinstance(case.body, dict) and named(case) and named(case)[0][-1] in "02468ace":
         fuzzed = case.meta.phase.name.value == "fuzzing"

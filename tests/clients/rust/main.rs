@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (one, two) = (*create("One", "one").await?.data, *create("Two", "two").await?.data);
     let (mut listed, mut cursor) = (Vec::new(), None);
     loop {
-        let page = list_tasks(&server, me, Some(2), cursor.as_deref(), Some(false), None, None).await?;
+        let page = list_tasks(&server, me, Some(2), cursor.as_deref(), Some(false), None, None, None, None, None, None, None, None).await?;
         listed.extend(page.data);
         cursor = page.meta.next_cursor;
         if cursor.is_none() {
