@@ -1,7 +1,7 @@
 //! HTTP, as every operation has it: bodies, headers, refusals. Knows no task: what a noun needs of it, the noun implements.
 
 pub(crate) mod body;
-mod diagnosis;
+pub(crate) mod diagnosis;
 pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod header;

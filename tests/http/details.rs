@@ -263,6 +263,22 @@ async fn what_is_wrong_is_named_by_its_pointer(server: Server) {
         ["/description", "/due_date", "/due_time", "/is_completed", "/priority", "/tags/0", "/title"],
         "all at once"
     );
+    // Also what is wrong only beside the others.
+    let mixed = json!({ "title": "", "due_time": "10:00", "tags": ["a", "a"] });
+    let mut pointers = alice.post(mixed.clone()).await.pointers();
+    pointers.sort();
+    assert_eq!(pointers, ["/due_time", "/tags", "/title"]);
+    let bulk = alice.on(Method::POST, "/bulk-create").json(&json!({ "tasks": [{ "title": "x" }, mixed] })).send().await;
+    let mut pointers = bulk.pointers();
+    pointers.sort();
+    assert_eq!(pointers, ["/tasks/1/due_time", "/tasks/1/tags", "/tasks/1/title"]);
+    let removed = json!({ "due_date": null, "due_time": "10:00", "is_completed": null });
+    let mut pointers = alice.patch(id(&task), removed).await.pointers();
+    pointers.sort();
+    assert_eq!(pointers, ["/due_time", "/is_completed"]);
+    // A time beside a date that is wrong is not alone.
+    let dated = json!({ "title": "x", "due_time": "10:00", "due_date": "2026-02-29" });
+    assert_eq!(alice.post(dated).await.pointers(), ["/due_date"]);
     assert_eq!(alice.all().await, [task], "nothing is stored of what is refused");
 }
 

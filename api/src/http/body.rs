@@ -16,7 +16,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::http::diagnosis::{Entries, Shape, diagnose, in_our_words, pointer, wrong_count};
+use crate::http::diagnosis::{Entries, Shape, Together, diagnose, in_our_words, pointer, wrong_count};
 use crate::http::error::{Error, Fault};
 use crate::http::json::JSON;
 use crate::http::newtype::never;
@@ -25,7 +25,7 @@ use crate::http::newtype::never;
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
 
 /// An object that a request carries.
-pub(crate) trait RequestObject: Type + DeserializeOwned {
+pub(crate) trait RequestObject: Type + DeserializeOwned + Together {
     /// What no body at all stands for; `None` where a body is required.
     #[must_use]
     fn absent() -> Option<Self> {
@@ -63,7 +63,7 @@ pub(crate) struct List {
 
 impl List {
     /// The list of this name, with at most so many entries of this type.
-    pub(crate) const fn of<T: Type + DeserializeOwned>(name: &'static str, max: usize) -> Self {
+    pub(crate) const fn of<T: Type + DeserializeOwned + Together>(name: &'static str, max: usize) -> Self {
         Self { name, max, close: close::<T>, shape: || Shape::of::<T>("is required") }
     }
 }

@@ -23,13 +23,25 @@ pub(super) struct Shape {
     /// What one of those is told that is not sent.
     missing: &'static str,
     read: fn(&Map<String, Value>) -> Result<(), Misread>,
+    together: Rule,
 }
+
+/// What the members of an object must be beside each other.
+pub(crate) trait Together {
+    /// What is wrong with these, which are right by themselves, beside all that were sent. The object stands at this place.
+    fn together(_right: &Map<String, Value>, _sent: &[&str], _at: &str) -> Option<Fault> {
+        None
+    }
+}
+
+/// A rule of members beside each other: see [`Together`].
+type Rule = fn(&Map<String, Value>, &[&str], &str) -> Option<Fault>;
 
 type Misread = serde_path_to_error::Error<serde_json::Error>;
 
 impl Shape {
     /// That of a type whose members are values, or a list that is looked at by itself.
-    pub(super) fn of<T: Type + DeserializeOwned>(missing: &'static str) -> Self {
+    pub(super) fn of<T: Type + DeserializeOwned + Together>(missing: &'static str) -> Self {
         let mut registry = Registry::new();
         T::register(&mut registry);
         let schema = registry.schemas.remove(T::name().as_ref()).unwrap_or(MetaSchema::ANY);
@@ -38,6 +50,7 @@ impl Shape {
             required: schema.required,
             missing,
             read: |members| serde_path_to_error::deserialize::<_, T>(members).map(drop),
+            together: T::together,
         }
     }
 }
@@ -179,6 +192,7 @@ impl Object<'_> {
                 break;
             }
         }
+        self.faults.extend((self.shape.together)(&kept, &seen, at));
         let repeated = repeated.iter().map(|name| Fault::body(format!("{at}/{name}"), "is sent twice; send it once"));
         self.faults.extend(repeated);
         Ok(())

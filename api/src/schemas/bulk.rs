@@ -6,12 +6,14 @@ use std::fmt;
 use poem_openapi::Object;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::http::body::{List, RequestObject, entries};
+use crate::http::diagnosis::Together;
 use crate::http::error::{Error, Fault};
 use crate::http::json::Written;
 use crate::http::newtype::Nullable;
-use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, some_tags};
+use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, lone_time, some_tags};
 use crate::schemas::task::{READ_ONLY, Task, TaskDraft, TaskId, TaskPatch, Title, present, removes_day, some_nullable};
 use crate::schemas::written::{length_of, write_list};
 
@@ -132,6 +134,17 @@ impl Written for TaskList {
         Ok(())
     }
 }
+
+impl Together for TaskChange {
+    fn together(right: &Map<String, Value>, sent: &[&str], at: &str) -> Option<Fault> {
+        lone_time(right, sent, at, true)
+    }
+}
+
+impl Together for SelectedTask {}
+impl Together for TaskDrafts {}
+impl Together for TaskSelection {}
+impl Together for TaskChanges {}
 
 impl RequestObject for TaskDrafts {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;

@@ -11,7 +11,7 @@ use poem_openapi::Enum;
 use poem_openapi::registry::MetaSchema;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::http::error::Fault;
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
@@ -205,6 +205,15 @@ impl fmt::Display for DueTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02}:{:02}", self.0.hour(), self.0.minute())
     }
+}
+
+/// The fault of a time without a date among members that are right by themselves; `is_patch`: whether a date that is not sent may be
+/// there already.
+pub(crate) fn lone_time(right: &Map<String, Value>, sent: &[&str], at: &str, is_patch: bool) -> Option<Fault> {
+    let is_removed = right.get("due_date").is_some_and(Value::is_null);
+    let is_alone = is_removed || !is_patch && !sent.contains(&"due_date");
+    let has_time = right.get("due_time").is_some_and(Value::is_string);
+    (has_time && is_alone).then(|| DueTime::without_date(at))
 }
 
 /// Numbers of so many digits each, with this between them.

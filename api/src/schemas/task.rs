@@ -11,15 +11,16 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poem_openapi::Object;
 use poem_openapi::registry::MetaSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use uuid::{Uuid, Variant};
 
 use crate::http::body::RequestObject;
+use crate::http::diagnosis::Together;
 use crate::http::error::{Current, Fault};
 use crate::http::header::{ETag, Location};
 use crate::http::json::{JSON, MERGE_PATCH};
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
-use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag, or_none, some_tags, tags};
+use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag, lone_time, or_none, some_tags, tags};
 use crate::schemas::mark::etag;
 use crate::schemas::text::{self, Lines};
 use crate::schemas::time::Timestamp;
@@ -237,6 +238,27 @@ pub(crate) struct TaskCompletion {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub is_completed: Option<bool>,
 }
+
+impl Together for TaskDraft {
+    fn together(right: &Map<String, Value>, sent: &[&str], at: &str) -> Option<Fault> {
+        lone_time(right, sent, at, false)
+    }
+}
+
+/// A date that is missing is named as such.
+impl Together for TaskUpdate {
+    fn together(right: &Map<String, Value>, sent: &[&str], at: &str) -> Option<Fault> {
+        lone_time(right, sent, at, true)
+    }
+}
+
+impl Together for TaskPatch {
+    fn together(right: &Map<String, Value>, sent: &[&str], at: &str) -> Option<Fault> {
+        lone_time(right, sent, at, true)
+    }
+}
+
+impl Together for TaskCompletion {}
 
 impl RequestObject for TaskDraft {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;
