@@ -6,7 +6,8 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 use crate::Place;
 
 /// Adds `task_times` to the idempotency keys: where tasks of a creation were there before it, by ids of their client, when each was
-/// created, so that a replay says it also when they are gone. Creates `deletions`, and the trigger that fills it: also an older server's deletions are remembered, and those by hand.
+/// created, so that a replay says it also when they are gone. Creates `deletions`, and the trigger that fills it: also an older
+/// server's deletions are remembered, and those by hand.
 ///
 /// An id that was deleted is free again when its line here is gone; `tasks-server purge` takes away what is old, by the index. The
 /// trigger looks once at a statement, however many rows it deletes. It has the rights of the tables' owner, so that a role which was
