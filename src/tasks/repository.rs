@@ -102,12 +102,11 @@ impl Repository {
     pub async fn list(&self, owner: &Owner, page: &PageRequest) -> Result<Vec<Task>, Error> {
         let limit = usize::from(page.limit.get()) + 1;
         let Statements { list, list_open, .. } = &*self.statements;
-        let statement = match page.filter.is_completed {
-            _ if page.sort != Sort::Newest || !page.filter.is_plain() => return self.search(owner, page, limit).await,
-            None => list,
-            Some(false) => list_open,
-            // It reads more than it answers: what is open lies between.
-            Some(true) => return self.search(owner, page, limit).await,
+        let statement = match (page.sort, page.filter.is_plain(), page.filter.is_completed) {
+            (Sort::Newest, true, None) => list,
+            (Sort::Newest, true, Some(false)) => list_open,
+            // These read more than they answer.
+            _ => return self.search(owner, page, limit).await,
         };
         let before = page.after.as_ref().map_or(Uuid::max(), |after| after.id.0);
         let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), count(limit)]).await?;
@@ -357,9 +356,7 @@ impl<'a> Wanted<'a> {
             self.text.as_deref().into(),
         ]
     }
-}
 
-impl Wanted<'_> {
     /// Whether the text is in a title or a description.
     fn is_in(&self, title: &str, description: Option<&str>) -> bool {
         self.text.as_ref().is_none_or(|text| folded(title, description).contains(text))
@@ -368,8 +365,9 @@ impl Wanted<'_> {
     /// Of rows of which some are not folded, those that belong to the list, in its order. By title, those that are not folded stand
     /// first in the rows, wherever they belong.
     fn settle(&self, mut rows: Vec<(Task, bool)>, sort: Sort, after: Option<(Sorted, Uuid)>) -> Vec<(Task, bool)> {
-        let description = |task: &Task| task.description.0.as_ref().map(|text| text.as_str().to_owned());
-        rows.retain(|(task, is_folded)| *is_folded || self.is_in(task.title.as_str(), description(task).as_deref()));
+        rows.retain(|(task, is_folded)| {
+            *is_folded || self.is_in(task.title.as_str(), task.description.0.as_ref().map(Description::as_str))
+        });
         if sort == Sort::Title {
             let key = |task: &Task| (fold(task.title.as_str()), task.id.0);
             if let Some((Sorted::Text(text), id)) = after {

@@ -22,7 +22,7 @@ use crate::router::tag::Tag;
 use crate::schemas::condition::{IfMatch, IfNoneMatch};
 use crate::schemas::cursor::Cursor;
 use crate::schemas::details::{DueDate, Priority, Tag as TaskTag};
-use crate::schemas::filter::{All, By, Filter, SearchText, Sort};
+use crate::schemas::filter::{All, Filter, SearchText, Sort};
 use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{Flag, Limit, PageRequest, TaskPage};
 use crate::schemas::task::{Task, TaskCompletion, TaskDraft, TaskEnvelope, TaskId, TaskPatch, TaskUpdate};
@@ -68,9 +68,9 @@ impl<S: TaskService> TaskRouter<S> {
         /// Only tasks with this tag, to the letter; repeat the parameter for those that have all of several.
         tag: Query<All<TaskTag>>,
         /// Only tasks that are due on this day (`YYYY-MM-DD`) or later.
-        due_from: Query<Option<By<DueDate>>>,
+        due_from: Query<Option<DueDate>>,
         /// Only tasks that are due on this day (`YYYY-MM-DD`) or before.
-        due_to: Query<Option<By<DueDate>>>,
+        due_to: Query<Option<DueDate>>,
         /// Only tasks with this text, as one, in their title or description, in capital or small letters (by NFKC_Casefold).
         q: Query<Option<SearchText>>,
         /// The order: newest first (`-created_at`) or oldest first, by the time in the id; by `due_date` and time; by `priority`, high
@@ -89,8 +89,8 @@ impl<S: TaskService> TaskRouter<S> {
             is_completed: is_completed.0.map(|flag| flag.0),
             priorities: priority.0.0,
             tags: tag.0.0,
-            due_from: due_from.0.map(|day| day.0),
-            due_to: due_to.0.map(|day| day.0),
+            due_from: *due_from,
+            due_to: *due_to,
             text: q.0,
         };
         let filter = filter.checked()?;

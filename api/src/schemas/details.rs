@@ -53,7 +53,7 @@ impl Tag {
     pub const MAX_CHARS: usize = 50;
 
     fn schema() -> MetaSchema {
-        MetaSchema { example: Some(json!("shopping")), ..text::schema(Lines::One, Self::MAX_CHARS) }
+        text::schema(Lines::One, Self::MAX_CHARS)
     }
 }
 
@@ -141,11 +141,8 @@ impl DueDate {
         let days =
             "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])";
         let leap = format!("([0-9]{{2}}{by_four}|{by_four}00)-02-29");
-        MetaSchema {
-            pattern: Some(format!("^({year}-({days})|{leap})$")),
-            example: Some(json!("2026-02-28")),
-            ..MetaSchema::new("string")
-        }
+        // Without an example: Swagger UI would send it with every list, as lists are filtered by it.
+        MetaSchema { pattern: Some(format!("^({year}-({days})|{leap})$")), ..MetaSchema::new("string") }
     }
 }
 

@@ -149,45 +149,6 @@ impl FromStr for SearchText {
 
 openapi_type!(SearchText);
 
-/// A value that a list is filtered by. It has no example: Swagger UI would send that with every request, and list next to nothing.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct By<T>(pub(crate) T);
-
-fn without_example(schema: MetaSchemaRef) -> MetaSchemaRef {
-    match schema {
-        MetaSchemaRef::Inline(schema) => MetaSchemaRef::Inline(Box::new(MetaSchema { example: None, ..*schema })),
-        reference @ MetaSchemaRef::Reference(_) => reference,
-    }
-}
-
-impl<T: Type> Type for By<T> {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
-
-    fn name() -> Cow<'static, str> {
-        T::name()
-    }
-    fn schema_ref() -> MetaSchemaRef {
-        without_example(T::schema_ref())
-    }
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(std::iter::once(self))
-    }
-}
-
-impl<T: ParseFromParameter> ParseFromParameter for By<T> {
-    fn parse_from_parameter(text: &str) -> ParseResult<Self> {
-        T::parse_from_parameter(text).map(Self).map_err(ParseError::propagate)
-    }
-}
-
 /// What a query may name several times, each time by another value.
 pub(crate) trait Several: FromStr<Err = Invalid> + Type + PartialEq {
     /// How often at most.
@@ -216,7 +177,7 @@ impl<T: Several> Type for All<T> {
     }
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
-            items: Some(Box::new(without_example(T::schema_ref()))),
+            items: Some(Box::new(T::schema_ref())),
             max_items: Some(T::MAX),
             ..MetaSchema::new("array")
         }))

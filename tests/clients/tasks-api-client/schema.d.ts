@@ -389,10 +389,7 @@ export interface components {
              *     Bread without seeds.
              */
             description: string | null;
-            /**
-             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone, or null.
-             * @example 2026-02-28
-             */
+            /** @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone, or null. */
             due_date: string | null;
             /**
              * @description The time of that day (`HH:MM`), or null; always null without a day.
@@ -456,10 +453,7 @@ export interface components {
              *     Bread without seeds.
              */
             description?: string | null;
-            /**
-             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone; null removes it, and the time of the day with it.
-             * @example 2026-02-28
-             */
+            /** @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone; null removes it, and the time of the day with it. */
             due_date?: string | null;
             /**
              * @description The time of that day (`HH:MM`), only for a task with a `due_date`; null removes it.
@@ -514,10 +508,7 @@ export interface components {
              *     Bread without seeds.
              */
             description?: string | null;
-            /**
-             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone.
-             * @example 2026-02-28
-             */
+            /** @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone. */
             due_date?: string | null;
             /**
              * @description The time of that day (`HH:MM`); only with a `due_date`.
@@ -582,10 +573,7 @@ export interface components {
              *     Bread without seeds.
              */
             description?: string | null;
-            /**
-             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone; null removes it, and the time of the day with it.
-             * @example 2026-02-28
-             */
+            /** @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone; null removes it, and the time of the day with it. */
             due_date?: string | null;
             /**
              * @description The time of that day (`HH:MM`), only for a task with a `due_date`; null removes it.
@@ -626,10 +614,7 @@ export interface components {
              *     Bread without seeds.
              */
             description: string | null;
-            /**
-             * @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone, or null.
-             * @example 2026-02-28
-             */
+            /** @description The day on which it is due (`YYYY-MM-DD`), in the user's own life and without a zone, or null. */
             due_date: string | null;
             /**
              * @description The time of that day (`HH:MM`), or null; only with a `due_date`.
