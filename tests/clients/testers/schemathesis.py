@@ -19,10 +19,11 @@ assert listed, "no table"
 
 
 def reason(answer):
-    """The status, the code, and the parameter that the problem names, if any."""
+    """The status, the code, and the parameters and members of the body that the problem names, if any."""
     body = base64.b64decode((answer["content"] or {}).get("$base64", ""))
     problem = json.loads(body) if body else {}
-    names = {fault["name"] for fault in problem.get("errors", ()) if "name" in fault}
+    faults = problem.get("errors", ())
+    names = {fault.get("name") or fault.get("pointer", "").rsplit("/", 1)[-1] for fault in faults} - {""}
     return (str(answer["status_code"]), *filter(None, [problem.get("code")]), *sorted(names))
 
 
