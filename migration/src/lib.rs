@@ -12,6 +12,7 @@ mod m20261122_000003_index_expiring_keys;
 mod m20261128_000004_index_open_tasks;
 mod m20261128_000005_describe_tasks;
 mod m20261129_000006_remember_deletions;
+mod m20261129_000007_count_changes;
 mod runner;
 
 pub use runner::{LOCK, Place, down, quoted, up};
@@ -20,7 +21,7 @@ pub use runner::{LOCK, Place, down, quoted, up};
 pub const HISTORY: &str = "seaql_migrations";
 
 /// The tables that the changes make, which the server reads and writes.
-pub const TABLES: [&str; 4] = ["users", "tasks", "idempotency_keys", "deletions"];
+pub const TABLES: [&str; 5] = ["users", "tasks", "idempotency_keys", "deletions", "epoch"];
 
 /// The changes, oldest first.
 fn migrations(place: &Place) -> Vec<Box<dyn MigrationTrait>> {
@@ -31,6 +32,7 @@ fn migrations(place: &Place) -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20261128_000004_index_open_tasks::Migration(place.clone())),
         Box::new(m20261128_000005_describe_tasks::Migration),
         Box::new(m20261129_000006_remember_deletions::Migration(place.clone())),
+        Box::new(m20261129_000007_count_changes::Migration(place.clone())),
     ]
 }
 

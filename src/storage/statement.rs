@@ -396,6 +396,11 @@ impl<'a> Columns<'a> {
         self.some(id)
     }
 
+    /// The next column, an id or nothing.
+    pub(crate) fn optional_uuid(&mut self) -> Result<Option<Uuid>, Failure> {
+        self.take(|bytes| Uuid::from_slice(bytes).ok(), SqliteRow::try_get)
+    }
+
     /// The next column, a truth value.
     pub(crate) fn bool(&mut self) -> Result<bool, Failure> {
         let value = self.take(|bytes| types::bool_from_sql(bytes).ok(), SqliteRow::try_get)?;
@@ -404,15 +409,20 @@ impl<'a> Columns<'a> {
 
     /// The next column, a whole number of any width.
     pub(crate) fn int(&mut self) -> Result<i64, Failure> {
-        let int = self.take(
+        let int = self.optional_int()?;
+        self.some(int)
+    }
+
+    /// The next column, a whole number of any width or nothing.
+    pub(crate) fn optional_int(&mut self) -> Result<Option<i64>, Failure> {
+        self.take(
             |bytes| match *bytes {
                 [a, b] => Some(i16::from_be_bytes([a, b]).into()),
                 [a, b, c, d] => Some(i32::from_be_bytes([a, b, c, d]).into()),
                 _ => Some(i64::from_be_bytes(bytes.try_into().ok()?)),
             },
             SqliteRow::try_get,
-        )?;
-        self.some(int)
+        )
     }
 
     /// The next column, a point in time.

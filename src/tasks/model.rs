@@ -13,7 +13,7 @@ pub mod users {
     #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
     use sea_orm::entity::prelude::*;
 
-    /// A user, known since their first task.
+    /// A user, known since their first task, without what only statements look at: `changes`, `forgotten` and `incarnation`.
     #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "users")]
     pub struct Model {
@@ -44,7 +44,7 @@ pub mod tasks {
     #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
     use sea_orm::entity::prelude::*;
 
-    /// A task, without what only statements look at: `draft`, `folded` and `folded_version`. Its key is `(user_id, id)`; the times
+    /// A task, without what only statements look at: `draft`, `folded`, `folded_version` and `change`. Its key is `(user_id, id)`; the times
     /// are in whole microseconds.
     #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "tasks")]
@@ -102,7 +102,8 @@ pub mod deletions {
     #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
     use sea_orm::entity::prelude::*;
 
-    /// A task that is gone, and whose id is not free yet. A trigger of the database writes it.
+    /// A task that is gone, and whose id is not free yet, without what only statements look at: `change`. A trigger of the database
+    /// writes it.
     #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "deletions")]
     pub struct Model {

@@ -227,7 +227,8 @@ impl Repository {
         };
         let insert = async || self.database.write(name(owner), statement, values, true).await;
         let mut result = insert().await?;
-        if result.as_ref().is_err_and(Failure::is_orphan) {
+        // Nothing is added where there is no user whose changes could be counted; or where an earlier try has added all.
+        if result.as_ref().map_or_else(Failure::is_orphan, |reply| reply.affected() == 0) {
             let values = [user(owner), time(now)];
             self.database.write(name(owner), &statements.add_user, &values, true).await??;
             result = insert().await?;

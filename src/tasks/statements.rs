@@ -41,12 +41,23 @@ pub(crate) struct Statements {
     pub(crate) insert: Statement,
     /// Those of a list of objects `$2` whose ids are not there yet, time `$3`.
     pub(crate) insert_all: Statement,
-    /// The tasks with ids `$2`, each with the hash of the draft that it was created by.
+    /// The tasks with ids `$2`, held until the transaction ends, each with the hash of the draft that it was created by.
     pub(crate) drafts: Statement,
     /// Which of the ids `$2` were deleted since `$3`.
     pub(crate) deleted: Statement,
-    /// Forgets deletions of all users from before `$1`.
+    /// Of the deletions of all users from before `$1`: when the last of the first `$2` was.
+    pub(crate) oldest: Statement,
+    /// Takes down up to which number the deletions are forgotten that were until `$1`.
+    pub(crate) mark_forgotten: Statement,
+    /// Forgets deletions of all users until `$1`.
     pub(crate) forget: Statement,
+    /// The epoch, and of the user, where there is one: incarnation, number of the last change, and up to which deletions are forgotten.
+    pub(crate) position: Arc<Statement>,
+    /// The tasks and deletions behind number `$2` and id `$3`, deletions also behind number `$4`, in the order of their numbers, at most
+    /// `$5`: number, whether it is a deletion, and the columns of a task, of which a deletion has but the id.
+    pub(crate) changes: Statement,
+    /// The epoch, and of those of the users `$1` that there are: id, incarnation and number of the last change.
+    pub(crate) positions: Statement,
     /// Time `$2`.
     pub(crate) add_user: Statement,
     /// The task with id `$2`, unless it is so already: title `$3`, completion `$4`, time `$5`.
@@ -174,13 +185,24 @@ impl Statements {
             let columns: Vec<_> = columns().map(|column| format!("{table}{}", column.as_str())).collect();
             columns.join(", ")
         };
-        let (table_of_tasks, all) = (place.of("tasks"), named(""));
+        let [table_of_tasks, table_of_users, table_of_deletions, table_of_epoch] =
+            ["tasks", "users", "deletions", "epoch"].map(|name| place.of(name));
+        let all = named("");
+        // On PostgreSQL the rows of one statement share a number: the trigger would raise it for each, and leave as many dead rows of the
+        // user behind.
+        let raised = if is_postgres {
+            format!("WITH raised AS (UPDATE {table_of_users} SET changes = changes + 1 WHERE id = $1 RETURNING changes) ")
+        } else {
+            String::new()
+        };
+        let shared = |with: &'static str| if is_postgres { with } else { "" };
         let change = |which: &str, kinds: &[Kind]| {
             let set = CHANGE.replace("{folds}", FOLDS);
             let which = format!("user_id = $1 AND {which} AND {DIFFERS}");
             Statement::new(format!("UPDATE {table_of_tasks} SET {set} WHERE {which} RETURNING {all}"), kinds)
         };
         let get_all = text(&select(place, many()).order_by(Column::Id, Order::Asc).take());
+        let held = |select: String| if is_postgres { format!("{select} FOR UPDATE") } else { select };
         let draft = if is_postgres { "decode(draft, 'hex')" } else { "unhex(draft)" };
         let folds = if is_postgres {
             "json_to_recordset($2) AS new (id uuid, version bigint, folded text)"
@@ -211,12 +233,15 @@ impl Statements {
             insert_all: Statement::new(
                 // The condition tells SQLite that no join follows.
                 format!(
-                    "{into}, completed_at, description, due, priority, tags, draft) {new}, {draft} FROM {objects} WHERE TRUE \
-                     ON CONFLICT (user_id, id) DO NOTHING"
+                    "{raised}{into}, completed_at, description, due, priority, tags, draft{}) {new}, {draft}{} FROM {objects}{} WHERE TRUE \
+                     ON CONFLICT (user_id, id) DO NOTHING",
+                    shared(", change"),
+                    shared(", raised.changes"),
+                    shared(", raised"),
                 ),
                 &[Text, Json, Time],
             ),
-            drafts: Statement::new(get_all.replacen(" FROM ", ", draft FROM ", 1), &[Text, Uuids]),
+            drafts: Statement::new(held(get_all.replacen(" FROM ", ", draft FROM ", 1)), &[Text, Uuids]),
             deleted: Statement::new(
                 text(
                     Query::select()
@@ -227,13 +252,60 @@ impl Statements {
                 ),
                 &[Text, Uuids, Time],
             ),
+            oldest: Statement::new(
+                format!(
+                    "SELECT max(deleted_at) FROM (SELECT deleted_at FROM {table_of_deletions} WHERE deleted_at < $1 \
+                     ORDER BY deleted_at LIMIT $2) AS oldest"
+                ),
+                &[Time, Int],
+            ),
+            mark_forgotten: Statement::new(
+                format!(
+                    "UPDATE {table_of_users} SET forgotten = old.change FROM (SELECT user_id, max(change) AS change \
+                     FROM {table_of_deletions} WHERE deleted_at <= $1 GROUP BY user_id) AS old \
+                     WHERE users.id = old.user_id AND users.forgotten < old.change"
+                ),
+                &[Time],
+            ),
             forget: Statement::new(
                 text(&delete(
                     place,
                     deletions::Entity,
-                    Condition::all().add(Expr::col(deletions::Column::DeletedAt).lt(value(1))),
+                    Condition::all().add(Expr::col(deletions::Column::DeletedAt).lte(value(1))),
                 )),
                 &[Time],
+            ),
+            position: Arc::new(Statement::new(
+                format!(
+                    "SELECT epoch.value, users.incarnation, users.changes, users.forgotten \
+                     FROM {table_of_epoch} LEFT JOIN {table_of_users} ON users.id = $1"
+                ),
+                &[Text],
+            )),
+            changes: Statement::unnamed(
+                {
+                    let behind = "user_id = $1 AND (change > $2 OR change = $2 AND id > $3)";
+                    let nothing = ", NULL".repeat(columns().count() - 1);
+                    format!(
+                        "SELECT change, FALSE AS is_gone, {all} FROM {table_of_tasks} WHERE {behind} \
+                         UNION ALL SELECT change, TRUE, id{nothing} FROM {table_of_deletions} AS gone WHERE {behind} AND change > $4 \
+                         AND NOT EXISTS (SELECT 1 FROM {table_of_tasks} AS again WHERE again.user_id = $1 AND again.id = gone.id) \
+                         ORDER BY change, id LIMIT $5"
+                    )
+                },
+                &[Text, Int, Uuid, Int, Int],
+            ),
+            positions: Statement::new(
+                format!(
+                    "SELECT epoch.value, users.id, users.incarnation, users.changes FROM {table_of_epoch} \
+                     CROSS JOIN {table_of_users} WHERE {}",
+                    if is_postgres {
+                        "users.id = ANY($1)"
+                    } else {
+                        "users.id IN (SELECT value FROM json_each($1))"
+                    }
+                ),
+                &[Texts],
             ),
             add_user: Statement::new(
                 text(
@@ -249,7 +321,9 @@ impl Statements {
             ),
             change_all: Statement::new(
                 format!(
-                    "UPDATE {table_of_tasks} SET {REWRITE} FROM {objects} WHERE tasks.user_id = $1 AND tasks.id = new.id RETURNING {}",
+                    "{raised}UPDATE {table_of_tasks} SET {REWRITE}{} FROM {objects}{} WHERE tasks.user_id = $1 AND tasks.id = new.id RETURNING {}",
+                    shared(", change = raised.changes"),
+                    shared(", raised"),
                     named("tasks.")
                 ),
                 &[Text, Json, Time],
@@ -283,10 +357,7 @@ impl Statements {
                 &[Text, Uuid, Int, Time],
             ),
             delete_all: Statement::new(text(&delete(place, tasks::Entity, many())), &[Text, Uuids]),
-            lock: Statement::new(
-                if is_postgres { format!("{get_all} FOR UPDATE") } else { get_all.clone() },
-                &[Text, Uuids],
-            ),
+            lock: Statement::new(held(get_all.clone()), &[Text, Uuids]),
             get_all: Statement::new(get_all, &[Text, Uuids]),
             expire: Statement::new(
                 text(&delete(

@@ -1,7 +1,7 @@
 //! Writes that take several statements, each in one transaction: creations under a key or under ids of the client's own, and writes
 //! of several tasks at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -65,12 +65,22 @@ impl Repository {
                 } else {
                     db.run(&statements.add_user, &[user(owner), time(now)]).await?;
                 }
-                // In the order of their ids: two transactions with the same ones do not wait for each other.
-                let mut new: Vec<_> = tasks.iter().zip(drafts.iter().copied()).collect();
-                new.sort_by_key(|(task, _)| task.id);
-                let values = [user(owner), Value::Json(&rows(new)), time(now)];
-                let added = db.run(&statements.insert_all, &values).await?.affected();
-                let data = settle(db, statements, owner, creation, added).await?;
+                let own = creation.own_ids();
+                let mut known = stored(db, statements, owner, &own).await?;
+                let new = tasks.iter().zip(drafts.iter().copied());
+                let mut new: Vec<_> = new.filter(|(task, _)| !known.contains_key(&task.id.0)).collect();
+                let mut added = 0;
+                if !new.is_empty() {
+                    // In the order of their ids: two transactions with the same ones do not wait for each other.
+                    new.sort_by_key(|(task, _)| task.id);
+                    let wanted = new.len();
+                    added = db.run(&statements.insert_all, &[user(owner), Value::Json(&rows(new)), time(now)]).await?.affected();
+                    if usize::try_from(added).is_ok_and(|added| added < wanted) {
+                        // Somebody has stored some meanwhile.
+                        known = stored(db, statements, owner, &own).await?;
+                    }
+                }
+                let data = settle(db, statements, owner, creation, &known).await?;
                 if let Some(once) = once
                     && data.iter().any(|task| task.created_at != now)
                 {
@@ -243,17 +253,17 @@ fn key<'a>(owner: &'a Owner, once: &'a Once) -> [Value<'a>; 3] {
 /// The tasks that stand under the ids of clients, each with the hash of what it was created by.
 type Stored = HashMap<Uuid, (Task, Option<Vec<u8>>)>;
 
+/// Holds those of the ids that there are, until the transaction ends.
 async fn stored(
     db: &Transaction<'_>,
     statements: &Statements,
     owner: &Owner,
-    creation: &Creation,
+    own: &[Uuid],
 ) -> Result<Stored, Stopped> {
-    let own = creation.own_ids();
     if own.is_empty() {
         return Ok(Stored::new());
     }
-    let reply = db.run(&statements.drafts, &[user(owner), Value::Uuids(&own)]).await?;
+    let reply = db.run(&statements.drafts, &[user(owner), Value::Uuids(own)]).await?;
     let stored = reply.all(|row| {
         let mut columns = row.columns();
         let task = task(owner, &mut columns)?;
@@ -275,17 +285,18 @@ impl Creation {
     }
 }
 
-/// The tasks of a creation that was just stored, as they were when they were created; so many of them are new.
+/// The tasks of a creation that was just stored, as they were when they were created; those of clients' ids that were there before are
+/// known.
 ///
 /// # Errors
-/// [`Error::IdsTaken`] where an id of a client stands for another task than its draft. It is looked at after the tasks were stored:
-/// whoever deletes one beside this has ended by then, or finds nothing to delete.
+/// [`Error::IdsTaken`] where an id of a client stands for another task than its draft, or was deleted. That is looked at after the
+/// tasks were stored: whoever deletes one beside this has ended by then, or finds nothing to delete.
 async fn settle(
     db: &Transaction<'_>,
     statements: &Statements,
     owner: &Owner,
     creation: &Creation,
-    added: u64,
+    known: &Stored,
 ) -> Result<Vec<Task>, Stopped> {
     let own = creation.own_ids();
     if own.is_empty() {
@@ -293,20 +304,16 @@ async fn settle(
     }
     let values = [user(owner), Value::Uuids(&own), time(creation.since)];
     let gone = db.run(&statements.deleted, &values).await?.all(|row| row.columns().uuid())?;
-    if gone.is_empty() && usize::try_from(added).is_ok_and(|added| added == creation.tasks.len()) {
-        return Ok(creation.tasks.clone());
-    }
-    let gone: HashSet<_> = gone.into_iter().collect();
-    let stored = stored(db, statements, owner, creation).await?;
     let (mut tasks, mut taken) = (Vec::new(), Vec::new());
     for (place, task, draft) in creation.each() {
-        let Some(draft) = draft else {
-            tasks.push(task.clone());
-            continue;
-        };
-        match stored.get(&task.id.0).filter(|_| !gone.contains(&task.id.0)) {
-            Some((known, Some(by))) if by == draft => tasks.push(task.clone().created(task.id, known.created_at)),
-            other => taken.push((place, other.map(|(known, _)| known.into()))),
+        let is_gone = gone.contains(&task.id.0);
+        match (draft, known.get(&task.id.0).filter(|_| !is_gone)) {
+            (None, _) => tasks.push(task.clone()),
+            (Some(_), None) if !is_gone => tasks.push(task.clone()),
+            (Some(draft), Some((known, Some(by)))) if by == draft => {
+                tasks.push(task.clone().created(task.id, known.created_at));
+            }
+            (_, other) => taken.push((place, other.map(|(known, _)| known.into()))),
         }
     }
     if taken.is_empty() { Ok(tasks) } else { Err(Error::IdsTaken(taken).into()) }
