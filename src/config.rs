@@ -96,6 +96,7 @@ fn read(
     let command = match name {
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
         "purge" => Command::Purge(given.database()?, given.required(&CHANGES_KEEP_DAYS)?),
+        "epoch" => Command::Epoch(given.database()?),
         "backup" => Command::Backup(copy(matches)?, given.database()?),
         "healthcheck" => Command::Healthcheck(
             given.listen()?.addresses,
@@ -930,6 +931,7 @@ mod tests {
             ("PORT", &["0", "65535"][..], &["65536", "-1", "+1", "1.0", " 1", "0x1"][..]),
             ("DATABASE_MAX_CONNECTIONS", &["1", "1000"], &["0", "1001", "ten"]),
             ("CHANGES_KEEP_DAYS", &["1", "3650"], &["0", "3651", "ten"]),
+            ("CHANGES_POLL_SECONDS", &["0", "60"], &["61", "-1", "1s"]),
             ("JWT_LEEWAY_SECONDS", &["0", "300"], &["301", "-1", "1s"]),
             ("REQUEST_TIMEOUT_SECONDS", &["1", "300"], &["0", "301", "99999999999999999999"]),
             ("SHUTDOWN_GRACE_SECONDS", &["0", "300"], &["301", "1e2"]),
@@ -995,7 +997,7 @@ mod tests {
         assert!(stop("--port 1 --port 2", &[]).contains("--port <NUMBER> is given more than once"));
         assert!(stop("token", &[]).contains("--sub <ID> is missing"));
         assert!(stop("migrate", &[]).contains("up|down|status|role"));
-        assert!(stop("start", &[]).contains("serve, migrate, purge, backup, healthcheck or token"));
+        assert!(stop("start", &[]).contains("serve, migrate, purge, epoch, backup, healthcheck or token"));
     }
 
     #[test]
@@ -1145,6 +1147,7 @@ mod tests {
             ("migrate up", &PUBLIC[2..], false),
             ("migrate up", &[], true),
             ("purge", &[], true),
+            ("epoch new", &[], true),
             ("backup x", &[], true),
             ("token --sub a", &PUBLIC[1..2], false),
             ("token --sub a", &[], true),

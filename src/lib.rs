@@ -48,6 +48,9 @@ use crate::tasks::service::{Clock, Tasks};
 /// How long a start waits for the database.
 const PREPARE: Duration = Duration::from_secs(5);
 
+/// How much sooner than a request is given up one is answered that waits for changes.
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// A server whose settings are good and whose database is prepared, or away.
 pub struct Server {
     database: Database,
@@ -126,13 +129,20 @@ impl Server {
     ) {
         let Self { database, verifier, settings, clock, .. } = self;
         let verifier = Arc::new(verifier);
-        let tasks = Tasks::new(Repository::new(database.clone()), clock, settings.changes_keep_days);
+        // Who waits is answered before the request is given up.
+        let patience = settings.request_timeout.saturating_sub(MARGIN).max(settings.request_timeout / 2);
+        let repository = Repository::new(database.clone());
+        let tasks = Arc::new(Tasks::new(repository, clock, settings.changes_keep_days, patience));
+        let looks = settings.changes_poll.map(|pause| {
+            let tasks = Arc::clone(&tasks);
+            tokio::spawn(async move { tasks.look(pause).await })
+        });
         let options = Options {
             advice: settings.identity.keys.advice(),
             requires_condition: settings.requires_condition,
             public_url: settings.public_url.clone(),
         };
-        let routes = tasks_api::routes(Arc::new(tasks), Arc::clone(&verifier), &options);
+        let routes = tasks_api::routes(Arc::clone(&tasks), Arc::clone(&verifier), &options);
         let limits = Arc::new(Limits::new(&settings.limits));
         let kept = Arc::new(Metrics::new(metrics.is_some()));
         let most = listener::places(settings.max_connections, settings.database.max_connections as usize);
@@ -159,6 +169,7 @@ impl Server {
         let grace = settings.shutdown_grace;
         let stop = async {
             stop.await;
+            tasks.end_waiting();
             // Who waits for the database then is told, and not cut off.
             let database = database.clone();
             tokio::spawn(async move {
@@ -171,8 +182,8 @@ impl Server {
         #[cfg(feature = "otlp")]
         let close = async { tokio::join!(close, OptionFuture::from(self.traces.map(Traces::close))) };
         close.await;
-        if let Some(metrics) = metrics {
-            metrics.abort();
+        for beside in [metrics, looks].into_iter().flatten() {
+            beside.abort();
         }
     }
 }

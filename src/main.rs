@@ -61,6 +61,10 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let count = repository.purge(expiry()).await? + repository.forget(forgotten(keep_days)).await?;
             Ok(writeln!(std::io::stdout(), "forgotten  {count}")?)
         }
+        Command::Epoch(database) => {
+            let count = Repository::new(Database::open(&database)?).renew().await?;
+            Ok(writeln!(std::io::stdout(), "users      {count}")?)
+        }
         Command::Backup(file, database) => {
             backup(&database, &file).await?;
             Ok(writeln!(std::io::stdout(), "copied     {}", file.display())?)

@@ -8,6 +8,8 @@
 //! | file | what it is for |
 //! | --- | --- |
 //! | `service` | what each operation does |
+//! | `waiting` | who waits for changes |
+//! | `changes` | what changed, and up to where; what is forgotten |
 //! | `transactions` | writes of several statements: under a key, under a client's own ids, of several tasks |
 //! | `repository` | which statements an operation runs, each for an owner |
 //! | `statements` | the texts of all statements, made once |
@@ -15,6 +17,7 @@
 //! | `model` | the rows, and what they mean |
 //! | `fold` | texts as they are looked for |
 
+pub mod changes;
 pub mod fold;
 pub mod model;
 pub mod repository;
@@ -22,3 +25,4 @@ mod search;
 pub mod service;
 mod statements;
 mod transactions;
+mod waiting;

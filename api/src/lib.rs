@@ -25,6 +25,7 @@ pub use crate::http::header::ETag;
 pub use crate::http::newtype::{Invalid, Nullable};
 pub use crate::http::public_url::PublicUrl;
 pub use crate::schemas::bulk::SelectedTask;
+pub use crate::schemas::changes::{Changes, ChangesMeta, ChangesRequest, ChangesToken, Position, Wait};
 pub use crate::schemas::condition::IfMatch;
 pub use crate::schemas::cursor::{After, Cursor, Key};
 pub use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag};

@@ -2,6 +2,7 @@
 //! operation and no server.
 
 pub(crate) mod bulk;
+pub(crate) mod changes;
 pub(crate) mod condition;
 pub(crate) mod cursor;
 pub(crate) mod details;

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use crate::http::error::Error;
 use crate::schemas::bulk::SelectedTask;
+use crate::schemas::changes::{Changes, ChangesRequest, Position};
 use crate::schemas::condition::IfMatch;
 use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
@@ -21,8 +22,25 @@ use crate::security::owner::Owner;
 /// [`Error::VersionMismatch`] when it has none of the versions that the condition allows; but a write that the task
 /// shows already succeeds all the same (RFC 9110 §13.1.1).
 pub trait TaskService: Send + Sync + 'static {
-    /// A page of the owner's tasks.
-    fn list(&self, owner: &Owner, page: PageRequest) -> impl Future<Output = Result<TaskPage, Error>> + Send;
+    /// A page of the owner's tasks, and the position that it is of, or an earlier one.
+    fn list(
+        &self,
+        owner: &Owner,
+        page: PageRequest,
+    ) -> impl Future<Output = Result<(TaskPage, Position), Error>> + Send;
+
+    /// How far the owner's changes go.
+    fn position(&self, owner: &Owner) -> impl Future<Output = Result<Position, Error>> + Send;
+
+    /// What changed of the owner's tasks since they last looked; waits for some while there is none, as long as is asked for, or less.
+    ///
+    /// # Errors
+    /// [`Error::ChangesExpired`] when what they have read cannot be gone on with, [`Error::TooManyWaiting`] when too many wait.
+    fn changes(
+        &self,
+        owner: &Owner,
+        request: ChangesRequest,
+    ) -> impl Future<Output = Result<Changes, Error>> + Send;
 
     /// Creates a task with version 1; with a key that the owner used in the last 24 hours, or an id by which this very draft was
     /// created, answers the task that was created then, as it was then. The key goes before the id.

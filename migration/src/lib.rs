@@ -21,7 +21,7 @@ pub use runner::{LOCK, Place, down, quoted, up};
 pub const HISTORY: &str = "seaql_migrations";
 
 /// The tables that the changes make, which the server reads and writes.
-pub const TABLES: [&str; 5] = ["users", "tasks", "idempotency_keys", "deletions", "epoch"];
+pub const TABLES: [&str; 4] = ["users", "tasks", "idempotency_keys", "deletions"];
 
 /// The changes, oldest first.
 fn migrations(place: &Place) -> Vec<Box<dyn MigrationTrait>> {

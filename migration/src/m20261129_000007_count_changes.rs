@@ -7,8 +7,7 @@ use crate::Place;
 
 /// Adds `changes` to the users, the number of their last change; `change` to tasks and deletions, the number of theirs; `forgotten`
 /// to the users, up to which number deletions are not remembered any more; and `incarnation`, by which a user's row is told from an
-/// earlier one of the same user (those that are there have none). Creates `epoch`: the counters of a database that was restored stand
-/// where they stood before, and so it gets another epoch.
+/// earlier one of the same user, and after a restore from its own past (those that are there have none yet).
 ///
 /// A trigger counts: so older servers count too, and statements by hand. Whoever writes holds the user's row from the moment of
 /// counting to the end of its transaction, and so numbers come to light in their order, as those of a sequence and times do not. The
@@ -35,9 +34,6 @@ ALTER TABLE {users} ADD COLUMN changes bigint NOT NULL DEFAULT 0, ADD COLUMN for
 ALTER TABLE {users} ALTER COLUMN incarnation SET DEFAULT gen_random_uuid(), SET (fillfactor = 50);
 ALTER TABLE {tasks} ADD COLUMN change bigint NOT NULL DEFAULT 0;
 ALTER TABLE {deletions} ADD COLUMN change bigint NOT NULL DEFAULT 0;
-CREATE TABLE {epoch} (is_only boolean PRIMARY KEY DEFAULT TRUE, value uuid NOT NULL DEFAULT gen_random_uuid(),
-    CONSTRAINT epoch_is_one CHECK (is_only));
-INSERT INTO {epoch} DEFAULT VALUES;
 CREATE FUNCTION {count}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $body$
 BEGIN
     IF TG_TABLE_SCHEMA = {schema} THEN
@@ -88,7 +84,6 @@ BEGIN
     RETURN NULL;
 END
 $body$;
-DROP TABLE {epoch};
 ALTER TABLE {deletions} DROP COLUMN change;
 ALTER TABLE {tasks} DROP COLUMN change;
 ALTER TABLE {users} DROP COLUMN changes, DROP COLUMN forgotten, DROP COLUMN incarnation, RESET (fillfactor);
@@ -102,12 +97,6 @@ ALTER TABLE users ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN incarnation BLOB;
 ALTER TABLE tasks ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deletions ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE epoch (
-    is_only INTEGER PRIMARY KEY DEFAULT 1,
-    value   BLOB NOT NULL DEFAULT (randomblob(16)),
-    CONSTRAINT epoch_is_one CHECK (is_only = 1)
-) STRICT;
-INSERT INTO epoch DEFAULT VALUES;
 CREATE TRIGGER users_created AFTER INSERT ON users BEGIN
     UPDATE users SET incarnation = randomblob(16) WHERE id = NEW.id;
 END;
@@ -142,7 +131,6 @@ CREATE TRIGGER tasks_deleted AFTER DELETE ON tasks BEGIN
     VALUES (OLD.user_id, OLD.id, strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'))
     ON CONFLICT (user_id, id) DO UPDATE SET deleted_at = excluded.deleted_at;
 END;
-DROP TABLE epoch;
 ALTER TABLE deletions DROP COLUMN change;
 ALTER TABLE tasks DROP COLUMN change;
 ALTER TABLE users DROP COLUMN changes;
@@ -184,7 +172,6 @@ impl Migration {
             .replace("{users}", &named("users"))
             .replace("{tasks}", &named("tasks"))
             .replace("{deletions}", &named("deletions"))
-            .replace("{epoch}", &named("epoch"))
             .replace("{count}", &named("tasks_count_change"))
             .replace("{remember}", &named("tasks_remember_deleted"))
     }

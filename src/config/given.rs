@@ -7,7 +7,7 @@ use clap::ArgMatches;
 use crate::config::settings::{Command, Identity, Keys, Migration, Public, Settings, Shared};
 use crate::config::stop::Stop;
 use crate::config::table::{
-    BETTER_AUTH_SECRET, CHANGES_KEEP_DAYS, COPY, CORS, DATABASE_MAX_CONNECTIONS, DATABASE_SCHEMA, DATABASE_TLS,
+    BETTER_AUTH_SECRET, CHANGES_KEEP_DAYS, CHANGES_POLL, COPY, CORS, DATABASE_MAX_CONNECTIONS, DATABASE_SCHEMA, DATABASE_TLS,
     DATABASE_URL, DATABASE_URL_UNPOOLED, JWKS_TLS, JWKS_URL, JWT_AUDIENCE, JWT_AUDIENCE_CLAIM, JWT_ISSUER, JWT_LEEWAY,
     JWT_PUBLIC_KEY, JWT_SECRET, JWT_SECRET_PREVIOUS, JWT_USER_CLAIM, LISTEN, LOG_FORMAT, MAX_CONNECTIONS, METRICS_ADDR,
     MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT, REQUIRE_IF_MATCH,
@@ -105,6 +105,7 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
             public_url: self.optional(&PUBLIC_URL)?.unwrap_or_default(),
             database: self.database()?,
             changes_keep_days: self.required(&CHANGES_KEEP_DAYS)?,
+            changes_poll: Some(self.required(&CHANGES_POLL)?).filter(|pause| !pause.is_zero()),
             identity: self.identity()?,
             cors: self.optional(&CORS)?,
             requires_condition: self.required(&REQUIRE_IF_MATCH)?,
@@ -166,7 +167,7 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
         let has_database = self.is_given(&DATABASE_URL)?;
         Ok(match command {
             Command::Serve(_) => !(has_database && self.has_key()?),
-            Command::Migrate(..) | Command::Purge(..) | Command::Backup(..) => !has_database,
+            Command::Migrate(..) | Command::Purge(..) | Command::Epoch(_) | Command::Backup(..) => !has_database,
             Command::Token { .. } => !self.has_key()?,
             Command::Healthcheck(..) => false,
         })

@@ -41,6 +41,8 @@ pub enum Command {
     Migrate(Migration, DatabaseSettings),
     /// `tasks-server purge`: forget idempotency keys that have expired, and deletions that are older than so many days.
     Purge(DatabaseSettings, u16),
+    /// `tasks-server epoch new`: tell a database that was restored from its past.
+    Epoch(DatabaseSettings),
     /// `tasks-server backup FILE`: copy the embedded database.
     Backup(PathBuf, DatabaseSettings),
     /// `tasks-server healthcheck [--ready]`: ask the server that listens there how it is.
@@ -86,6 +88,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// For how many days it is known which tasks were deleted: 1 to 3650.
     pub changes_keep_days: u16,
+    /// How often it is looked what other processes have changed, while somebody waits for it: 1 to 60 s; with `None`, never.
+    pub changes_poll: Option<Duration>,
     /// How many requests a user and an address may send.
     pub limits: LimitSettings,
     /// Whether answers say how long they took, and how much of it was the database's.

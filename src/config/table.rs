@@ -160,6 +160,10 @@ settings! {
     CHANGES_KEEP_DAYS: u16 = "changes-keep-days" Some("CHANGES_KEEP_DAYS"), "DAYS" "30", |text| number(text, 1..=3650),
         "be a whole number from 1 to 3650",
         "For how many days it is known which tasks were deleted, whose ids are not free until then: 1 to 3650";
+    CHANGES_POLL: Duration = "changes-poll-seconds" Some("CHANGES_POLL_SECONDS"), "SECONDS" "1", |text| seconds(text, 0..=60),
+        "be a whole number from 0 to 60",
+        "How often it is looked what other servers have changed, while clients wait for changes: 1 to 60 s\n\
+         0: never, where there is one server, or the database is to sleep";
     MIGRATE_ON_START: bool = "migrate-on-start" Some("MIGRATE_ON_START"), "BOOL" "", boolean,
         "be true or false",
         "Whether the server brings the schema up to date when it starts: true or false\n\
@@ -252,6 +256,7 @@ pub(super) const DATABASE: Group = (
         DATABASE_TLS.facts,
         MIGRATE_ON_START.facts,
         CHANGES_KEEP_DAYS.facts,
+        CHANGES_POLL.facts,
     ],
 );
 /// What of it migrations need.
@@ -288,6 +293,7 @@ const ADDRESS: Group = ("Listener", &[LISTEN.facts, PORT.facts]);
 /// The names of arguments: those of `migrate`, and those of `backup` and `healthcheck`.
 pub(super) const MIGRATION: &str = "up|down|status|role";
 pub(super) const ROLE: &str = "NAME";
+pub(super) const EPOCH: &str = "new";
 pub(super) const COPY: &str = "FILE";
 pub(super) const READY: &str = "ready";
 pub(super) const NO_ENV_FILE: &str = "no-env-file";
@@ -328,6 +334,12 @@ pub fn command() -> clap::Command {
     ]);
     let purge =
         clap::Command::new("purge").about("Forget idempotency keys and deletions that have expired, of all users");
+    let epoch = clap::Command::new("epoch").about("After a restore: have clients read everything anew").arg(
+        Arg::new(EPOCH).required(true).value_parser([EPOCH]).help(
+            "Tells the database from its past: what clients know of it from before the restore is not taken for what it\n\
+             is now",
+        ),
+    );
     let backup = clap::Command::new("backup")
         .about("Copy the embedded database (SQLite), also while a server runs")
         .arg(Arg::new(COPY).required(true).help("The file that the copy becomes; there must be none of that name"));
@@ -346,6 +358,7 @@ pub fn command() -> clap::Command {
         .subcommand(with(serve, &ALL))
         .subcommand(with(migrate, &[SCHEMA, LOG]))
         .subcommand(with(purge, &[SCHEMA, MEMORY, LOG]))
+        .subcommand(with(epoch, &[SCHEMA, LOG]))
         .subcommand(with(backup, &[FILE, LOG]))
         .subcommand(with(healthcheck, &[ADDRESS, LOG]))
         .subcommand(with(token, &[IDENTITY, LOG]))

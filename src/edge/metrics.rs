@@ -101,11 +101,13 @@ impl Metrics {
         Counted(&self.connections)
     }
 
-    /// A request was answered.
-    pub(super) fn answered(&self, route: Option<&Route>, status: u16, took: Duration) {
+    /// A request was answered, and took so long, unless it waited for what was to come.
+    pub(super) fn answered(&self, route: Option<&Route>, status: u16, took: Option<Duration>) {
         if self.is_read {
             let operation = Operation(route.map_or_else(|| "none".into(), |route| Arc::clone(&route.operation)));
-            self.durations.get_or_create(&Asked { operation: operation.clone() }).observe(took.as_secs_f64());
+            if let Some(took) = took {
+                self.durations.get_or_create(&Asked { operation: operation.clone() }).observe(took.as_secs_f64());
+            }
             self.requests.get_or_create(&Answered { operation, status }).inc();
         }
     }

@@ -6,6 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -94,10 +96,11 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let cors = self.rules.cors.as_ref().map(|cors| (cors, cors.allowed_origin(request.headers())));
         let is_preflight = is_preflight(&request);
 
-        let mut account = Account { metrics: &self.metrics, started, method, id: text, is_closed: false };
         let framed = framing::check(version, request.headers());
         let is_misframed = framed.is_err();
         let visit = Arc::new(self.visit(&request, receiving.as_ref()));
+        let mut account =
+            Account { metrics: &self.metrics, started, method, id: text, visit: &visit, is_closed: false };
         let is_allowed = is_preflight && !is_misframed && matches!(cors, Some((_, Some(_))));
         let mut response = if let Err(error) = framed {
             self.refuse(error.into(), text)
@@ -186,6 +189,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             receiving: receiving.cloned(),
             quotum: OnceLock::new(),
             user: OnceLock::new(),
+            waits: AtomicBool::new(false),
         }
     }
 
@@ -263,6 +267,7 @@ struct Account<'a> {
     started: Instant,
     method: &'static str,
     id: &'a str,
+    visit: &'a Visit,
     is_closed: bool,
 }
 
@@ -276,7 +281,7 @@ impl Account<'_> {
         took: Duration,
     ) {
         self.is_closed = true;
-        self.metrics.answered(route, status, took);
+        self.metrics.answered(route, status, (!self.visit.waits.load(Relaxed)).then_some(took));
         let (method, path, id) = (self.method, route.map_or("", |route| &route.path), self.id);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::info!(target: "tasks_server::request", method, route = path, status, code, micros, request_id = id, trace_id = trace.map(tracing::field::display));
@@ -322,9 +327,15 @@ struct Visit {
     quotum: OnceLock<Quotum>,
     /// The user's number, once their token was found good.
     user: OnceLock<u64>,
+    /// Whether it waits for what is to come.
+    waits: AtomicBool,
 }
 
 impl Meter for Visit {
+    fn waits(&self) {
+        self.waits.store(true, Relaxed);
+    }
+
     fn admit(&self, user: &UserId) -> Result<(), Error> {
         let number = *self.user.get_or_init(|| self.limits.number(user.as_str()));
         if let Some(receiving) = &self.receiving {

@@ -12,7 +12,7 @@ use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::frontend::{self, BindError};
 use postgres_protocol::{IsNull, Oid, types};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{Row as _, SqliteConnection, ValueRef as _};
 use uuid::Uuid;
 
 use crate::storage::failure::Failure;
@@ -352,6 +352,25 @@ impl<'a> Columns<'a> {
                 let Some((bytes, rest)) = self.rest.split_at_checked(length) else { return Err(wrong()) };
                 self.rest = rest;
                 of_postgres(bytes).map(Some).ok_or_else(wrong)
+            }
+        }
+    }
+
+    /// Whether the column behind so many that follow is null.
+    pub(crate) fn is_null(&self, behind: usize) -> bool {
+        match self.row {
+            Row::Sqlite(row) => row.try_get_raw(self.next + behind).is_ok_and(|value| value.is_null()),
+            Row::Postgres(_) => {
+                let mut rest = self.rest;
+                for column in 0..=behind {
+                    let Some((length, bytes)) = rest.split_first_chunk() else { return false };
+                    let length = usize::try_from(i32::from_be_bytes(*length));
+                    if column == behind {
+                        return length.is_err();
+                    }
+                    rest = bytes.get(length.unwrap_or_default()..).unwrap_or_default();
+                }
+                false
             }
         }
     }

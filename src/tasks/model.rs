@@ -3,7 +3,7 @@
 //! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
 
 use sea_orm::Iterable;
-use tasks_api::{Description, Due, Owner, Priority, StoredTitle, Tag, Task, TaskId, etag};
+use tasks_api::{Description, Due, Owner, Position, Priority, StoredTitle, Tag, Task, TaskId, etag};
 
 use crate::storage::failure::Failure;
 use crate::storage::statement::{Columns, Row};
@@ -188,6 +188,31 @@ pub(crate) fn task(owner: &Owner, columns: &mut Columns<'_>) -> Result<Task, Fai
         version,
         etag: etag(owner.id(), version, updated_at),
     })
+}
+
+/// A row of a list.
+pub(crate) enum Listed {
+    /// How far the owner's changes go.
+    Position(Position),
+    /// A task.
+    Task(Task),
+}
+
+/// The columns of a row of a list: those of a task; or, where there is no title, the owner's incarnation and, in the place of the
+/// version, the number of their last change.
+pub(crate) fn listed(owner: &Owner, columns: &mut Columns<'_>) -> Result<Listed, Failure> {
+    if !columns.is_null(1) {
+        return Ok(Listed::Task(task(owner, columns)?));
+    }
+    let incarnation = columns.optional_uuid()?;
+    for _ in ["title", "is_completed", "completed_at", "created_at", "updated_at"] {
+        columns.optional_int()?;
+    }
+    let number = columns.int()?;
+    for _ in ["description", "due", "priority", "tags"] {
+        columns.optional_int()?;
+    }
+    Ok(Listed::Position(Position::new(owner.id(), incarnation, number)))
 }
 
 impl idempotency_keys::Model {

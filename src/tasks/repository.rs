@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tasks_api::{
-    Description, Due, DueDate, DueTime, Error, Expected, Filter, Key, Owner, PageRequest, Priority, Sort, StoredTitle,
+    Description, Due, DueDate, DueTime, Error, Expected, Filter, Key, Owner, PageRequest, Position, Priority, Sort, StoredTitle,
     Tag, Task, TaskId, Timestamp, Title,
 };
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::storage::database::Database;
 use crate::storage::failure::Failure;
 use crate::storage::statement::Value;
 use crate::tasks::fold::{fold, folded};
-use crate::tasks::model::task;
+use crate::tasks::model::{Listed, listed, task};
 use crate::tasks::statements::Statements;
 
 /// The tasks in the database.
@@ -98,8 +98,8 @@ impl Repository {
         self.database.ready().await
     }
 
-    /// The owner's tasks that the page asks for, and one more when there is a next page.
-    pub async fn list(&self, owner: &Owner, page: &PageRequest) -> Result<Vec<Task>, Error> {
+    /// The owner's tasks that the page asks for, and one more when there is a next page; and how far their changes go by then.
+    pub async fn list(&self, owner: &Owner, page: &PageRequest) -> Result<(Vec<Task>, Position), Error> {
         let limit = usize::from(page.limit.get()) + 1;
         let Statements { list, list_open, .. } = &*self.statements;
         let statement = match (page.sort, page.filter.is_plain(), page.filter.is_completed) {
@@ -110,12 +110,25 @@ impl Repository {
         };
         let before = page.after.as_ref().map_or(Uuid::max(), |after| after.id.0);
         let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), count(limit)]).await?;
-        Ok(reply.all(|row| task(owner, &mut row.columns()))?)
+        let rows = reply.all(|row| listed(owner, &mut row.columns()))?;
+        let (mut tasks, mut position) = (Vec::with_capacity(rows.len()), Position::absent(owner.id()));
+        for row in rows {
+            match row {
+                Listed::Position(known) => position = known,
+                Listed::Task(task) => tasks.push(task),
+            }
+        }
+        Ok((tasks, position))
     }
 
     /// The same in any order and by any filter. Where it is about texts, and comes upon a task that is not folded, it folds all that
     /// are not, and begins again; what others change meanwhile is folded here, while it is little.
-    async fn search(&self, owner: &Owner, page: &PageRequest, limit: usize) -> Result<Vec<Task>, Error> {
+    async fn search(
+        &self,
+        owner: &Owner,
+        page: &PageRequest,
+        limit: usize,
+    ) -> Result<(Vec<Task>, Position), Error> {
         let wanted = Wanted::of(&page.filter);
         let after = page.after.as_ref().map(|after| (sorted(&after.key), after.id.0));
         let is_about_texts = wanted.text.is_some() || page.sort == Sort::Title;
@@ -126,10 +139,16 @@ impl Repository {
                 after.as_ref().map_or((Value::Null, Value::Null), |(key, id)| (key.value(), Value::Uuid(*id)));
             values.extend([key, id, count(limit + spare)]);
             let reply = self.database.run_slowly(name(owner), self.statements.search(page.sort), &values).await?;
-            let mut rows = reply.all(|row| {
+            let (mut rows, mut position) = (Vec::new(), Position::absent(owner.id()));
+            for (row, is_folded) in reply.all(|row| {
                 let mut columns = row.columns();
-                Ok((task(owner, &mut columns)?, columns.bool()?))
-            })?;
+                Ok((listed(owner, &mut columns)?, columns.bool()?))
+            })? {
+                match row {
+                    Listed::Position(known) => position = known,
+                    Listed::Task(task) => rows.push((task, is_folded)),
+                }
+            }
             let unfolded = rows.iter().filter(|(_, is_folded)| !is_folded).count();
             if is_about_texts && unfolded > spare {
                 self.fold(owner).await?;
@@ -138,7 +157,7 @@ impl Repository {
             if is_about_texts && unfolded > 0 {
                 rows = wanted.settle(rows, page.sort, after);
             }
-            return Ok(rows.into_iter().take(limit).map(|(task, _)| task).collect());
+            return Ok((rows.into_iter().take(limit).map(|(task, _)| task).collect(), position));
         }
         Err(Error::Unavailable("more tasks change at a time than a search can fold".into()))
     }
@@ -242,11 +261,6 @@ impl Repository {
     /// Forgets the keys of all users that are older than `expiry`; how many there were.
     pub async fn purge(&self, expiry: Timestamp) -> Result<u64, Error> {
         Ok(self.database.run_slowly("", &self.statements.purge, &[time(expiry)]).await?.affected())
-    }
-
-    /// Forgets the deletions of all users from before `since`, so that the ids are free again; how many there were.
-    pub async fn forget(&self, since: Timestamp) -> Result<u64, Error> {
-        Ok(self.database.run_slowly("", &self.statements.forget, &[time(since)]).await?.affected())
     }
 
     /// The owner's task with this id.
@@ -421,7 +435,7 @@ pub(super) fn time(time: Timestamp) -> Value<'static> {
 }
 
 /// A number of rows.
-fn count(rows: usize) -> Value<'static> {
+pub(super) fn count(rows: usize) -> Value<'static> {
     Value::Int(i64::try_from(rows).unwrap_or(i64::MAX))
 }
 

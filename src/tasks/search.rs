@@ -35,8 +35,8 @@ fn matching(is_postgres: bool) -> String {
 }
 
 /// Those of a filter in an order, behind key `$8` and id `$9`, which are null for the first page, at most `$10`: these columns, and
-/// whether the task is folded.
-pub(super) fn search(place: &Place, columns: &str, sort: Sort) -> Statement {
+/// whether the task is folded; and the row that is known of the owner.
+pub(super) fn search(place: &Place, known: &str, columns: &str, sort: Sort) -> Statement {
     let is_postgres = place.name().is_some();
     let between = u32::from(BETWEEN);
     let title = if is_postgres {
@@ -67,7 +67,8 @@ pub(super) fn search(place: &Place, columns: &str, sort: Sort) -> Statement {
     let key = if sort == Sort::Changed { Time } else { Text };
     Statement::unnamed(
         format!(
-            "SELECT {columns}, NOT ({STALE}) FROM {} WHERE {} AND {behind} ORDER BY {order} LIMIT $10",
+            "{} UNION ALL SELECT * FROM (SELECT {columns}, NOT ({STALE}) FROM {} WHERE {} AND {behind} ORDER BY {order} LIMIT $10) AS page",
+            known.replacen(" FROM ", ", TRUE FROM ", 1),
             place.of("tasks"),
             matching(is_postgres)
         ),

@@ -3,32 +3,95 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use tasks_api::{
-    Cursor, Done, DueTime, Error, Expected, Fault, IdempotencyKey, IfMatch, Nullable, OwnId, Owner, PageMeta,
-    PageRequest, SelectedTask, Task, TaskDraft, TaskId, TaskPage, TaskPatch, TaskService, TaskTag, TaskUpdate,
+    Changes, ChangesMeta, ChangesRequest, ChangesToken, Cursor, Done, DueTime, Error, Expected, Fault, IdempotencyKey, IfMatch, Nullable, OwnId, Owner, PageMeta,
+    PageRequest, Position, SelectedTask, Task, TaskDraft, TaskId, TaskPage, TaskPatch, TaskService, TaskTag, TaskUpdate,
     Timestamp,
 };
+use tokio::time::{Instant, sleep};
 use uuid::{ContextV7, Uuid};
 
+use crate::tasks::changes::Changed;
 use crate::tasks::repository::{Change, DraftHash, Repository};
 use crate::tasks::transactions::{Creation, Once};
+use crate::tasks::waiting::Waiting;
 
 /// The tasks of all users, behind the contract.
 pub struct Tasks {
     repository: Repository,
     clock: Clock,
+    waiting: Waiting,
     /// For how long the ids of tasks that were deleted are not free.
     keep: TimeDelta,
+    /// For how long a request waits for changes at most.
+    patience: Duration,
 }
 
 impl Tasks {
-    /// Serves what the repository stores; ids of tasks that were deleted are free again after so many days.
+    /// Serves what the repository stores; ids of tasks that were deleted are free again after so many days, and no request waits for
+    /// changes for longer than `patience`.
     #[must_use]
-    pub fn new(repository: Repository, clock: Clock, keep_days: u16) -> Self {
-        Self { repository, clock, keep: TimeDelta::days(keep_days.into()) }
+    pub fn new(repository: Repository, clock: Clock, keep_days: u16, patience: Duration) -> Self {
+        let keep = TimeDelta::days(keep_days.into());
+        Self { repository, clock, waiting: Waiting::default(), keep, patience }
+    }
+
+    /// Looks every so often what other processes have changed, for all who wait at once, and only while somebody does. It never ends.
+    pub async fn look(&self, pause: Duration) {
+        loop {
+            self.waiting.begun().await;
+            sleep(pause).await;
+            let ids = self.waiting.ids();
+            // Who waits asks the database in the end, and says what is wrong with it.
+            if let Ok(known) = self.repository.positions(&ids).await {
+                self.waiting.learn(ids, known);
+            }
+        }
+    }
+
+    /// Answers all who wait for changes, and lets nobody wait any more.
+    pub fn end_waiting(&self) {
+        self.waiting.close();
+    }
+
+    /// What changed since then, if anything, and how far the owner's changes go.
+    async fn changed(&self, owner: &Owner, asked: ChangesRequest) -> Result<(Changes, Position), Error> {
+        let ChangesRequest { since, limit, .. } = asked;
+        let (position, forgotten) = self.repository.position(owner).await?;
+        since.check(&position, forgotten)?;
+        // Who begins has seen nothing of what is gone by now.
+        let until = if since == ChangesToken::START { position.number } else { since.until };
+        let nothing = Changes {
+            data: Vec::new(),
+            deleted: Vec::new(),
+            meta: ChangesMeta { next: position.token(), more: false },
+        };
+        if since == position.token() && since != ChangesToken::START {
+            return Ok((nothing, position));
+        }
+        let most = usize::from(limit.get());
+        let mut rows = self.repository.changes(owner, since, until, most + 1).await?;
+        let more = rows.len() > most;
+        rows.truncate(most);
+        let Some(last) = rows.last() else { return Ok((nothing, position)) };
+        let next = if more {
+            position.behind(last.number, last.id.0, until)
+        } else {
+            // All up to where the changes went before they were read; what was changed meanwhile may be among them too.
+            position.behind(last.number.max(position.number), Uuid::max(), 0)
+        };
+        let mut changes = Changes { meta: ChangesMeta { next, more }, ..nothing };
+        for Changed { id, task, .. } in rows {
+            match task {
+                Some(task) => changes.data.push(task),
+                None => changes.deleted.push(id),
+            }
+        }
+        Ok((changes, position))
     }
 
     /// Creates tasks, in this order, by an operation of this name; `at`: where in its body a draft stands.
@@ -54,12 +117,15 @@ impl Tasks {
         let tasks: Vec<_> = new.iter().map(|draft| Task::new(id(draft), owner.id().clone(), draft, now)).collect();
         if key.is_none() && new.iter().all(|draft| draft.id.is_none()) {
             self.repository.insert(owner, &tasks, now).await?;
+            self.waiting.wake(owner);
             return Ok(Done { data: tasks, is_replay: false });
         }
         let once = key.map(|key| once(operation, key, fingerprinted(&new).as_bytes(), now));
         let drafts = new.iter().map(|draft| draft.id.map(|_| draft_hash(draft))).collect();
         let since = (now.to_utc() - self.keep).into();
-        self.repository.create(owner, Creation { tasks, drafts, once, since }, now).await
+        let done = self.repository.create(owner, Creation { tasks, drafts, once, since }, now).await?;
+        self.waiting.wake(owner);
+        Ok(done)
     }
 
     /// Every write to a task that exists is a change of some members.
@@ -92,6 +158,7 @@ impl Tasks {
     ) -> Result<Done<Vec<Task>>, Error> {
         let places: HashMap<_, _> = changes.iter().enumerate().map(|(place, (task, _))| (task.id, place)).collect();
         let mut done = self.repository.change_all(owner, changes, once, now).await?;
+        self.waiting.wake(owner);
         done.data.sort_by_key(|task| places.get(&task.id).copied());
         Ok(done)
     }
@@ -116,6 +183,7 @@ impl Tasks {
         // Versions only rise: who comes here again was overtaken by a write of somebody else.
         for _ in 0..ROUNDS {
             if let Some(written) = write(named).await? {
+                self.waiting.wake(owner);
                 return Ok(written);
             }
             let task = self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)?;
@@ -234,9 +302,9 @@ pub fn forgotten(keep_days: u16) -> Timestamp {
 }
 
 impl TaskService for Tasks {
-    async fn list(&self, owner: &Owner, page: PageRequest) -> Result<TaskPage, Error> {
+    async fn list(&self, owner: &Owner, page: PageRequest) -> Result<(TaskPage, Position), Error> {
         let limit = usize::from(page.limit.get());
-        let mut data = self.repository.list(owner, &page).await?;
+        let (mut data, position) = self.repository.list(owner, &page).await?;
         // The repository looks one task ahead: only where there is one more is there a next page.
         let has_more = data.len() > limit;
         data.truncate(limit);
@@ -244,7 +312,32 @@ impl TaskService for Tasks {
         let next_cursor = last.map(|task| Cursor::behind(task, &page.filter, page.sort));
         let total = if page.include_total { Some(self.repository.count(owner, &page.filter).await?) } else { None };
         let meta = PageMeta { limit: page.limit, next_cursor: Nullable(next_cursor), total: Nullable(total) };
-        Ok(TaskPage { data, meta })
+        Ok((TaskPage { data, meta }, position))
+    }
+
+    async fn position(&self, owner: &Owner) -> Result<Position, Error> {
+        Ok(self.repository.position(owner).await?.0)
+    }
+
+    async fn changes(&self, owner: &Owner, request: ChangesRequest) -> Result<Changes, Error> {
+        let until = Instant::now() + Duration::from_secs(request.wait.seconds().into()).min(self.patience);
+        let (mut changes, _) = self.changed(owner, request).await?;
+        if request.wait.seconds() == 0 || !changes.is_empty() {
+            return Ok(changes);
+        }
+        let Some(mut place) = self.waiting.join(owner)? else { return Ok(changes) };
+        // What was changed before there was the place is seen now, and wakes nobody.
+        loop {
+            let (now, position) = self.changed(owner, request).await?;
+            changes = now;
+            if !changes.is_empty() {
+                return Ok(changes);
+            }
+            place.knows(position);
+            if !place.news(until).await {
+                return Ok(changes);
+            }
+        }
     }
 
     async fn create(&self, owner: &Owner, new: TaskDraft, key: Option<IdempotencyKey>) -> Result<Done<Task>, Error> {
@@ -348,7 +441,9 @@ impl TaskService for Tasks {
     ) -> Result<Done<()>, Error> {
         let now = self.clock.now();
         let once = key.map(|key| once_about("bulkDeleteTasks", key, &tasks, now));
-        self.repository.delete_all(owner, tasks, once, now).await
+        let done = self.repository.delete_all(owner, tasks, once, now).await?;
+        self.waiting.wake(owner);
+        Ok(done)
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send {

@@ -184,7 +184,7 @@ impl Repository {
 }
 
 /// Why a transaction was taken back.
-enum Stopped {
+pub(super) enum Stopped {
     /// The database failed.
     Failed(Failure),
     /// What the database holds does not allow it.

@@ -13,6 +13,7 @@ use crate::http::json::JSON;
 use crate::http::newtype::Nullable;
 use crate::http::public_url::PublicUrl;
 use crate::schemas::bulk::{self, SelectedTask, TaskChange, TaskChanges, TaskDrafts, TaskList, TaskSelection};
+use crate::schemas::changes::{Changes, ChangesMeta, Position};
 use crate::schemas::condition::IfMatch;
 use crate::schemas::cursor::Cursor;
 use crate::schemas::details::Priority;
@@ -41,6 +42,11 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
         "listTasks" => vec![
             (Status(200), "firstPage", value(page(vec![open(), completed()], true))),
             (Status(200), "empty", value(page(vec![], false))),
+        ],
+        "listChanges" => vec![
+            (Status(200), "changed", value(changes(vec![renamed()], vec![completed().id], false))),
+            (Status(200), "first", value(changes(vec![second(), open()], vec![], true))),
+            (Status(200), "nothing", value(changes(vec![], vec![], false))),
         ],
         "createTask" => vec![
             (Request, "task", value(create())),
@@ -146,11 +152,13 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
             Error::invalid(Fault::parameter(
                 Location::Query,
                 "is_complete",
-                if operation_id == "listTasks" {
-                    "is unknown here; the parameters are limit, cursor, is_completed, priority, tag, due_from, due_to, q, sort, \
-                     include_total"
-                } else {
-                    "is unknown here; the operation takes no query"
+                match operation_id {
+                    "listTasks" => {
+                        "is unknown here; the parameters are limit, cursor, is_completed, priority, tag, due_from, due_to, q, sort, \
+                         include_total"
+                    }
+                    "listChanges" => "is unknown here; the parameters are since, limit, wait",
+                    _ => "is unknown here; the operation takes no query",
                 },
             )),
         )],
@@ -172,6 +180,7 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
             }
             problems
         }
+        "410" => vec![("expired", Error::ChangesExpired(4))],
         "422" => vec![("otherRequest", Error::KeyReused)],
         "412" if is_bulk => vec![("changedMeanwhile", Error::VersionMismatches(vec![(0, (&renamed()).into())]))],
         "412" => vec![
@@ -195,6 +204,9 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
         }
         "428" if is_bulk => vec![("noCondition", bulk::version_required(std::iter::once(0)))],
         "428" => vec![("noCondition", IfMatch::missing())],
+        "429" if operation_id == "listChanges" => {
+            vec![("tooMany", Error::RateLimited(3)), ("tooManyWaiting", Error::TooManyWaiting)]
+        }
         "429" => vec![("tooMany", Error::RateLimited(3))],
         "500" => vec![("bug", Error::internal("an example"))],
         "503" => vec![
@@ -224,6 +236,16 @@ fn page(data: Vec<Task>, counted: bool) -> TaskPage {
             total: Nullable(counted.then_some(120)),
         },
     }
+}
+
+fn changes(data: Vec<Task>, deleted: Vec<TaskId>, more: bool) -> Changes {
+    let user = UserId::from_stored("alice".to_owned());
+    let position = Position::new(&user, Some(Uuid::from_u128(0x5f0e_9d34_7c1b_4a2d_8e66_1b7f_30c9_d2a4)), 127);
+    let next = match data.last() {
+        Some(last) if more => position.behind(2, last.id.0, 127),
+        _ => position.token(),
+    };
+    Changes { data, deleted, meta: ChangesMeta { next, more } }
 }
 
 fn title<T: FromStr>(text: &str) -> T {

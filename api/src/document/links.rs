@@ -19,6 +19,7 @@ pub(crate) fn of(operation_id: &str, status: &str) -> &'static [(&'static str, &
         ("createTask", "201") | ("getTask" | "updateTask" | "patchTask" | "completeTask", "200") => TASK,
         ("bulkCreateTasks", "201") | ("bulkCompleteTasks" | "bulkPatchTasks", "200") => TASKS,
         ("listTasks", "200") => &[("nextPage", "NextPage")],
+        ("listChanges", "200") => &[("nextChanges", "NextChanges")],
         _ => &[],
     }
 }
@@ -56,6 +57,14 @@ pub(crate) fn components() -> Map<String, Value> {
                     "query.sort": "$request.query.sort",
                 },
                 "description": "The next page, unless `next_cursor` is null.",
+            }),
+        ),
+        (
+            "NextChanges",
+            json!({
+                "operationId": "listChanges",
+                "parameters": { "path.user_id": USER, "query.since": "$response.body#/meta/next" },
+                "description": "What comes next.",
             }),
         ),
     ];

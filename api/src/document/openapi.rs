@@ -11,6 +11,7 @@ use crate::http::error::{Error, ProblemCode};
 use crate::http::public_url::PublicUrl;
 use crate::router::operations;
 use crate::schemas::bulk::SelectedTask;
+use crate::schemas::changes::{Changes, ChangesRequest, Position};
 use crate::schemas::condition::IfMatch;
 use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
@@ -221,7 +222,9 @@ pub(crate) struct Nobody;
 
 #[rustfmt::skip]
 impl TaskService for Nobody {
-    async fn list(&self, _: &Owner, _: PageRequest) -> Result<TaskPage, Error> { nobody() }
+    async fn list(&self, _: &Owner, _: PageRequest) -> Result<(TaskPage, Position), Error> { nobody() }
+    async fn position(&self, _: &Owner) -> Result<Position, Error> { nobody() }
+    async fn changes(&self, _: &Owner, _: ChangesRequest) -> Result<Changes, Error> { nobody() }
     async fn create(&self, _: &Owner, _: TaskDraft, _: Option<IdempotencyKey>) -> Result<Done<Task>, Error> { nobody() }
     async fn create_all(&self, _: &Owner, _: Vec<TaskDraft>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
     async fn get(&self, _: &Owner, _: TaskId) -> Result<Task, Error> { nobody() }

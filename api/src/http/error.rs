@@ -56,6 +56,8 @@ pub enum Error {
     IdTaken(Option<Current>),
     /// 409: the same of the drafts at these places.
     IdsTaken(Vec<(usize, Option<Current>)>),
+    /// 410: what the token of changes stands for cannot be gone on with; after so many seconds to begin anew.
+    ChangesExpired(u64),
     /// 412: the task has another tag than the request's `If-Match` names.
     VersionMismatch {
         /// The task.
@@ -82,6 +84,8 @@ pub enum Error {
     ConditionRequired(Vec<Fault>),
     /// 429: the user or the address has sent as many requests as it may; after so many seconds there is room again.
     RateLimited(u64),
+    /// 429: as many requests of the user wait for changes as may.
+    TooManyWaiting,
     /// 501: the body is in a transfer coding beside `chunked` (RFC 9112 §6.1).
     TransferCoding,
     /// 503: the server holds as many unfinished bodies, or answers that are not read, as it can.
@@ -420,6 +424,11 @@ problem_codes! {
     KeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The key was used for another request",
         "The Idempotency-Key was used in the last day with another body. A key is for one request and its repeats: make \
          a new one, such as a random UUID, for each.";
+    /// What the token of changes stands for cannot be gone on with.
+    ChangesExpired = "changes-expired", GONE, "The changes cannot be gone on with",
+        "The token is of another user, or from before what is still known of deletions, or from before the database was restored or the \
+         user's data erased. Wait for the seconds that the header Retry-After says, forget what was read, but not what has not been sent \
+         yet, and begin again without since.";
     /// The task has another version than the request names.
     VersionMismatch = "version-mismatch", PRECONDITION_FAILED, "The task has changed meanwhile",
         "The task has another version than If-Match names: somebody changed it after it was read. Read it again, decide \
@@ -446,6 +455,10 @@ problem_codes! {
     RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests",
         "The user, or for requests without a good token the address, has sent as many requests as it may. Send the next one \
          after the seconds that the header Retry-After says; RateLimit-Policy has the limit.";
+    /// As many requests of the user wait for changes as may.
+    TooManyWaiting = "too-many-waiting", TOO_MANY_REQUESTS, "Too many requests wait already",
+        "20 requests of the user wait for changes at this server. End one, such as that of a tab that is not seen, or let one tab wait for \
+         all; or ask without wait.";
     /// The body is in a transfer coding that is not read.
     TransferCoding = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported",
         "The only transfer coding is chunked, once. Send the body with Content-Length or with Transfer-Encoding: chunked.";
@@ -544,12 +557,14 @@ impl Error {
             Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,
             Self::KeyInUse => ProblemCode::KeyInUse,
             Self::KeyReused => ProblemCode::KeyReused,
+            Self::ChangesExpired(_) => ProblemCode::ChangesExpired,
             Self::VersionMismatch { .. } | Self::VersionMismatches(_) => ProblemCode::VersionMismatch,
             Self::BodyTimedOut => ProblemCode::BodyTimedOut,
             Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding => ProblemCode::UnsupportedMediaType,
             Self::ConditionRequired(_) => ProblemCode::ConditionRequired,
             Self::RateLimited(_) => ProblemCode::RateLimited,
+            Self::TooManyWaiting => ProblemCode::TooManyWaiting,
             Self::TransferCoding => ProblemCode::TransferCoding,
             Self::Overloaded => ProblemCode::Overloaded,
             Self::TimedOut => ProblemCode::TimedOut,
@@ -666,10 +681,10 @@ impl Error {
                 set(header::ACCEPT, known.join(", "));
             }
             Self::UnsupportedEncoding => set(header::ACCEPT_ENCODING, "identity".to_owned()),
-            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) | Self::Overloaded => {
+            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) | Self::Overloaded | Self::TooManyWaiting => {
                 set(header::RETRY_AFTER, RETRY_AFTER.to_owned());
             }
-            Self::RateLimited(seconds) => set(header::RETRY_AFTER, seconds.to_string()),
+            Self::RateLimited(seconds) | Self::ChangesExpired(seconds) => set(header::RETRY_AFTER, seconds.to_string()),
             _ => {}
         }
         response

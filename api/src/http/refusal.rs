@@ -30,6 +30,9 @@ pub(crate) enum StatusHeader {
     ETag,
     RateLimit,
     RateLimitPolicy,
+    /// Where the status has other causes, too, which are no limit of requests.
+    RateLimitIfAny,
+    RateLimitPolicyIfAny,
     RetryAfter,
     /// Where the status has other causes, too, for which no time helps.
     RetryAfterIfAny,
@@ -102,10 +105,15 @@ impl StatusHeader {
                 "How to authenticate; with the error when a token was sent.",
             ),
             Self::ETag => ("ETag", true, ETag::schema_ref(), "What the task is now, as a strong entity tag."),
-            Self::RateLimit => ("RateLimit", true, RateLimit::schema_ref(), "How many more requests may be sent now."),
-            Self::RateLimitPolicy => (
+            Self::RateLimit | Self::RateLimitIfAny => (
+                "RateLimit",
+                matches!(self, Self::RateLimit),
+                RateLimit::schema_ref(),
+                "How many more requests may be sent now.",
+            ),
+            Self::RateLimitPolicy | Self::RateLimitPolicyIfAny => (
                 "RateLimit-Policy",
-                true,
+                matches!(self, Self::RateLimitPolicy),
                 RateLimitPolicy::schema_ref(),
                 "How many requests may be sent, and in how many seconds.",
             ),

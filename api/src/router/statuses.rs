@@ -23,6 +23,14 @@ pub(super) const KEY_IN_USE_OR_ID_TAKEN: Status = Status {
          was deleted: `code` says which.",
     )
 };
+pub(super) const EXPIRED: Status = Status {
+    headers: &[StatusHeader::RetryAfter],
+    ..status(
+        410,
+        "What `since` stands for cannot be gone on with: forget what was read, but not what has not been sent yet, and begin again \
+         without it, after the seconds of `Retry-After`.",
+    )
+};
 pub(super) const BODY_TIMED_OUT: Status = status(408, "The body did not come in time; nothing was carried out.");
 pub(super) const VERSION: Status = Status {
     headers: &[StatusHeader::ETag],
@@ -45,6 +53,10 @@ pub(super) const SOME_CONDITION: Status =
 pub(super) const RATE_LIMITED: Status = Status {
     headers: &[StatusHeader::RetryAfter, StatusHeader::RateLimit, StatusHeader::RateLimitPolicy],
     ..status(429, "The user has sent as many requests as it may for now.")
+};
+pub(super) const RATE_LIMITED_OR_WAITING: Status = Status {
+    headers: &[StatusHeader::RetryAfter, StatusHeader::RateLimitIfAny, StatusHeader::RateLimitPolicyIfAny],
+    ..status(429, "The user has sent as many requests as it may for now, or 20 of them wait already: `code` says which.")
 };
 pub(super) const INTERNAL: Status = status(500, "A bug of the server; its log has the cause.");
 pub(super) const UNAVAILABLE: Status = Status {

@@ -97,12 +97,14 @@ impl<S: TaskService> TaskRouter<S> {
         let after = cursor.0.map(|cursor| cursor.after(&filter, *sort)).transpose().map_err(another_list)?;
         let page = PageRequest { limit: *limit, filter, sort: *sort, after, include_total: include_total.0.0 };
         let owner = caller.owner_of(&user_id)?;
-        let page = self.service.list(&owner, page).await?;
-        let etag = PageTag::from(&page);
-        if if_none_match.0.is_some_and(|known| known.has(&etag.to_string())) {
-            return Ok(PageAnswer::NotModified(etag, Private, ByToken));
+        if let Some(known) = if_none_match.0 {
+            let etag = PageTag::from(&self.service.position(&owner).await?);
+            if known.has(&etag.to_string()) {
+                return Ok(PageAnswer::NotModified(etag, Private, ByToken));
+            }
         }
-        Ok(PageAnswer::Page(Json(page), etag, Private, ByToken))
+        let (page, position) = self.service.list(&owner, page).await?;
+        Ok(PageAnswer::Page(Json(page), PageTag::from(&position), Private, ByToken))
     }
 
     /// Create a task
@@ -288,7 +290,7 @@ enum PageAnswer {
     #[oai(status = 200)]
     Page(
         Json<TaskPage>,
-        /// Changes whenever the answer does: a weak entity tag, as the answer may be compressed.
+        /// Changes whenever a task of the user does: a weak entity tag, as the answer may be compressed.
         #[oai(header = "ETag")]
         PageTag,
         /// The answer is one user's, and must be asked for again.
@@ -301,7 +303,7 @@ enum PageAnswer {
     /// The reader has the answer already.
     #[oai(status = 304)]
     NotModified(
-        /// Changes whenever the answer does: a weak entity tag, as the answer may be compressed.
+        /// Changes whenever a task of the user does: a weak entity tag, as the answer may be compressed.
         #[oai(header = "ETag")]
         PageTag,
         /// The answer is one user's, and must be asked for again.

@@ -1,13 +1,11 @@
 //! Pages of tasks, and what asks for them.
 
-use std::hash::Hash as _;
 use std::str::FromStr;
 
 use poem_openapi::Object;
 use poem_openapi::registry::MetaSchema;
 use serde::Serialize;
 
-use crate::http::header::PageTag;
 use crate::http::json::Written;
 use crate::http::newtype::{Invalid, Nullable, openapi_type};
 use crate::schemas::cursor::{After, Cursor};
@@ -126,17 +124,3 @@ impl FromStr for Flag {
 }
 
 openapi_type!(Flag);
-
-/// A hash over the ids and tags of its tasks and over its `meta`, in this order. A page whose tag is the same is the same to the last
-/// byte, as a task's tag names its content.
-impl From<&TaskPage> for PageTag {
-    fn from(page: &TaskPage) -> Self {
-        Self::of(|hasher| {
-            for task in &page.data {
-                (task.id, task.etag).hash(hasher);
-            }
-            let meta = &page.meta;
-            (meta.limit.get(), meta.next_cursor.0.is_some(), meta.total.0).hash(hasher);
-        })
-    }
-}

@@ -12,6 +12,9 @@ pub trait Meter: Send + Sync + 'static {
     /// # Errors
     /// [`Error::RateLimited`] when it is one too many.
     fn admit(&self, user: &UserId) -> Result<(), Error>;
+
+    /// The request may wait for what is to come: how long it takes says nothing of the server.
+    fn waits(&self);
 }
 
 /// The meter of a request, as its data.
