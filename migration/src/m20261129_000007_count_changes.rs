@@ -19,6 +19,8 @@ use crate::Place;
 /// the trigger 0.111, in the statement behind the task 0.136 and before it 0.149; a new task 0.120, 0.184, 0.183 and 0.181. A
 /// trigger that makes up its statement at each call costs 0.034 more: it does so only where the tables have been moved since.
 ///
+/// With a user go their deletions, whose numbers mean nothing in another life.
+///
 /// A page of users is left half empty, so that their rows can be changed in their place too.
 pub(crate) struct Migration(pub(crate) Place);
 
@@ -62,6 +64,14 @@ BEGIN
     RETURN NULL;
 END
 $body$;
+CREATE FUNCTION {let_go}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $body$
+BEGIN
+    EXECUTE format('DELETE FROM %I.deletions WHERE user_id = $1', TG_TABLE_SCHEMA) USING OLD.id;
+    RETURN NULL;
+END
+$body$;
+REVOKE ALL ON FUNCTION {let_go}() FROM PUBLIC;
+CREATE TRIGGER users_deleted AFTER DELETE ON {users} FOR EACH ROW EXECUTE FUNCTION {let_go}();
 "#;
 
 /// Which users' tasks are gone, and what is remembered of each.
@@ -76,6 +86,8 @@ const POSTGRES_DOWN: &str = r#"
 DROP TRIGGER tasks_created ON {tasks};
 DROP TRIGGER tasks_changed ON {tasks};
 DROP FUNCTION IF EXISTS {count}();
+DROP TRIGGER users_deleted ON {users};
+DROP FUNCTION IF EXISTS {let_go}();
 CREATE OR REPLACE FUNCTION {remember}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $body$
 BEGIN
     EXECUTE format('INSERT INTO %I.deletions (user_id, id, deleted_at)
@@ -100,6 +112,9 @@ ALTER TABLE deletions ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
 CREATE TRIGGER users_created AFTER INSERT ON users BEGIN
     UPDATE users SET incarnation = randomblob(16) WHERE id = NEW.id;
 END;
+CREATE TRIGGER users_deleted AFTER DELETE ON users BEGIN
+    DELETE FROM deletions WHERE user_id = OLD.id;
+END;
 CREATE TRIGGER tasks_created AFTER INSERT ON tasks WHEN NEW.change = 0 BEGIN
     UPDATE users SET changes = changes + 1 WHERE id = NEW.user_id;
     UPDATE tasks SET change = (SELECT changes FROM users WHERE users.id = NEW.user_id)
@@ -123,6 +138,7 @@ END;
 
 const SQLITE_DOWN: &str = r"
 DROP TRIGGER users_created;
+DROP TRIGGER users_deleted;
 DROP TRIGGER tasks_created;
 DROP TRIGGER tasks_changed;
 DROP TRIGGER tasks_deleted;
@@ -173,6 +189,7 @@ impl Migration {
             .replace("{tasks}", &named("tasks"))
             .replace("{deletions}", &named("deletions"))
             .replace("{count}", &named("tasks_count_change"))
+            .replace("{let_go}", &named("users_let_deletions_go"))
             .replace("{remember}", &named("tasks_remember_deleted"))
     }
 }

@@ -309,7 +309,7 @@ impl Statements {
                 &[Text, Text],
             ),
             last_of: Statement::new(
-                format!("SELECT max(id) FROM (SELECT id FROM {table_of_users} WHERE id > $1 ORDER BY id LIMIT $2) AS some"),
+                format!("SELECT max(id) FROM (SELECT id FROM {table_of_users} WHERE id > $1 ORDER BY id LIMIT $2) AS part"),
                 &[Text, Int],
             ),
             add_user: Statement::new(

@@ -95,7 +95,8 @@ impl Contract {
     fn operation(&self, method: &str, path: &str) -> Option<&Operation> {
         let method = if method == "HEAD" { "GET" } else { method };
         let path = path.split('?').next().unwrap_or_default();
-        self.operations.iter().find(|operation| {
+        // A path without a parameter goes before one with it (OpenAPI 3.1 §4.8.8.1).
+        let matching = self.operations.iter().filter(|operation| {
             let (mut asked, mut known) = (path.split('/'), operation.path.split('/'));
             operation.method == method
                 && loop {
@@ -106,7 +107,8 @@ impl Contract {
                         _ => break false,
                     }
                 }
-        })
+        });
+        matching.min_by_key(|operation| operation.path.matches('{').count())
     }
 
     /// Panics when the document does not promise this answer.

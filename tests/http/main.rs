@@ -47,6 +47,7 @@ mod server;
 mod backup;
 mod bulk;
 mod bulk_patch;
+mod changes;
 mod clock;
 mod conditions;
 mod cors;

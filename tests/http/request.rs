@@ -10,7 +10,7 @@ use crate::contract::Operation;
 /// operations.
 pub(crate) fn body(operation: &str, task: &str) -> Option<Value> {
     match operation {
-        "getLiveness" | "getReadiness" | "listTasks" | "getTask" | "deleteTask" => None,
+        "getLiveness" | "getReadiness" | "listTasks" | "listChanges" | "getTask" | "deleteTask" => None,
         "createTask" | "patchTask" => Some(json!({ "title": "changed" })),
         "updateTask" => Some(whole("changed", true)),
         "completeTask" => Some(json!({})),

@@ -46,6 +46,12 @@ async fn provoke(server: &Server, operation: &Operation, status: u16) -> Option<
             other.close().await.unwrap();
             return Some(answer);
         }
+        410 => {
+            let next = alice.list("/changes").await.json()["meta"]["next"].clone();
+            let other = next.as_str().unwrap();
+            let mark = if other.starts_with('0') { "1" } else { "0" };
+            with_query(&alice, operation, "alice", id(&task), &format!("?since={mark}{}", &other[1..]))
+        }
         412 if operation.id.starts_with("bulk") => {
             // Only an open task is not completed as it should be.
             let mut body = body(&operation.id, id(&task)).unwrap();
