@@ -36,11 +36,7 @@ pub trait TaskService: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::ChangesExpired`] when what they have read cannot be gone on with, [`Error::TooManyWaiting`] when too many wait.
-    fn changes(
-        &self,
-        owner: &Owner,
-        request: ChangesRequest,
-    ) -> impl Future<Output = Result<Changes, Error>> + Send;
+    fn changes(&self, owner: &Owner, request: ChangesRequest) -> impl Future<Output = Result<Changes, Error>> + Send;
 
     /// Creates a task with version 1; with a key that the owner used in the last 24 hours, or an id by which this very draft was
     /// created, answers the task that was created then, as it was then. The key goes before the id.

@@ -30,7 +30,7 @@ impl MigrationName for Migration {
     }
 }
 
-const POSTGRES: &str = r#"
+const POSTGRES: &str = r"
 ALTER TABLE {users} ADD COLUMN changes bigint NOT NULL DEFAULT 0, ADD COLUMN forgotten bigint NOT NULL DEFAULT 0,
     ADD COLUMN incarnation uuid;
 ALTER TABLE {users} ALTER COLUMN incarnation SET DEFAULT gen_random_uuid(), SET (fillfactor = 50);
@@ -72,7 +72,7 @@ END
 $body$;
 REVOKE ALL ON FUNCTION {let_go}() FROM PUBLIC;
 CREATE TRIGGER users_deleted AFTER DELETE ON {users} FOR EACH ROW EXECUTE FUNCTION {let_go}();
-"#;
+";
 
 /// Which users' tasks are gone, and what is remembered of each.
 const RAISED: &str = "raised AS (
@@ -82,7 +82,7 @@ const GONE: &str = "(user_id, id, deleted_at, change)
         SELECT gone.user_id, gone.id, statement_timestamp(), raised.changes FROM gone JOIN raised ON raised.id = gone.user_id
         ON CONFLICT (user_id, id) DO UPDATE SET deleted_at = excluded.deleted_at, change = excluded.change";
 
-const POSTGRES_DOWN: &str = r#"
+const POSTGRES_DOWN: &str = r"
 DROP TRIGGER tasks_created ON {tasks};
 DROP TRIGGER tasks_changed ON {tasks};
 DROP FUNCTION IF EXISTS {count}();
@@ -99,7 +99,7 @@ $body$;
 ALTER TABLE {deletions} DROP COLUMN change;
 ALTER TABLE {tasks} DROP COLUMN change;
 ALTER TABLE {users} DROP COLUMN changes, DROP COLUMN forgotten, DROP COLUMN incarnation, RESET (fillfactor);
-"#;
+";
 
 /// A trigger of SQLite cannot change the row that is about to be written, and so the number is written behind it. Without a user it is
 /// for the foreign key to refuse.

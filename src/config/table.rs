@@ -334,12 +334,12 @@ pub fn command() -> clap::Command {
     ]);
     let purge =
         clap::Command::new("purge").about("Forget idempotency keys and deletions that have expired, of all users");
-    let epoch = clap::Command::new("epoch").about("After a restore: have clients read everything anew").arg(
-        Arg::new(EPOCH).required(true).value_parser([EPOCH]).help(
-            "Tells the database from its past: what clients know of it from before the restore is not taken for what it\n\
+    let epoch = clap::Command::new("epoch")
+        .about("After a restore: have clients read everything anew")
+        .arg(Arg::new(EPOCH).required(true).value_parser([EPOCH]).help(
+        "Tells the database from its past: what clients know of it from before the restore is not taken for what it\n\
              is now",
-        ),
-    );
+    ));
     let backup = clap::Command::new("backup")
         .about("Copy the embedded database (SQLite), also while a server runs")
         .arg(Arg::new(COPY).required(true).help("The file that the copy becomes; there must be none of that name"));

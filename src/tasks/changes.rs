@@ -57,8 +57,7 @@ impl Repository {
         until: i64,
         limit: usize,
     ) -> Result<Vec<Changed>, Error> {
-        let values =
-            [user(owner), Value::Int(since.number), Value::Uuid(since.id), Value::Int(until), count(limit)];
+        let values = [user(owner), Value::Int(since.number), Value::Uuid(since.id), Value::Int(until), count(limit)];
         let reply = self.database.run_slowly(name(owner), &self.statements.changes, &values).await?;
         Ok(reply.all(|row| {
             let mut columns = row.columns();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tasks_api::{
-    Description, Due, DueDate, DueTime, Error, Expected, Filter, Key, Owner, PageRequest, Position, Priority, Sort, StoredTitle,
-    Tag, Task, TaskId, Timestamp, Title,
+    Description, Due, DueDate, DueTime, Error, Expected, Filter, Key, Owner, PageRequest, Position, Priority, Sort,
+    StoredTitle, Tag, Task, TaskId, Timestamp, Title,
 };
 use uuid::Uuid;
 
@@ -109,29 +109,27 @@ impl Repository {
             _ => return self.search(owner, page, limit).await,
         };
         let before = page.after.as_ref().map_or(Uuid::max(), |after| after.id.0);
+        let position = self.position_before(owner).await?;
         let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), count(limit)]).await?;
-        let rows = reply.all(|row| listed(owner, &mut row.columns()))?;
-        let (mut tasks, mut position) = (Vec::with_capacity(rows.len()), Position::absent(owner.id()));
-        for row in rows {
-            match row {
-                Listed::Position(known) => position = known,
-                Listed::Task(task) => tasks.push(task),
-            }
-        }
-        Ok((tasks, position))
+        let (tasks, told) = split(reply.all(|row| Ok((listed(owner, &mut row.columns())?, true)))?);
+        Ok((
+            tasks.into_iter().map(|(task, _)| task).collect(),
+            told.or(position).unwrap_or_else(|| Position::absent(owner.id())),
+        ))
+    }
+
+    /// How far the owner's changes go, where lists do not tell it.
+    async fn position_before(&self, owner: &Owner) -> Result<Option<Position>, Error> {
+        Ok(if self.statements.lists_tell { None } else { Some(self.position(owner).await?.0) })
     }
 
     /// The same in any order and by any filter. Where it is about texts, and comes upon a task that is not folded, it folds all that
     /// are not, and begins again; what others change meanwhile is folded here, while it is little.
-    async fn search(
-        &self,
-        owner: &Owner,
-        page: &PageRequest,
-        limit: usize,
-    ) -> Result<(Vec<Task>, Position), Error> {
+    async fn search(&self, owner: &Owner, page: &PageRequest, limit: usize) -> Result<(Vec<Task>, Position), Error> {
         let wanted = Wanted::of(&page.filter);
         let after = page.after.as_ref().map(|after| (sorted(&after.key), after.id.0));
         let is_about_texts = wanted.text.is_some() || page.sort == Sort::Title;
+        let position = self.position_before(owner).await?;
         for round in 0..ROUNDS {
             let spare = if round == 0 { 0 } else { SPARE };
             let mut values = wanted.values(owner);
@@ -139,16 +137,10 @@ impl Repository {
                 after.as_ref().map_or((Value::Null, Value::Null), |(key, id)| (key.value(), Value::Uuid(*id)));
             values.extend([key, id, count(limit + spare)]);
             let reply = self.database.run_slowly(name(owner), self.statements.search(page.sort), &values).await?;
-            let (mut rows, mut position) = (Vec::new(), Position::absent(owner.id()));
-            for (row, is_folded) in reply.all(|row| {
+            let (mut rows, told) = split(reply.all(|row| {
                 let mut columns = row.columns();
                 Ok((listed(owner, &mut columns)?, columns.bool()?))
-            })? {
-                match row {
-                    Listed::Position(known) => position = known,
-                    Listed::Task(task) => rows.push((task, is_folded)),
-                }
-            }
+            })?);
             let unfolded = rows.iter().filter(|(_, is_folded)| !is_folded).count();
             if is_about_texts && unfolded > spare {
                 self.fold(owner).await?;
@@ -157,7 +149,8 @@ impl Repository {
             if is_about_texts && unfolded > 0 {
                 rows = wanted.settle(rows, page.sort, after);
             }
-            return Ok((rows.into_iter().take(limit).map(|(task, _)| task).collect(), position));
+            let tasks = rows.into_iter().take(limit).map(|(task, _)| task).collect();
+            return Ok((tasks, told.or(position).unwrap_or_else(|| Position::absent(owner.id()))));
         }
         Err(Error::Unavailable("more tasks change at a time than a search can fold".into()))
     }
@@ -323,6 +316,18 @@ impl Repository {
         let reply = self.database.write(name(owner), statement, &values, false).await??;
         Ok((reply.affected() > 0).then_some(()))
     }
+}
+
+/// The tasks of a list, each with what is said of it, and how far the owner's changes go, where that is told.
+fn split(rows: Vec<(Listed, bool)>) -> (Vec<(Task, bool)>, Option<Position>) {
+    let (mut tasks, mut position) = (Vec::with_capacity(rows.len()), None);
+    for (row, is_so) in rows {
+        match row {
+            Listed::Position(told) => position = Some(told),
+            Listed::Task(task) => tasks.push((task, is_so)),
+        }
+    }
+    (tasks, position)
 }
 
 /// How often a search begins again that came upon tasks which were not folded.

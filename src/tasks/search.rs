@@ -1,12 +1,15 @@
-//! The texts of lists in any order and by any filter: constant too, but not kept prepared, as each is best planned for the filter
+//! What lists have in common, and the texts of those in any order and by any filter: constant too, but not kept prepared, as each is best planned for the filter
 //! that it has.
 
+use sea_orm::IdenStatic;
 use tasks_api::Sort;
 use tasks_migration::Place;
 
 use crate::storage::statement::Kind::{self, Bool, Int, Text, Texts, Time, Uuid};
 use crate::storage::statement::Statement;
 use crate::tasks::fold::BETWEEN;
+use crate::tasks::model::columns;
+use crate::tasks::model::tasks::Column;
 
 /// Whether what is folded of a task is not of its version: it was not folded yet, or an older server has changed the task since.
 pub(super) const STALE: &str = "folded_version IS DISTINCT FROM version";
@@ -35,8 +38,8 @@ fn matching(is_postgres: bool) -> String {
 }
 
 /// Those of a filter in an order, behind key `$8` and id `$9`, which are null for the first page, at most `$10`: these columns, and
-/// whether the task is folded; and the row that is known of the owner.
-pub(super) fn search(place: &Place, known: &str, columns: &str, sort: Sort) -> Statement {
+/// whether the task is folded.
+pub(super) fn search(place: &Place, columns: &str, sort: Sort) -> Statement {
     let is_postgres = place.name().is_some();
     let between = u32::from(BETWEEN);
     let title = if is_postgres {
@@ -66,13 +69,37 @@ pub(super) fn search(place: &Place, known: &str, columns: &str, sort: Sort) -> S
     };
     let key = if sort == Sort::Changed { Time } else { Text };
     Statement::unnamed(
-        format!(
-            "{} UNION ALL SELECT * FROM (SELECT {columns}, NOT ({STALE}) FROM {} WHERE {} AND {behind} ORDER BY {order} LIMIT $10) AS page",
-            known.replacen(" FROM ", ", TRUE FROM ", 1),
-            place.of("tasks"),
-            matching(is_postgres)
+        with_position(
+            place,
+            &format!(
+                "SELECT {columns}, NOT ({STALE}) FROM {} WHERE {} AND {behind} ORDER BY {order} LIMIT $10",
+                place.of("tasks"),
+                matching(is_postgres)
+            ),
+            ", TRUE",
         ),
         &[&FILTER[..], &[key, Uuid, Int]].concat(),
+    )
+}
+
+/// On PostgreSQL a list and the row that tells of the owner, as the columns of a task: the incarnation in the place of the id, the number
+/// of their last change in that of the version, and all else null, of the types of the table. Of others, it would make each row of the
+/// list anew. SQLite would do so whatever the types, and asks for the position before the list.
+pub(super) fn with_position(place: &Place, list: &str, more: &str) -> String {
+    if place.name().is_none() {
+        return list.to_owned();
+    }
+    let column = |column: Column| match column {
+        Column::Id => "users.incarnation".to_owned(),
+        Column::Version => "users.changes".to_owned(),
+        other => format!("nothing.{}", other.as_str()),
+    };
+    let columns: Vec<_> = columns().map(column).collect();
+    format!(
+        "SELECT {}{more} FROM {} LEFT JOIN {} AS nothing ON FALSE WHERE users.id = $1 UNION ALL SELECT * FROM ({list}) AS page",
+        columns.join(", "),
+        place.of("users"),
+        place.of("tasks")
     )
 }
 

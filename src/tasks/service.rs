@@ -8,9 +8,9 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use tasks_api::{
-    Changes, ChangesMeta, ChangesRequest, ChangesToken, Cursor, Done, DueTime, Error, Expected, Fault, IdempotencyKey, IfMatch, Nullable, OwnId, Owner, PageMeta,
-    PageRequest, Position, SelectedTask, Task, TaskDraft, TaskId, TaskPage, TaskPatch, TaskService, TaskTag, TaskUpdate,
-    Timestamp,
+    Changes, ChangesMeta, ChangesRequest, ChangesToken, Cursor, Done, DueTime, Error, Expected, Fault, IdempotencyKey,
+    IfMatch, Nullable, OwnId, Owner, PageMeta, PageRequest, Position, SelectedTask, Task, TaskDraft, TaskId, TaskPage,
+    TaskPatch, TaskService, TaskTag, TaskUpdate, Timestamp,
 };
 use tokio::time::{Instant, sleep};
 use uuid::{ContextV7, Uuid};
@@ -61,30 +61,28 @@ impl Tasks {
     /// What changed since then, if anything, and how far the owner's changes go.
     async fn changed(&self, owner: &Owner, asked: ChangesRequest) -> Result<(Changes, Position), Error> {
         let ChangesRequest { since, limit, .. } = asked;
-        let (position, forgotten) = self.repository.position(owner).await?;
-        since.check(&position, forgotten)?;
-        // Who begins has seen nothing of what is gone by now.
-        let until = if since == ChangesToken::START { position.number } else { since.until };
-        let nothing = Changes {
-            data: Vec::new(),
-            deleted: Vec::new(),
-            meta: ChangesMeta { next: position.token(), more: false },
-        };
-        if since == position.token() && since != ChangesToken::START {
-            return Ok((nothing, position));
-        }
         let most = usize::from(limit.get());
-        let mut rows = self.repository.changes(owner, since, until, most + 1).await?;
+        let (position, until, mut rows) = loop {
+            let (position, forgotten) = self.repository.position(owner).await?;
+            since.check(&position, forgotten)?;
+            // Who begins has seen nothing of what is gone by now.
+            let until = if since == ChangesToken::START { position.number } else { since.until };
+            let is_read = since == position.token() && since != ChangesToken::START;
+            let rows = if is_read { vec![] } else { self.repository.changes(owner, since, until, most + 1).await? };
+            // Of a user who came meanwhile nothing was known by which the token could be told from another's.
+            if rows.is_empty() || position != Position::absent(owner.id()) {
+                break (position, until, rows);
+            }
+        };
         let more = rows.len() > most;
         rows.truncate(most);
-        let Some(last) = rows.last() else { return Ok((nothing, position)) };
-        let next = if more {
-            position.behind(last.number, last.id.0, until)
-        } else {
+        let next = match rows.last() {
+            None => position.token(),
+            Some(last) if more => position.behind(last.number, last.id.0, until),
             // All up to where the changes went before they were read; what was changed meanwhile may be among them too.
-            position.behind(last.number.max(position.number), Uuid::max(), 0)
+            Some(last) => position.behind(last.number.max(position.number), Uuid::max(), 0),
         };
-        let mut changes = Changes { meta: ChangesMeta { next, more }, ..nothing };
+        let mut changes = Changes { data: vec![], deleted: vec![], meta: ChangesMeta { next, more } };
         for Changed { id, task, .. } in rows {
             match task {
                 Some(task) => changes.data.push(task),

@@ -74,7 +74,10 @@ impl Repository {
                     // In the order of their ids: two transactions with the same ones do not wait for each other.
                     new.sort_by_key(|(task, _)| task.id);
                     let wanted = new.len();
-                    added = db.run(&statements.insert_all, &[user(owner), Value::Json(&rows(new)), time(now)]).await?.affected();
+                    added = db
+                        .run(&statements.insert_all, &[user(owner), Value::Json(&rows(new)), time(now)])
+                        .await?
+                        .affected();
                     if usize::try_from(added).is_ok_and(|added| added < wanted) {
                         // Somebody has stored some meanwhile.
                         known = stored(db, statements, owner, &own).await?;
@@ -254,12 +257,7 @@ fn key<'a>(owner: &'a Owner, once: &'a Once) -> [Value<'a>; 3] {
 type Stored = HashMap<Uuid, (Task, Option<Vec<u8>>)>;
 
 /// Holds those of the ids that there are, until the transaction ends.
-async fn stored(
-    db: &Transaction<'_>,
-    statements: &Statements,
-    owner: &Owner,
-    own: &[Uuid],
-) -> Result<Stored, Stopped> {
+async fn stored(db: &Transaction<'_>, statements: &Statements, owner: &Owner, own: &[Uuid]) -> Result<Stored, Stopped> {
     if own.is_empty() {
         return Ok(Stored::new());
     }

@@ -58,10 +58,8 @@ impl Waiting {
         if users.is_closed {
             return Ok(None);
         }
-        let user = users
-            .by_id
-            .entry(owner.id().clone())
-            .or_insert_with(|| User { news: watch::Sender::new(()), known: None });
+        let user =
+            users.by_id.entry(owner.id().clone()).or_insert_with(|| User { news: watch::Sender::new(()), known: None });
         if user.news.receiver_count() >= MOST {
             return Err(Error::TooManyWaiting);
         }

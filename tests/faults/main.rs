@@ -36,6 +36,7 @@ mod scene;
 mod server;
 
 mod away;
+mod changes;
 mod file;
 mod kills;
 mod leaving;

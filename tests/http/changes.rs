@@ -128,7 +128,8 @@ async fn it_begins_with_what_there_is_and_goes_on_with_what_changes(server: Serv
 async fn many_that_change_at_once_are_listed_once_whatever_the_limit(server: Server) {
     let alice = server.user("alice");
     let (mut copies, limits) = ([Copy::default(), Copy::default(), Copy::default()], [1, 3, 99]);
-    let created = bulk(&alice, "create", (0..100).map(|n| json!({ "title": format!("{n}") })).collect()).await.data(201);
+    let created =
+        bulk(&alice, "create", (0..100).map(|n| json!({ "title": format!("{n}") })).collect()).await.data(201);
     let all: Vec<_> = created.as_array().unwrap().iter().map(|task| json!({ "id": id(task) })).collect();
     for step in 0..4 {
         for (copy, limit) in copies.iter_mut().zip(limits) {
@@ -321,7 +322,10 @@ async fn a_token_that_cannot_be_gone_on_with_is_gone(server: Server) {
     alice.create("again").await;
     is_gone(&alice, &third).await;
     for wrong in ["", "x", &third[1..], &third.to_uppercase().replace('0', "F")] {
-        assert_eq!(alice.list(&format!("/changes?since={wrong}")).await.parameters(), [("query".into(), "since".into())]);
+        assert_eq!(
+            alice.list(&format!("/changes?since={wrong}")).await.parameters(),
+            [("query".into(), "since".into())]
+        );
     }
     for wrong in ["31", "-1", "1.5", "x", ""] {
         assert_eq!(alice.list(&format!("/changes?wait={wrong}")).await.parameters(), [("query".into(), "wait".into())]);

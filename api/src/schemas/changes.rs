@@ -104,8 +104,8 @@ impl ChangesToken {
     /// since.
     pub fn check(&self, position: &Position, forgotten: i64) -> Result<(), Error> {
         let known = self.number.max(self.until);
-        let is_good = *self == Self::START
-            || self.mark == position.mark && (forgotten..=position.number).contains(&known);
+        let is_good =
+            *self == Self::START || self.mark == position.mark && (forgotten..=position.number).contains(&known);
         if is_good {
             return Ok(());
         }
@@ -252,7 +252,9 @@ mod tests {
         let position = Position::new(&alice, one, 7);
         let is_good = |token: ChangesToken| token.to_string().parse() == Ok(token) && token.check(&position, 3).is_ok();
         assert!(is_good(ChangesToken::START) && is_good(position.token()));
-        for (number, until, expected) in [(3, 0, true), (2, 0, false), (2, 7, true), (0, 2, false), (7, 7, true), (8, 0, false), (1, 8, false)] {
+        for (number, until, expected) in
+            [(3, 0, true), (2, 0, false), (2, 7, true), (0, 2, false), (7, 7, true), (8, 0, false), (1, 8, false)]
+        {
             assert_eq!(is_good(position.behind(number, Uuid::max(), until)), expected, "{number} {until}");
         }
         let other = [Position::new(&bob, one, 7), Position::new(&alice, two, 7), Position::new(&alice, None, 7)];
@@ -276,7 +278,16 @@ mod tests {
         for wrong in wrong.into_iter().chain([good.replace('0', "F"), format!("{}+1{}", &good[..16], &good[18..])]) {
             assert!(wrong.parse::<ChangesToken>().is_err(), "{wrong}");
         }
-        for (wait, is_good) in [("0", true), ("30", true), ("31", false), ("-1", false), ("01", false), ("1.5", false), ("+1", false), ("", false)] {
+        for (wait, is_good) in [
+            ("0", true),
+            ("30", true),
+            ("31", false),
+            ("-1", false),
+            ("01", false),
+            ("1.5", false),
+            ("+1", false),
+            ("", false),
+        ] {
             assert_eq!(wait.parse::<Wait>().is_ok(), is_good, "{wait}");
         }
     }
