@@ -103,6 +103,13 @@ let answer = http
     .error_for_status()?;
 
 let answer = http
+    .get(format!("{tasks}/api/me/tasks/changes?limit=10"))
+    .bearer_auth(token)
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
     .get(format!("{tasks}/livez"))
     .send()
     .await?

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use poem::Request;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::{ApiResponse, OpenApi};
 
@@ -52,6 +53,7 @@ impl<S: TaskService> TaskRouter<S> {
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn list_tasks(
         &self,
+        request: &Request,
         caller: Caller,
         /// Whose tasks: the token's user, or `me`.
         #[oai(example = "me")]
@@ -98,13 +100,13 @@ impl<S: TaskService> TaskRouter<S> {
         let page = PageRequest { limit: *limit, filter, sort: *sort, after, include_total: include_total.0.0 };
         let owner = caller.owner_of(&user_id)?;
         if let Some(known) = if_none_match.0 {
-            let etag = PageTag::from(&self.service.position(&owner).await?);
+            let etag = self.service.position(&owner).await?.tag(request.uri().query());
             if known.has(&etag.to_string()) {
                 return Ok(PageAnswer::NotModified(etag, Private, ByToken));
             }
         }
         let (page, position) = self.service.list(&owner, page).await?;
-        Ok(PageAnswer::Page(Json(page), PageTag::from(&position), Private, ByToken))
+        Ok(PageAnswer::Page(Json(page), position.tag(request.uri().query()), Private, ByToken))
     }
 
     /// Create a task

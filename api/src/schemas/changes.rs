@@ -47,6 +47,14 @@ impl Position {
         if self.number == 0 { ChangesToken::START } else { self.behind(self.number, Uuid::max(), 0) }
     }
 
+    /// The tag of a page that is asked for by this query: the same as long as nothing of the user's changes, and another user's never. The
+    /// version of the program is in it, as another version may write other members.
+    pub(crate) fn tag(&self, query: Option<&str>) -> PageTag {
+        let (mark, number) = (self.mark.to_be_bytes(), self.number.to_be_bytes());
+        let texts = [env!("CARGO_PKG_VERSION"), "?", query.unwrap_or_default()].concat();
+        PageTag::new(SipHasher13::new().hash(&[&mark, &number, texts.as_bytes()].concat()))
+    }
+
     /// What a reader knows who has read so far; `until`: who began without a token, and where deletions count from then on.
     #[must_use]
     pub fn behind(&self, number: i64, id: Uuid, until: i64) -> ChangesToken {
@@ -61,15 +69,6 @@ fn mark(user: &UserId, incarnation: Option<Uuid>) -> u64 {
     SipHasher13::new_with_keys(0, bytes.is_some().into()).hash(&whose).max(1)
 }
 
-/// A list of which nothing has changed has the same tag. It is another user's never; the version of the program is in it, as another
-/// version may write other members.
-impl From<&Position> for PageTag {
-    fn from(position: &Position) -> Self {
-        let Position { mark, number } = position;
-        let bytes: Vec<u8> = [mark.to_be_bytes(), number.to_be_bytes()].concat();
-        Self::new(SipHasher13::new().hash(&[&bytes, env!("CARGO_PKG_VERSION").as_bytes()].concat()))
-    }
-}
 
 /// Over how many seconds those are spread who must read everything anew.
 const SPREAD: u64 = 10;
@@ -260,7 +259,7 @@ mod tests {
         let other = [Position::new(&bob, one, 7), Position::new(&alice, two, 7), Position::new(&alice, None, 7)];
         for other in other.iter().chain([&Position::absent(&alice)]) {
             assert!(!is_good(other.behind(7, Uuid::max(), 0)));
-            assert_ne!(PageTag::from(other).to_string(), PageTag::from(&position).to_string());
+            assert_ne!(other.tag(None).to_string(), position.tag(None).to_string());
         }
         assert_eq!(Position::absent(&alice).token(), ChangesToken::START);
         // Clients keep tokens: another text here makes each of them read all anew.

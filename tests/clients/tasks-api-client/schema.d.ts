@@ -185,6 +185,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/{user_id}/tasks/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List changes
+         * @description Lists what changed of the user's tasks, in the order in which it did: each task once, as it is now, and the ids of those that were
+         *     deleted. Without `since` it begins with all tasks that there are; with the `next` of the last answer it goes on, and misses
+         *     nothing that others do meanwhile. Go on while `more` is true, then ask again with `wait`.
+         *
+         *     An id stands in `data` or in `deleted`, once an answer, and an answer with `more` is never empty. Apply answers in their order.
+         */
+        get: operations["listChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -229,6 +253,28 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Changes
+         * @description What changed, in the order in which it did: each task once, as it is now.
+         */
+        Changes: {
+            /** @description The tasks that were created or changed, as they are now. */
+            data: components["schemas"]["Task"][];
+            /** @description The ids of tasks that were deleted; none of them is in `data`. */
+            deleted: string[];
+            /** @description Where to go on. */
+            meta: components["schemas"]["ChangesMeta"];
+        };
+        /**
+         * ChangesMeta
+         * @description Where to go on.
+         */
+        ChangesMeta: {
+            /** @description Send it as `since` to get what comes next. Keep it with what was read. */
+            next: string;
+            /** @description Whether there is more already. Until it is false, not all is there that there was. */
+            more: boolean;
+        };
         /**
          * Fault
          * @description What is wrong with one part of a request.
@@ -325,12 +371,14 @@ export interface components {
              * @example idempotency-key-in-use
              * @example task-id-taken
              * @example idempotency-key-reused
+             * @example changes-expired
              * @example version-mismatch
              * @example body-timed-out
              * @example body-too-large
              * @example unsupported-media-type
              * @example condition-required
              * @example rate-limited
+             * @example too-many-waiting
              * @example transfer-coding
              * @example internal-error
              * @example timed-out
@@ -635,6 +683,8 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Changes = components['schemas']['Changes'];
+export type ChangesMeta = components['schemas']['ChangesMeta'];
 export type Fault = components['schemas']['Fault'];
 export type Health = components['schemas']['Health'];
 export type HealthStatus = components['schemas']['HealthStatus'];
@@ -709,7 +759,7 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description Changes whenever the answer does: a weak entity tag, as the answer may be compressed.
+                     * @description Changes whenever a task of the user does: a weak entity tag, as the answer may be compressed.
                      * @example W/"4f6c1d0e9b27a835"
                      */
                     ETag: string;
@@ -735,7 +785,7 @@ export interface operations {
                      */
                     "X-Request-Id": string;
                     /**
-                     * @description Changes whenever the answer does: a weak entity tag, as the answer may be compressed.
+                     * @description Changes whenever a task of the user does: a weak entity tag, as the answer may be compressed.
                      * @example W/"4f6c1d0e9b27a835"
                      */
                     ETag: string;
@@ -3560,6 +3610,190 @@ export interface operations {
                      * @example "user";q=600;w=60
                      */
                     "RateLimit-Policy": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A bug of the server; its log has the cause. */
+            500: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
+            503: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listChanges: {
+        parameters: {
+            query?: {
+                /** @description The `next` of an earlier answer; without it, from the beginning. */
+                since?: string;
+                /** @description How many tasks and deletions an answer has at most. */
+                limit?: number;
+                /**
+                 * @description For how many seconds the answer may wait while nothing has changed; then it is empty. A server that answers every request
+                 *     sooner answers this one sooner too.
+                 */
+                wait?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Whose tasks: the token's user, or `me`.
+                 * @example me
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What changed. */
+            200: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description The answer is one user's, and must be asked for again. */
+                    "Cache-Control": "private, no-cache";
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
+                    Vary: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            /** @description The request breaks the contract; `errors` says where. */
+            400: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that does not verify; `code` says why. */
+            401: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /** @description How to authenticate; with the error when a token was sent. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path's user is not the user of the token. */
+            403: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What `since` stands for cannot be gone on with: forget what was read, but not what has not been sent yet, and begin again without it, after the seconds of `Retry-After`. */
+            410: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 4
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now, or 20 of them wait already: `code` says which. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /** @description After how many seconds to try again. */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";r=0;t=3
+                     */
+                    RateLimit?: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy"?: string;
                     [name: string]: unknown;
                 };
                 content: {
