@@ -1,6 +1,6 @@
 //! Random sequences of operations, each answer held against a model that knows nothing of HTTP or SQL.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use tasks_server::tasks::fold::fold;
 use uuid::Uuid;
 
+use crate::changes::Copy;
 use crate::client::{Answer, Client, id};
 use crate::server::Server;
 
@@ -31,6 +32,8 @@ enum Step {
     Delete(Which, Condition),
     Bulk(Bulk),
     List(u8, Listing),
+    /// One answer of the feed, of so many at most.
+    Changes(u8),
 }
 
 /// A draft, and perhaps one of a few ids of the client's own.
@@ -270,6 +273,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (selection(), key()).prop_map(|(s, k)| Step::Bulk(Bulk::Delete(s, k))),
         1 => Just(Step::Bulk(Bulk::Again)),
         3 => (1..5_u8, listing()).prop_map(|(limit, listing)| Step::List(limit, listing)),
+        2 => (1..5_u8).prop_map(Step::Changes),
     ]
 }
 
@@ -285,6 +289,9 @@ struct Model {
     /// The tasks that were completed or deleted (by verb) in bulk under each key, as the requests named them.
     selections: HashMap<(&'static str, u8), Vec<Value>>,
     last: Option<(&'static str, u8)>,
+    /// What somebody knows who reads the feed on the way, and the tag of the list by which they tell that nothing has changed.
+    copy: Copy,
+    tag: (String, Vec<Option<Value>>),
 }
 
 impl Model {
@@ -301,6 +308,8 @@ impl Model {
             keys: HashMap::new(),
             selections: HashMap::new(),
             last: None,
+            copy: Copy::default(),
+            tag: (String::new(), vec![]),
         }
     }
 
@@ -316,6 +325,11 @@ impl Model {
     /// The draft by which the id of this one was taken, and what was created.
     fn known(&self, draft: &Value) -> Option<&(Value, Value)> {
         self.drafts.get(draft["id"].as_str()?)
+    }
+
+    /// The tasks that there are, by their ids.
+    fn all(&self) -> BTreeMap<String, Value> {
+        self.tasks.iter().flatten().map(|task| (id(task).to_owned(), task.clone())).collect()
     }
 
     /// The task of this id as it is now; null when it is gone.
@@ -647,6 +661,18 @@ async fn take(client: &Client, model: &mut Model, step: &Step) {
                 None => drop(answer.problem(404, "task-not-found")),
             }
         }
+        Step::Changes(limit) => {
+            let (more, _) = model.copy.read(client, &format!("limit={limit}")).await;
+            if !more {
+                assert_eq!(model.copy.tasks, model.all());
+            }
+            // The list has the tag of before exactly while nothing has changed.
+            let call = client.on(Method::GET, "?limit=1").header("if-none-match", &format!("\"x\"{}", model.tag.0));
+            let answer = call.send().await;
+            let is_same = !model.tag.0.is_empty() && model.tag.1 == model.tasks;
+            assert_eq!(answer.status == 304, is_same);
+            model.tag = (format!(", {}", answer.header("etag")), model.tasks.clone());
+        }
         Step::Put(which, members, condition) | Step::Patch(which, members, condition) => {
             let (place, id) = model.find(which);
             let (header, allowed) = if_match(*condition, model, place);
@@ -783,6 +809,8 @@ async fn the_server_does_what_the_model_does(server: Server) {
                 for step in &steps {
                     take(&client, &mut model, step).await;
                 }
+                model.copy.catch_up(&client, 3).await;
+                assert_eq!(model.copy.tasks, model.all());
             });
             Ok(())
         })
