@@ -25,6 +25,7 @@ on_each_engine!(
     a_token_that_cannot_be_gone_on_with_is_gone,
     a_token_of_nothing_is_always_good,
     a_list_has_another_tag_after_each_change_and_for_each_user,
+    a_restored_database_is_told_from_its_past,
 );
 
 /// A copy of a user's tasks.
@@ -390,6 +391,51 @@ async fn a_list_has_another_tag_after_each_change_and_for_each_user(server: Serv
     assert_eq!(alice.on(Method::GET, "?limit=1").header("if-none-match", &pages[1]).send().await.status, 304);
     alice.create("x").await;
     assert_eq!(alice.on(Method::GET, "?limit=1").header("if-none-match", &pages[1]).send().await.status, 200);
+}
+
+/// A copy of the tables, and the tables as they were then.
+const BACK_UP: &str = "CREATE TABLE old_users AS SELECT * FROM users; CREATE TABLE old_tasks AS SELECT * FROM tasks; \
+    CREATE TABLE old_deletions AS SELECT * FROM deletions";
+const RESTORE: &str = "DELETE FROM tasks; DELETE FROM users; DELETE FROM deletions; INSERT INTO users SELECT * FROM old_users; \
+    UPDATE users SET incarnation = (SELECT incarnation FROM old_users WHERE old_users.id = users.id); \
+    INSERT INTO tasks SELECT * FROM old_tasks; INSERT INTO deletions SELECT * FROM old_deletions";
+
+async fn a_restored_database_is_told_from_its_past(server: Server) {
+    let alice = server.user("alice");
+    let task = alice.create("x").await;
+    let path = format!("/{}", id(&task));
+    let mut copy = Copy::default();
+    copy.catch_up(&alice, 100).await;
+    run(&server, BACK_UP).await;
+    // A life that the restore takes back, and another one in its place that counts the same.
+    alice.patch(id(&task), json!({ "title": "lost" })).await.data(200);
+    alice.create("lost").await;
+    let (tag, page) = (
+        alice.get(id(&task)).await.header("etag").to_owned(),
+        alice.list("").await.header("etag").to_owned(),
+    );
+    let held = waiting(&alice, &copy, 10);
+    let mut lost = Copy { since: copy.since.clone(), ..Copy::default() };
+    lost.fold(&held.await.unwrap().0.json());
+    let held = waiting(&alice, &lost, 10);
+    sleep(Duration::from_millis(200)).await;
+    run(&server, RESTORE).await;
+    assert_eq!(alice.get(id(&task)).await.data(200), task, "the restore is one");
+    assert_eq!(Repository::new(server.database()).renew().await.unwrap(), 1);
+    held.await.unwrap().0.problem(410, "changes-expired");
+    alice.patch(id(&task), json!({ "title": "other" })).await.data(200);
+    alice.create("other").await;
+    for since in [&copy.since, &lost.since] {
+        let since = since.as_ref().unwrap();
+        alice.list(&format!("/changes?since={since}")).await.problem(410, "changes-expired");
+    }
+    assert_eq!(alice.on(Method::GET, "").header("if-none-match", &page).send().await.status, 200);
+    assert_eq!(alice.on(Method::GET, &path).header("if-none-match", &tag).send().await.data(200)["title"], "other");
+    let write = alice.on(Method::PATCH, &path).json(&json!({ "title": "overwritten" })).header("if-match", &tag);
+    write.send().await.problem(412, "version-mismatch");
+    let mut anew = Copy::default();
+    anew.catch_up(&alice, 100).await;
+    anew.is_right(&alice).await;
 }
 
 /// A request is answered before it would be given up.

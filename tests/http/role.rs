@@ -110,6 +110,7 @@ async fn a_server_works_with_a_role_that_may_do_nothing_else() {
     use_it(&server.client("me", server.token.clone())).await;
     server.stop();
     assert!(run(folder.path(), &["purge"], &database).status.success());
+    assert!(run(folder.path(), &["epoch", "new"], &database).status.success());
 
     let mut role = Session::at(&url).await;
     for (setting, limit) in
