@@ -97,6 +97,7 @@ fn read(
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
         "purge" => Command::Purge(given.database()?, given.required(&CHANGES_KEEP_DAYS)?),
         "epoch" => Command::Epoch(given.database()?),
+        "erase" => Command::Erase(given.database()?, given.required(&SUB)?),
         "backup" => Command::Backup(copy(matches)?, given.database()?),
         "healthcheck" => Command::Healthcheck(
             given.listen()?.addresses,
@@ -997,7 +998,7 @@ mod tests {
         assert!(stop("--port 1 --port 2", &[]).contains("--port <NUMBER> is given more than once"));
         assert!(stop("token", &[]).contains("--sub <ID> is missing"));
         assert!(stop("migrate", &[]).contains("up|down|status|role"));
-        assert!(stop("start", &[]).contains("serve, migrate, purge, epoch, backup, healthcheck or token"));
+        assert!(stop("start", &[]).contains("serve, migrate, purge, epoch, erase, backup, healthcheck or token"));
     }
 
     #[test]
@@ -1148,6 +1149,7 @@ mod tests {
             ("migrate up", &[], true),
             ("purge", &[], true),
             ("epoch new", &[], true),
+            ("erase --sub a", &[], true),
             ("backup x", &[], true),
             ("token --sub a", &PUBLIC[1..2], false),
             ("token --sub a", &[], true),

@@ -65,6 +65,11 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let count = Repository::new(Database::open(&database)?).renew().await?;
             Ok(writeln!(std::io::stdout(), "users      {count}")?)
         }
+        Command::Erase(database, sub) => {
+            let tasks = Repository::new(Database::open(&database)?).erase(&sub).await?;
+            let count = tasks.map_or("nothing is held of this user".to_owned(), |tasks| format!("{tasks} tasks"));
+            Ok(writeln!(std::io::stdout(), "erased     {count}")?)
+        }
         Command::Backup(file, database) => {
             backup(&database, &file).await?;
             Ok(writeln!(std::io::stdout(), "copied     {}", file.display())?)

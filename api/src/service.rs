@@ -138,6 +138,9 @@ pub trait TaskService: Send + Sync + 'static {
         key: Option<IdempotencyKey>,
     ) -> impl Future<Output = Result<Done<()>, Error>> + Send;
 
+    /// Erases all that is held of the owner, at once. That there is nothing is no error.
+    fn erase(&self, owner: &Owner) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Whether the service can work: answers from the last known outcome, and asks the database only when there is
     /// none or the last one was a failure.
     fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send;

@@ -167,7 +167,11 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
         let has_database = self.is_given(&DATABASE_URL)?;
         Ok(match command {
             Command::Serve(_) => !(has_database && self.has_key()?),
-            Command::Migrate(..) | Command::Purge(..) | Command::Epoch(_) | Command::Backup(..) => !has_database,
+            Command::Migrate(..)
+            | Command::Purge(..)
+            | Command::Epoch(_)
+            | Command::Erase(..)
+            | Command::Backup(..) => !has_database,
             Command::Token { .. } => !self.has_key()?,
             Command::Healthcheck(..) => false,
         })

@@ -43,6 +43,8 @@ pub enum Command {
     Purge(DatabaseSettings, u16),
     /// `tasks-server epoch new`: tell a database that was restored from its past.
     Epoch(DatabaseSettings),
+    /// `tasks-server erase --sub ID`: erase all that is held of a user.
+    Erase(DatabaseSettings, UserId),
     /// `tasks-server backup FILE`: copy the embedded database.
     Backup(PathBuf, DatabaseSettings),
     /// `tasks-server healthcheck [--ready]`: ask the server that listens there how it is.

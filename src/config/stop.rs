@@ -68,7 +68,8 @@ impl From<clap::Error> for Stop {
                 }
             }
             ErrorKind::InvalidSubcommand => {
-                "there is no such command: it is serve, migrate, purge, epoch, backup, healthcheck or token".to_owned()
+                "there is no such command: it is serve, migrate, purge, epoch, erase, backup, healthcheck or token"
+                    .to_owned()
             }
             ErrorKind::InvalidValue => format!("{argument} needs a value"),
             ErrorKind::ArgumentConflict => format!("{argument} is given more than once"),

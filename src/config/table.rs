@@ -340,6 +340,9 @@ pub fn command() -> clap::Command {
         "Tells the database from its past: what clients know of it from before the restore is not taken for what it\n\
              is now",
     ));
+    let erase = clap::Command::new("erase")
+        .about("Erase all that is held of a user, for good")
+        .arg(SUB.facts.arg().required(true));
     let backup = clap::Command::new("backup")
         .about("Copy the embedded database (SQLite), also while a server runs")
         .arg(Arg::new(COPY).required(true).help("The file that the copy becomes; there must be none of that name"));
@@ -359,6 +362,7 @@ pub fn command() -> clap::Command {
         .subcommand(with(migrate, &[SCHEMA, LOG]))
         .subcommand(with(purge, &[SCHEMA, MEMORY, LOG]))
         .subcommand(with(epoch, &[SCHEMA, LOG]))
+        .subcommand(with(erase, &[SCHEMA, LOG]))
         .subcommand(with(backup, &[FILE, LOG]))
         .subcommand(with(healthcheck, &[ADDRESS, LOG]))
         .subcommand(with(token, &[IDENTITY, LOG]))

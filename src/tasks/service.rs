@@ -13,6 +13,7 @@ use tasks_api::{
     TaskPatch, TaskService, TaskTag, TaskUpdate, Timestamp,
 };
 use tokio::time::{Instant, sleep};
+use tracing::info;
 use uuid::{ContextV7, Uuid};
 
 use crate::tasks::changes::Changed;
@@ -442,6 +443,16 @@ impl TaskService for Tasks {
         let done = self.repository.delete_all(owner, tasks, once, now).await?;
         self.waiting.wake(owner);
         Ok(done)
+    }
+
+    async fn erase(&self, owner: &Owner) -> Result<(), Error> {
+        let tasks = self.repository.erase(owner.id()).await?;
+        if let Some(tasks) = tasks {
+            // Nobody is named: who it was is erased.
+            info!(tasks, "all that was held of a user was erased");
+        }
+        self.waiting.wake(owner);
+        Ok(())
     }
 
     fn ready(&self) -> impl Future<Output = Result<(), Error>> + Send {

@@ -86,6 +86,10 @@ pub(crate) struct Statements {
     pub(crate) get_all: Statement,
     /// The same, held until the transaction ends.
     pub(crate) lock: Statement,
+    /// Whether there is a task, for each, held until the transaction ends, in the order of their ids.
+    pub(crate) lock_own: Statement,
+    /// The user.
+    pub(crate) erase: Statement,
     /// Forgets keys from before `$2`.
     pub(crate) expire: Statement,
     /// Forgets keys of all users from before `$1`.
@@ -372,6 +376,11 @@ impl Statements {
             ),
             delete_all: Statement::new(text(&delete(place, tasks::Entity, many())), &[Text, Uuids]),
             lock: Statement::new(held(get_all.clone()), &[Text, Uuids]),
+            lock_own: Statement::unnamed(
+                held(format!("SELECT 1 FROM {table_of_tasks} WHERE user_id = $1 ORDER BY id")),
+                &[Text],
+            ),
+            erase: Statement::unnamed(format!("DELETE FROM {table_of_users} WHERE id = $1"), &[Text]),
             get_all: Statement::new(get_all, &[Text, Uuids]),
             expire: Statement::new(
                 text(&delete(

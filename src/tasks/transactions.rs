@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use futures_util::FutureExt;
-use tasks_api::{Done, DueTime, Error, IdempotencyKey, Owner, SelectedTask, Task, TaskId, Timestamp};
+use tasks_api::{Done, DueTime, Error, IdempotencyKey, Owner, SelectedTask, Task, TaskId, Timestamp, UserId};
 use uuid::Uuid;
 
 use crate::storage::failure::Failure;
@@ -179,6 +179,30 @@ impl Repository {
                     db.run(&statements.delete_all, &[user(owner), Value::Uuids(&ids)]).await?;
                 }
                 Ok(Done { data: (), is_replay: false })
+            }
+            .boxed()
+        });
+        done.await.map_err(|stopped: Stopped| stopped.into())
+    }
+}
+
+impl Repository {
+    /// Erases all that is held of a user; how many tasks, or `None` where nothing is. With the user's row goes what refers to it, and by
+    /// a trigger their deletions. Their tasks are taken first, as whoever writes one takes it before the user's row. It takes an id, as
+    /// operators have no token of the user: operations give an owner's.
+    ///
+    /// # Errors
+    /// Those of every query.
+    pub async fn erase(&self, id: &UserId) -> Result<Option<usize>, Error> {
+        let own = Arc::new((id.clone(), Arc::clone(&self.statements)));
+        let done = self.database.transaction(id.as_str(), move |db| {
+            let own = Arc::clone(&own);
+            async move {
+                let (id, statements) = &*own;
+                let user = [Value::Text(id.as_str())];
+                let tasks = db.run(&statements.lock_own, &user).await?.all(|_| Ok(()))?;
+                let erased = db.run(&statements.erase, &user).await?.affected();
+                Ok((erased > 0).then_some(tasks.len()))
             }
             .boxed()
         });

@@ -410,10 +410,8 @@ async fn a_restored_database_is_told_from_its_past(server: Server) {
     // A life that the restore takes back, and another one in its place that counts the same.
     alice.patch(id(&task), json!({ "title": "lost" })).await.data(200);
     alice.create("lost").await;
-    let (tag, page) = (
-        alice.get(id(&task)).await.header("etag").to_owned(),
-        alice.list("").await.header("etag").to_owned(),
-    );
+    let (tag, page) =
+        (alice.get(id(&task)).await.header("etag").to_owned(), alice.list("").await.header("etag").to_owned());
     let held = waiting(&alice, &copy, 10);
     let mut lost = Copy { since: copy.since.clone(), ..Copy::default() };
     lost.fold(&held.await.unwrap().0.json());

@@ -52,6 +52,7 @@ mod clock;
 mod conditions;
 mod cors;
 mod details;
+mod erasure;
 mod forgery;
 mod framework;
 mod headers;

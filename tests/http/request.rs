@@ -10,7 +10,7 @@ use crate::contract::Operation;
 /// operations.
 pub(crate) fn body(operation: &str, task: &str) -> Option<Value> {
     match operation {
-        "getLiveness" | "getReadiness" | "listTasks" | "listChanges" | "getTask" | "deleteTask" => None,
+        "getLiveness" | "getReadiness" | "listTasks" | "listChanges" | "getTask" | "deleteTask" | "eraseUser" => None,
         "createTask" | "patchTask" => Some(json!({ "title": "changed" })),
         "updateTask" => Some(whole("changed", true)),
         "completeTask" => Some(json!({})),
@@ -38,5 +38,7 @@ pub(crate) fn bare(client: &Client, operation: &Operation, user: &str, task: &st
 /// As [`bare`], with this at the end of its path.
 pub(crate) fn with_query(client: &Client, operation: &Operation, user: &str, task: &str, query: &str) -> Call {
     let path = operation.path.replace("{user_id}", user).replace("{id}", task);
+    // What is required.
+    let query = if operation.id == "eraseUser" && query.is_empty() { "?confirm=all-tasks" } else { query };
     client.to(operation.method.parse::<Method>().unwrap(), &format!("{path}{query}"))
 }

@@ -158,6 +158,7 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
                          include_total"
                     }
                     "listChanges" => "is unknown here; the parameters are since, limit, wait",
+                    "eraseUser" => "is unknown here; the parameters are confirm",
                     _ => "is unknown here; the operation takes no query",
                 },
             )),

@@ -235,6 +235,7 @@ impl TaskService for Nobody {
     async fn complete_all(&self, _: &Owner, _: Vec<SelectedTask>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
     async fn patch_all(&self, _: &Owner, _: Vec<(SelectedTask, TaskPatch)>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
     async fn delete_all(&self, _: &Owner, _: Vec<SelectedTask>, _: Option<IdempotencyKey>) -> Result<Done<()>, Error> { nobody() }
+    async fn erase(&self, _: &Owner) -> Result<(), Error> { nobody() }
     async fn ready(&self) -> Result<(), Error> { nobody() }
 }
 

@@ -6,6 +6,8 @@ use poem_openapi::Tags;
 pub(super) enum Tag {
     /// One user's tasks.
     Tasks,
+    /// All that is held of one user.
+    User,
     /// Whether the server is up.
     Health,
 }

@@ -69,7 +69,6 @@ fn mark(user: &UserId, incarnation: Option<Uuid>) -> u64 {
     SipHasher13::new_with_keys(0, bytes.is_some().into()).hash(&whose).max(1)
 }
 
-
 /// Over how many seconds those are spread who must read everything anew.
 const SPREAD: u64 = 10;
 

@@ -56,3 +56,25 @@ impl FromStr for UserId {
 }
 
 openapi_type!(UserId);
+
+/// That the erasure of a user is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename = "all-tasks")]
+pub(crate) struct Confirmation;
+
+impl Confirmation {
+    /// Without an example, and no enum, which forms fill in: nobody is erased by one click.
+    fn schema() -> MetaSchema {
+        MetaSchema { pattern: Some("^all-tasks$".to_owned()), ..MetaSchema::new("string") }
+    }
+}
+
+impl FromStr for Confirmation {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text == "all-tasks" { Ok(Self) } else { Err(Invalid("must be all-tasks: everything is erased for good")) }
+    }
+}
+
+openapi_type!(Confirmation);
