@@ -120,6 +120,7 @@ impl<'a> Request<'a> {
             .map(|(n, v)| (n.to_owned(), v))
             .collect();
         for (place, (name, value)) in query.iter().enumerate() {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let _ = write!(path, "{}{name}={value}", if place == 0 { '?' } else { '&' });
         }
         let content = operation.get("requestBody").and_then(|body| body.get("content")?.get("application/json"));
@@ -205,6 +206,8 @@ fn query(name: &str) -> Option<(&str, Value)> {
     match name {
         "limit" => Some((name, 10.into())),
         "is_completed" => Some((name, false.into())),
+        "wait" => Some((name, 25.into())),
+        "confirm" => Some((name, "all-tasks".into())),
         _ => None,
     }
 }

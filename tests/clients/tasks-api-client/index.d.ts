@@ -1,5 +1,5 @@
 import type { Client, ClientOptions } from "openapi-fetch";
-import type { operations, paths } from "./schema.js";
+import type { operations, paths, Task } from "./schema.js";
 
 export type * from "./schema.js";
 
@@ -19,3 +19,40 @@ export interface TasksClientOptions extends ClientOptions {
  * 304 have neither. What comes from a proxy, and is no answer of the server, is thrown.
  */
 export declare function createTasksClient(options: TasksClientOptions): TasksClient;
+
+/** What changed of a user's tasks. */
+export interface ChangesOfTasks {
+  /** The tasks that were created or changed, as they are now. */
+  tasks: Task[];
+  /** The ids of those that were deleted. */
+  deleted: string[];
+  /** Where to go on: keep it with the tasks, and give it as `since` the next time. */
+  next: string;
+  /** Whether more is there already: until it is false, not all is there that there was. */
+  more: boolean;
+  /** This begins with all that there is: what was read before and does not come again, up to `more: false`, is gone. */
+  anew: boolean;
+}
+
+export interface SubscribeOptions {
+  /** The `next` of the last changes that were kept; without it, all tasks come first. */
+  since?: string;
+  /** Whose tasks; `me` by default. */
+  userId?: string;
+  /** How many tasks and ids come at once at most: 1 to 100, by default 100. */
+  limit?: number;
+  /** For how many seconds a request waits for changes: 0 to 30, by default 25. */
+  wait?: number;
+  /** Ends it. */
+  signal?: AbortSignal;
+}
+
+/**
+ * What changes of a user's tasks, as it happens: it waits, asks again after failures, each time later, and begins anew where the server
+ * says so. It ends when `signal` does. What another try does not help, such as a token that is refused, is thrown, as an error whose
+ * `problem` the server told; go on with the last `next`.
+ */
+export declare function subscribe(
+  client: TasksClient,
+  options?: SubscribeOptions,
+): AsyncGenerator<ChangesOfTasks, void, undefined>;

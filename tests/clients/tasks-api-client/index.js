@@ -24,3 +24,58 @@ export function createTasksClient({ token, ...options }) {
   });
   return client;
 }
+
+/** How long to wait at first after a failure, and at most, in milliseconds. */
+const SOON = 500;
+const LATEST = 30_000;
+
+export async function* subscribe(client, { since, userId = "me", limit = 100, wait = 25, signal } = {}) {
+  let anew = since === undefined;
+  for (let failures = 0; !signal?.aborted; ) {
+    // An answer may wait; one that never comes is given up.
+    const limits = [AbortSignal.timeout((wait + 15) * 1000), ...(signal ? [signal] : [])];
+    const query = since === undefined ? { limit } : { limit, since, wait };
+    let answer;
+    try {
+      answer = await client.GET("/api/{user_id}/tasks/changes", {
+        params: { path: { user_id: userId }, query },
+        signal: AbortSignal.any(limits),
+      });
+    } catch {
+      // No answer, or not the server's.
+    }
+    if (answer?.data) {
+      const { data, deleted, meta } = answer.data;
+      const isNews = anew || data.length > 0 || deleted.length > 0;
+      ({ next: since } = meta);
+      failures = 0;
+      if (isNews) yield { tasks: data, deleted, next: meta.next, more: meta.more, anew };
+      anew = false;
+      continue;
+    }
+    const status = answer?.response.status;
+    if (status === 410) {
+      since = undefined;
+      anew = true;
+    } else if (answer && status < 500 && status !== 408 && status !== 429) {
+      throw Object.assign(new Error(answer.error.code), { problem: answer.error });
+    }
+    const asked = Number(answer?.response.headers.get("Retry-After") ?? 0) * 1000;
+    const spread = Math.min(SOON * 2 ** failures++, LATEST) * (0.5 + Math.random() / 2);
+    await pause(Math.max(asked, status === 410 ? 0 : spread), signal);
+  }
+}
+
+/** Ends after so many milliseconds, or when that is not wanted any more. */
+function pause(millis, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, millis);
+    if (signal?.aborted) end();
+    else signal?.addEventListener("abort", end);
+  });
+}

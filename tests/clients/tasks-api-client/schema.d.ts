@@ -209,6 +209,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Erase a user
+         * @description Erases all that is held of the user, at once and for good: tasks, what is known of those that were deleted, and keys of repeats. The
+         *     person stays with the sign-in system; their next task begins anew. A second time there is nothing to erase, and that is 204 too.
+         */
+        delete: operations["eraseUser"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/livez": {
         parameters: {
             query?: never;
@@ -3794,6 +3815,163 @@ export interface operations {
                      * @example "user";q=600;w=60
                      */
                     "RateLimit-Policy"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A bug of the server; its log has the cause. */
+            500: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
+            503: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    eraseUser: {
+        parameters: {
+            query: {
+                /** @description `all-tasks`: that this is meant. */
+                confirm: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Who: the token's user, or `me`.
+                 * @example me
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nothing is held of the user. */
+            204: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description The answer is one user's, and must be asked for again. */
+                    "Cache-Control": "private, no-cache";
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
+                    Vary: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request breaks the contract; `errors` says where. */
+            400: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that does not verify; `code` says why. */
+            401: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /** @description How to authenticate; with the error when a token was sent. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path's user is not the user of the token. */
+            403: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 3
+                     */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";r=0;t=3
+                     */
+                    RateLimit: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy": string;
                     [name: string]: unknown;
                 };
                 content: {

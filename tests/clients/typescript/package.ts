@@ -1,7 +1,7 @@
 // What a user of the API does, through the package as `npm pack` builds it.
 
 import assert from "node:assert/strict";
-import { createTasksClient, type Problem, type Task, type TaskDraft, type TaskPage, type TaskQuery } from "tasks-api-client";
+import { createTasksClient, subscribe, type Problem, type Task, type TaskDraft, type TaskPage, type TaskQuery } from "tasks-api-client";
 
 const baseUrl = process.env["TASKS_URL"]!;
 const api = createTasksClient({ baseUrl, token: () => process.env["TASKS_TOKEN"]! });
@@ -190,3 +190,50 @@ const proxied = createTasksClient({
 await assert.rejects(proxied.DELETE("/api/{user_id}/tasks/{id}", { params: { path } }), /502/);
 
 console.log("tasks-api-client: the whole story");
+
+// What changes, as it happens, among failures: the first answers are a proxy's, a server's that is away, and one that says to begin anew.
+const failures = [
+  () => new Response("<html>", { status: 502 }),
+  () => Promise.reject(new TypeError("fetch failed")),
+  () => problem(503, "unavailable", { "Retry-After": "1" }),
+  () => problem(410, "changes-expired", { "Retry-After": "1" }),
+];
+function problem(status: number, code: string, headers: Record<string, string>): Response {
+  const body = { type: `/problems/${code}`, title: code, status, detail: code, code, request_id: "x" };
+  return Response.json(body, { status, headers: { ...headers, "Content-Type": "application/problem+json" } });
+}
+const asked: URL[] = [];
+const failing = createTasksClient({
+  baseUrl,
+  token: () => process.env["TASKS_TOKEN"]!,
+  fetch: async (request) => {
+    asked.push(new URL(request.url));
+    return failures.shift()?.() ?? fetch(request);
+  },
+});
+const stop = new AbortController();
+const copy = new Map<string, Task>();
+let writes = 0;
+for await (const change of subscribe(failing, { since: "0".repeat(80), limit: 2, signal: stop.signal })) {
+  if (change.anew) copy.clear();
+  for (const task of change.tasks) copy.set(task.id, task);
+  for (const gone of change.deleted) copy.delete(gone);
+  if (change.more) continue;
+  const all = must(await api.GET("/api/{user_id}/tasks", { params: { path: mine, query: { limit: 100 } } })).data;
+  assert.deepEqual([...copy.values()].sort((a, b) => (a.id < b.id ? 1 : -1)), all);
+  // Each write is told, while it is waited for.
+  if (writes++ === 0) setTimeout(() => void make({ title: "While it waits" }), 300);
+  else if (writes === 2) setTimeout(() => void api.DELETE("/api/{user_id}/tasks/{id}", { params: { path: { ...mine, id } } }), 300);
+  else setTimeout(() => stop.abort(), 300);
+}
+assert.equal(writes, 3);
+assert.equal(failures.length, 0);
+// Until it was told to begin anew it went on from where it was, and behind that it waited.
+assert.deepEqual(asked.slice(0, 5).map(({ searchParams }) => searchParams.has("since")), [true, true, true, true, false]);
+assert.equal(asked.at(-1)?.searchParams.get("wait"), "25");
+
+// What another try does not help is thrown.
+const strange = createTasksClient({ baseUrl, token: "x" });
+await assert.rejects(async () => {
+  for await (const change of subscribe(strange)) assert.fail(change.next);
+}, { message: "token-malformed" });
