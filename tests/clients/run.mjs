@@ -23,6 +23,8 @@ async function run([command, ...args], env = {}, cwd = here) {
       cwd,
       env: { ...process.env, PATH: path, ...env },
       maxBuffer: 2 ** 26,
+      // One that waits for what never comes is ended.
+      timeout: 10 * 60_000,
     });
   } catch (failure) {
     throw new Error(`${[command, ...args].join(" ")}\n${failure.stdout ?? failure}${failure.stderr ?? ""}`);

@@ -189,8 +189,6 @@ const proxied = createTasksClient({
 });
 await assert.rejects(proxied.DELETE("/api/{user_id}/tasks/{id}", { params: { path } }), /502/);
 
-console.log("tasks-api-client: the whole story");
-
 // What changes, as it happens, among failures: the first answers are a proxy's, a server's that is away, and one that says to begin anew.
 const failures = [
   () => new Response("<html>", { status: 502 }),
@@ -211,6 +209,7 @@ const failing = createTasksClient({
     return failures.shift()?.() ?? fetch(request);
   },
 });
+const take = (id: string) => api.DELETE("/api/{user_id}/tasks/{id}", { params: { path: { ...mine, id } } });
 const stop = new AbortController();
 const copy = new Map<string, Task>();
 let writes = 0;
@@ -223,7 +222,7 @@ for await (const change of subscribe(failing, { since: "0".repeat(80), limit: 2,
   assert.deepEqual([...copy.values()].sort((a, b) => (a.id < b.id ? 1 : -1)), all);
   // Each write is told, while it is waited for.
   if (writes++ === 0) setTimeout(() => void make({ title: "While it waits" }), 300);
-  else if (writes === 2) setTimeout(() => void api.DELETE("/api/{user_id}/tasks/{id}", { params: { path: { ...mine, id } } }), 300);
+  else if (writes === 2) setTimeout(() => void take(change.tasks[0]!.id), 300);
   else setTimeout(() => stop.abort(), 300);
 }
 assert.equal(writes, 3);
@@ -237,3 +236,5 @@ const strange = createTasksClient({ baseUrl, token: "x" });
 await assert.rejects(async () => {
   for await (const change of subscribe(strange)) assert.fail(change.next);
 }, { message: "token-malformed" });
+
+console.log("tasks-api-client: the whole story");
