@@ -264,11 +264,17 @@ pub(crate) enum Reply {
 impl Reply {
     /// Makes something of each row.
     pub(crate) fn all<T>(&self, read: impl Fn(&Row<'_>) -> Result<T, Failure>) -> Result<Vec<T>, Failure> {
+        self.some(|row| read(row).map(Some))
+    }
+
+    /// Makes something of some rows.
+    pub(crate) fn some<T>(&self, read: impl Fn(&Row<'_>) -> Result<Option<T>, Failure>) -> Result<Vec<T>, Failure> {
         match self {
             Self::Postgres(bytes) => {
-                messages(bytes).filter(|(tag, _)| *tag == b'D').map(|(_, body)| read(&Row::Postgres(body))).collect()
+                let rows = messages(bytes).filter(|(tag, _)| *tag == b'D');
+                rows.filter_map(|(_, body)| read(&Row::Postgres(body)).transpose()).collect()
             }
-            Self::Sqlite(rows, _) => rows.iter().map(|row| read(&Row::Sqlite(row))).collect(),
+            Self::Sqlite(rows, _) => rows.iter().filter_map(|row| read(&Row::Sqlite(row)).transpose()).collect(),
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
 
+use std::cell::Cell;
+
 use sea_orm::Iterable;
 use tasks_api::{Description, Due, Owner, Position, Priority, StoredTitle, Tag, Task, TaskId, etag};
 
@@ -196,6 +198,19 @@ pub(crate) enum Listed {
     Position(Position),
     /// A task.
     Task(Task),
+}
+
+impl Listed {
+    /// The task; else the position is told there.
+    pub(crate) fn task(self, told: &Cell<Option<Position>>) -> Option<Task> {
+        match self {
+            Self::Task(task) => Some(task),
+            Self::Position(position) => {
+                told.set(Some(position));
+                None
+            }
+        }
+    }
 }
 
 /// The columns of a row of a list: those of a task; or, where there is no title, the owner's incarnation and, in the place of the

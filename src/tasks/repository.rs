@@ -1,6 +1,7 @@
 //! The queries: this file and `transactions.rs` have all. Each takes the [`Owner`] first and carries them in its `WHERE`, so that no
 //! query can reach another user's tasks. Here, each is one constant statement, without a transaction around it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use crate::storage::database::Database;
 use crate::storage::failure::Failure;
 use crate::storage::statement::Value;
 use crate::tasks::fold::{fold, folded};
-use crate::tasks::model::{Listed, listed, task};
+use crate::tasks::model::{listed, task};
 use crate::tasks::statements::Statements;
 
 /// The tasks in the database.
@@ -111,11 +112,9 @@ impl Repository {
         let before = page.after.as_ref().map_or(Uuid::max(), |after| after.id.0);
         let position = self.position_before(owner).await?;
         let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), count(limit)]).await?;
-        let (tasks, told) = split(reply.all(|row| Ok((listed(owner, &mut row.columns())?, true)))?);
-        Ok((
-            tasks.into_iter().map(|(task, _)| task).collect(),
-            told.or(position).unwrap_or_else(|| Position::absent(owner.id())),
-        ))
+        let told = Cell::new(position);
+        let tasks = reply.some(|row| Ok(listed(owner, &mut row.columns())?.task(&told)))?;
+        Ok((tasks, told.get().unwrap_or_else(|| Position::absent(owner.id()))))
     }
 
     /// How far the owner's changes go, where lists do not tell it.
@@ -137,10 +136,12 @@ impl Repository {
                 after.as_ref().map_or((Value::Null, Value::Null), |(key, id)| (key.value(), Value::Uuid(*id)));
             values.extend([key, id, count(limit + spare)]);
             let reply = self.database.run_slowly(name(owner), self.statements.search(page.sort), &values).await?;
-            let (mut rows, told) = split(reply.all(|row| {
+            let told = Cell::new(position);
+            let mut rows = reply.some(|row| {
                 let mut columns = row.columns();
-                Ok((listed(owner, &mut columns)?, columns.bool()?))
-            })?);
+                let task = listed(owner, &mut columns)?.task(&told);
+                Ok(task.zip(Some(columns.bool()?)))
+            })?;
             let unfolded = rows.iter().filter(|(_, is_folded)| !is_folded).count();
             if is_about_texts && unfolded > spare {
                 self.fold(owner).await?;
@@ -150,7 +151,7 @@ impl Repository {
                 rows = wanted.settle(rows, page.sort, after);
             }
             let tasks = rows.into_iter().take(limit).map(|(task, _)| task).collect();
-            return Ok((tasks, told.or(position).unwrap_or_else(|| Position::absent(owner.id()))));
+            return Ok((tasks, told.get().unwrap_or_else(|| Position::absent(owner.id()))));
         }
         Err(Error::Unavailable("more tasks change at a time than a search can fold".into()))
     }
@@ -316,18 +317,6 @@ impl Repository {
         let reply = self.database.write(name(owner), statement, &values, false).await??;
         Ok((reply.affected() > 0).then_some(()))
     }
-}
-
-/// The tasks of a list, each with what is said of it, and how far the owner's changes go, where that is told.
-fn split(rows: Vec<(Listed, bool)>) -> (Vec<(Task, bool)>, Option<Position>) {
-    let (mut tasks, mut position) = (Vec::with_capacity(rows.len()), None);
-    for (row, is_so) in rows {
-        match row {
-            Listed::Position(told) => position = Some(told),
-            Listed::Task(task) => tasks.push((task, is_so)),
-        }
-    }
-    (tasks, position)
 }
 
 /// How often a search begins again that came upon tasks which were not folded.

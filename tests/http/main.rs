@@ -68,7 +68,7 @@ mod process;
 mod public_url;
 mod role;
 #[rustfmt::skip]
-#[expect(dead_code, unused_variables, reason = "compiling it is the test")]
+#[expect(dead_code, unused_variables, clippy::too_many_lines, reason = "compiling it is the test")]
 mod samples;
 mod search;
 mod statuses;

@@ -103,7 +103,14 @@ let answer = http
     .error_for_status()?;
 
 let answer = http
-    .get(format!("{tasks}/api/me/tasks/changes?limit=10"))
+    .get(format!("{tasks}/api/me/tasks/changes?limit=10&wait=25"))
+    .bearer_auth(token)
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
+    .delete(format!("{tasks}/api/me?confirm=all-tasks"))
     .bearer_auth(token)
     .send()
     .await?
