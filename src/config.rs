@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn every_default_is_a_value_that_is_taken() {
         let defaults: Vec<_> = settings().filter(|setting| !setting.default.is_empty()).collect();
-        assert_eq!(defaults.len(), 17);
+        assert_eq!(defaults.len(), 18);
         let flags: Vec<_> = defaults.iter().map(|setting| format!("--{} {}", setting.flag, setting.default)).collect();
         let (given, not) = (serve(&flags.join(" "), &[]).unwrap(), serve("", &[]).unwrap());
         assert_eq!(format!("{given:?}"), format!("{not:?}"));
