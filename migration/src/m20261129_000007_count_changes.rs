@@ -1,5 +1,7 @@
 //! In which order a user's tasks changed.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
@@ -7,11 +9,12 @@ use crate::Place;
 
 /// Adds `changes` to the users, the number of their last change; `change` to tasks and deletions, the number of theirs; `forgotten`
 /// to the users, up to which number deletions are not remembered any more; and `incarnation`, by which a user's row is told from an
-/// earlier one of the same user, and after a restore from its own past (those that are there have none yet).
+/// earlier one of the same user, and after a restore from its own past. Those that are there share one, made anew each time that this
+/// change is: another one for each would have the table written anew.
 ///
 /// A trigger counts: so older servers count too, and statements by hand. Whoever writes holds the user's row from the moment of
 /// counting to the end of its transaction, and so numbers come to light in their order, as those of a sequence and times do not. The
-/// row is taken last, behind the tasks, also by those that know nothing of it: two writers never wait for each other. Rows that one
+/// row is taken last, behind the tasks, also by those that know nothing of it: two who each write a task never wait for each other. Rows that one
 /// statement writes may share a number that it raised itself (`change` is new then). There is no index on `change`: with one, no row
 /// could be changed in its place.
 ///
@@ -34,7 +37,7 @@ impl MigrationName for Migration {
 
 const POSTGRES: &str = r"
 ALTER TABLE {users} ADD COLUMN changes bigint NOT NULL DEFAULT 0, ADD COLUMN forgotten bigint NOT NULL DEFAULT 0,
-    ADD COLUMN incarnation uuid;
+    ADD COLUMN incarnation uuid NOT NULL DEFAULT '{incarnation}';
 ALTER TABLE {users} ALTER COLUMN incarnation SET DEFAULT gen_random_uuid(), SET (fillfactor = 50);
 ALTER TABLE {tasks} ADD COLUMN change bigint NOT NULL DEFAULT 0;
 ALTER TABLE {deletions} ADD COLUMN change bigint NOT NULL DEFAULT 0;
@@ -55,8 +58,9 @@ $body$;
 REVOKE ALL ON FUNCTION {count}() FROM PUBLIC;
 CREATE TRIGGER tasks_created BEFORE INSERT ON {tasks} FOR EACH ROW WHEN (NEW.change = 0) EXECUTE FUNCTION {count}();
 CREATE TRIGGER tasks_changed
-    BEFORE UPDATE OF title, is_completed, completed_at, created_at, updated_at, version, description, due, priority, tags
+    BEFORE UPDATE OF user_id, id, title, is_completed, completed_at, created_at, updated_at, version, description, due, priority, tags
     ON {tasks} FOR EACH ROW WHEN (NEW.change = OLD.change) EXECUTE FUNCTION {count}();
+DROP TRIGGER tasks_deleted ON {tasks};
 CREATE OR REPLACE FUNCTION {remember}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $body$
 BEGIN
     IF TG_TABLE_SCHEMA = {schema} THEN
@@ -67,6 +71,9 @@ BEGIN
     RETURN NULL;
 END
 $body$;
+REVOKE ALL ON FUNCTION {remember}() FROM PUBLIC;
+CREATE TRIGGER tasks_deleted AFTER DELETE ON {tasks} REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION {remember}();
 CREATE FUNCTION {let_go}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $body$
 BEGIN
     EXECUTE format('DELETE FROM %I.deletions WHERE user_id = $1', TG_TABLE_SCHEMA) USING OLD.id;
@@ -91,6 +98,7 @@ DROP TRIGGER tasks_changed ON {tasks};
 DROP FUNCTION IF EXISTS {count}();
 DROP TRIGGER users_deleted ON {users};
 DROP FUNCTION IF EXISTS {let_go}();
+DROP TRIGGER tasks_deleted ON {tasks};
 CREATE OR REPLACE FUNCTION {remember}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $body$
 BEGIN
     EXECUTE format('INSERT INTO %I.deletions (user_id, id, deleted_at)
@@ -99,6 +107,9 @@ BEGIN
     RETURN NULL;
 END
 $body$;
+REVOKE ALL ON FUNCTION {remember}() FROM PUBLIC;
+CREATE TRIGGER tasks_deleted AFTER DELETE ON {tasks} REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION {remember}();
 ALTER TABLE {deletions} DROP COLUMN change;
 ALTER TABLE {tasks} DROP COLUMN change;
 ALTER TABLE {users} DROP COLUMN changes, DROP COLUMN forgotten, DROP COLUMN incarnation, RESET (fillfactor);
@@ -109,7 +120,7 @@ ALTER TABLE {users} DROP COLUMN changes, DROP COLUMN forgotten, DROP COLUMN inca
 const SQLITE: &str = r"
 ALTER TABLE users ADD COLUMN changes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE users ADD COLUMN incarnation BLOB;
+ALTER TABLE users ADD COLUMN incarnation BLOB NOT NULL DEFAULT (x'{incarnation}');
 ALTER TABLE tasks ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE deletions ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
 CREATE TRIGGER users_created AFTER INSERT ON users BEGIN
@@ -124,7 +135,7 @@ CREATE TRIGGER tasks_created AFTER INSERT ON tasks WHEN NEW.change = 0 BEGIN
     WHERE user_id = NEW.user_id AND id = NEW.id AND EXISTS (SELECT 1 FROM users WHERE users.id = NEW.user_id);
 END;
 CREATE TRIGGER tasks_changed
-    AFTER UPDATE OF title, is_completed, completed_at, created_at, updated_at, version, description, due, priority, tags ON tasks
+    AFTER UPDATE OF user_id, id, title, is_completed, completed_at, created_at, updated_at, version, description, due, priority, tags ON tasks
     WHEN NEW.change = OLD.change BEGIN
     UPDATE users SET changes = changes + 1 WHERE id = NEW.user_id;
     UPDATE tasks SET change = (SELECT changes FROM users WHERE users.id = NEW.user_id)
@@ -164,6 +175,8 @@ impl MigrationTrait for Migration {
             DbBackend::Sqlite => SQLITE.to_owned(),
             _ => self.placed(POSTGRES),
         };
+        let random = || RandomState::new().hash_one(());
+        let make = make.replace("{incarnation}", &format!("{:016x}{:016x}", random(), random()));
         manager.get_connection().execute_unprepared(&make).await?;
         Ok(())
     }

@@ -261,7 +261,9 @@ impl Pool {
                         lease.doubt(said);
                         self.0.note(&Err::<(), _>(said.clone()));
                     }
-                    let again = is_undone && matches!(remedy, Remedy::Again | Remedy::Perhaps);
+                    // What an earlier statement saw to, or found, is gone: whoever begins again sees to it anew.
+                    let is_orphan = said.as_ref().is_some_and(Failure::is_orphan);
+                    let again = is_undone && (is_orphan || matches!(remedy, Remedy::Again | Remedy::Perhaps));
                     if !again || tries == TRIES || begun.elapsed() > PATIENCE {
                         return Err(error);
                     }

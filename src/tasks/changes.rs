@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use futures_util::FutureExt;
 use tasks_api::{ChangesToken, Error, Owner, Position, Task, TaskId, Timestamp, UserId};
 
@@ -76,7 +77,9 @@ impl Repository {
         let mut forgotten = 0;
         loop {
             let oldest = self.database.run_slowly("", &self.statements.oldest, &[time(since), count(BATCH)]).await?;
-            let Some(until) = oldest.one(|row| row.columns().optional_time())?.flatten() else { return Ok(forgotten) };
+            let Some(oldest) = oldest.one(|row| row.columns().optional_time())?.flatten() else { return Ok(forgotten) };
+            // Beyond it, as SQLite compares texts, and the same time may be written in two ways.
+            let until = oldest + TimeDelta::milliseconds(1);
             let statements = Arc::clone(&self.statements);
             forgotten += self
                 .database

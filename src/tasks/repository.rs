@@ -1,5 +1,5 @@
-//! The queries: this file and `transactions.rs` have all. Each takes the [`Owner`] first and carries them in its `WHERE`, so that no
-//! query can reach another user's tasks. Here, each is one constant statement, without a transaction around it.
+//! The queries: this file, `changes.rs` and `transactions.rs` have all. Each that an operation runs takes the [`Owner`] first and carries
+//! them in its `WHERE`, so that no query can reach another user's tasks; those that look after the tables take none. Here, each is one constant statement, without a transaction around it.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -240,11 +240,18 @@ impl Repository {
         };
         let insert = async || self.database.write(name(owner), statement, values, true).await;
         let mut result = insert().await?;
-        // Nothing is added where there is no user whose changes could be counted; or where an earlier try has added all.
-        if result.as_ref().map_or_else(Failure::is_orphan, |reply| reply.affected() == 0) {
+        for _ in 0..ROUNDS {
+            // Nothing is added where there is no user whose changes could be counted; or where an earlier try has added all.
+            if !result.as_ref().map_or_else(Failure::is_orphan, |reply| reply.affected() == 0) {
+                break;
+            }
             let values = [user(owner), time(now)];
-            self.database.write(name(owner), &statements.add_user, &values, true).await??;
+            let is_new = self.database.write(name(owner), &statements.add_user, &values, true).await??.affected() > 0;
             result = insert().await?;
+            // Where the user was there, all was added before; else they may be erased meanwhile.
+            if !is_new && result.is_ok() {
+                break;
+            }
         }
         match result {
             Err(failure) if !failure.is_duplicate() => Err(failure.into()),
@@ -319,7 +326,7 @@ impl Repository {
     }
 }
 
-/// How often a search begins again that came upon tasks which were not folded.
+/// How often a search begins again that came upon tasks which were not folded, and a creation whose user was erased meanwhile.
 const ROUNDS: usize = 5;
 
 /// How many tasks that are not folded a search puts up with, once it has folded all that there were: others write meanwhile.

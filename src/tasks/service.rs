@@ -47,7 +47,7 @@ impl Tasks {
             self.waiting.begun().await;
             sleep(pause).await;
             let ids = self.waiting.ids();
-            // Who waits asks the database in the end, and says what is wrong with it.
+            // While the database is away, nobody is woken.
             if let Ok(known) = self.repository.positions(&ids).await {
                 self.waiting.learn(ids, known);
             }
@@ -63,21 +63,18 @@ impl Tasks {
     async fn changed(&self, owner: &Owner, asked: ChangesRequest) -> Result<(Changes, Position), Error> {
         let ChangesRequest { since, limit, .. } = asked;
         let most = usize::from(limit.get());
-        let (position, until, mut rows) = loop {
-            let (position, forgotten) = self.repository.position(owner).await?;
-            since.check(&position, forgotten)?;
-            // Who begins has seen nothing of what is gone by now.
-            let until = if since == ChangesToken::START { position.number } else { since.until };
-            let is_read = since == position.token() && since != ChangesToken::START;
-            let rows = if is_read { vec![] } else { self.repository.changes(owner, since, until, most + 1).await? };
-            // Of a user who came meanwhile nothing was known by which the token could be told from another's.
-            if rows.is_empty() || position != Position::absent(owner.id()) {
-                break (position, until, rows);
-            }
-        };
+        let (position, forgotten) = self.repository.position(owner).await?;
+        since.check(&position, forgotten)?;
+        // Who begins has seen nothing of what is gone by now.
+        let until = if since == ChangesToken::START { position.number } else { since.until };
+        // Without a user there are no tasks; and of one who comes meanwhile nothing is known by which a token could be theirs.
+        let is_read = since == position.token() || position == Position::absent(owner.id());
+        let mut rows = if is_read { vec![] } else { self.repository.changes(owner, since, until, most + 1).await? };
         let more = rows.len() > most;
         rows.truncate(most);
         let next = match rows.last() {
+            // Who knows nothing yet goes on from the beginning, in whatever life.
+            None if since == ChangesToken::START && position.number == 0 => since,
             None => position.token(),
             Some(last) if more => position.behind(last.number, last.id.0, until),
             // All up to where the changes went before they were read; what was changed meanwhile may be among them too.
@@ -116,14 +113,14 @@ impl Tasks {
         let tasks: Vec<_> = new.iter().map(|draft| Task::new(id(draft), owner.id().clone(), draft, now)).collect();
         if key.is_none() && new.iter().all(|draft| draft.id.is_none()) {
             self.repository.insert(owner, &tasks, now).await?;
-            self.waiting.wake(owner);
+            self.waiting.wake(owner.id());
             return Ok(Done { data: tasks, is_replay: false });
         }
         let once = key.map(|key| once(operation, key, fingerprinted(&new).as_bytes(), now));
         let drafts = new.iter().map(|draft| draft.id.map(|_| draft_hash(draft))).collect();
         let since = (now.to_utc() - self.keep).into();
         let done = self.repository.create(owner, Creation { tasks, drafts, once, since }, now).await?;
-        self.waiting.wake(owner);
+        self.waiting.wake(owner.id());
         Ok(done)
     }
 
@@ -157,7 +154,7 @@ impl Tasks {
     ) -> Result<Done<Vec<Task>>, Error> {
         let places: HashMap<_, _> = changes.iter().enumerate().map(|(place, (task, _))| (task.id, place)).collect();
         let mut done = self.repository.change_all(owner, changes, once, now).await?;
-        self.waiting.wake(owner);
+        self.waiting.wake(owner.id());
         done.data.sort_by_key(|task| places.get(&task.id).copied());
         Ok(done)
     }
@@ -182,7 +179,7 @@ impl Tasks {
         // Versions only rise: who comes here again was overtaken by a write of somebody else.
         for _ in 0..ROUNDS {
             if let Some(written) = write(named).await? {
-                self.waiting.wake(owner);
+                self.waiting.wake(owner.id());
                 return Ok(written);
             }
             let task = self.repository.find(owner, id).await?.ok_or(Error::TaskNotFound)?;
@@ -324,7 +321,7 @@ impl TaskService for Tasks {
         if request.wait.seconds() == 0 || !changes.is_empty() {
             return Ok(changes);
         }
-        let Some(mut place) = self.waiting.join(owner)? else { return Ok(changes) };
+        let Some(mut place) = self.waiting.join(owner.id())? else { return Ok(changes) };
         // What was changed before there was the place is seen now, and wakes nobody.
         loop {
             let (now, position) = self.changed(owner, request).await?;
@@ -441,7 +438,7 @@ impl TaskService for Tasks {
         let now = self.clock.now();
         let once = key.map(|key| once_about("bulkDeleteTasks", key, &tasks, now));
         let done = self.repository.delete_all(owner, tasks, once, now).await?;
-        self.waiting.wake(owner);
+        self.waiting.wake(owner.id());
         Ok(done)
     }
 
@@ -451,7 +448,7 @@ impl TaskService for Tasks {
             // Nobody is named: who it was is erased.
             info!(tasks, "all that was held of a user was erased");
         }
-        self.waiting.wake(owner);
+        self.waiting.wake(owner.id());
         Ok(())
     }
 

@@ -49,16 +49,16 @@ pub(crate) struct Statements {
     pub(crate) deleted: Statement,
     /// Of the deletions of all users from before `$1`: when the last of the first `$2` was.
     pub(crate) oldest: Statement,
-    /// Takes down up to which number the deletions are forgotten that were until `$1`.
+    /// Takes down up to which number the deletions are forgotten that were before `$1`.
     pub(crate) mark_forgotten: Statement,
-    /// Forgets deletions of all users until `$1`.
+    /// Forgets deletions of all users from before `$1`.
     pub(crate) forget: Statement,
     /// Of the user: incarnation, number of the last change, and up to which number deletions are forgotten.
     pub(crate) position: Arc<Statement>,
     /// The tasks and deletions behind number `$2` and id `$3`, deletions also behind number `$4`, in the order of their numbers, at most
     /// `$5`: number, whether it is a deletion, and the columns of a task, of which a deletion has but the id.
     pub(crate) changes: Statement,
-    /// Of those of the users `$1` that there are: id, and the same.
+    /// Of those of the users `$1` that there are: id, incarnation and number of the last change.
     pub(crate) positions: Statement,
     /// Gives those behind user `$1` up to `$2` a new incarnation each.
     pub(crate) renew: Statement,
@@ -275,7 +275,7 @@ impl Statements {
             mark_forgotten: Statement::new(
                 format!(
                     "UPDATE {table_of_users} SET forgotten = old.change FROM (SELECT user_id, max(change) AS change \
-                     FROM {table_of_deletions} WHERE deleted_at <= $1 GROUP BY user_id) AS old \
+                     FROM {table_of_deletions} WHERE deleted_at < $1 GROUP BY user_id) AS old \
                      WHERE users.id = old.user_id AND users.forgotten < old.change"
                 ),
                 &[Time],
@@ -284,7 +284,7 @@ impl Statements {
                 text(&delete(
                     place,
                     deletions::Entity,
-                    Condition::all().add(Expr::col(deletions::Column::DeletedAt).lte(value(1))),
+                    Condition::all().add(Expr::col(deletions::Column::DeletedAt).lt(value(1))),
                 )),
                 &[Time],
             ),
@@ -306,10 +306,7 @@ impl Statements {
                 &[Text, Int, Uuid, Int, Int],
             ),
             positions: Statement::new(
-                format!(
-                    "SELECT id, incarnation, changes, forgotten FROM {table_of_users} WHERE {}",
-                    any_of("id", is_postgres)
-                ),
+                format!("SELECT id, incarnation, changes FROM {table_of_users} WHERE {}", any_of("id", is_postgres)),
                 &[Texts],
             ),
             renew: Statement::new(

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tasks_api::{Error, Owner, Position, UserId};
+use tasks_api::{Error, Position, UserId};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -31,6 +31,8 @@ struct Users {
 
 #[derive(Debug)]
 struct User {
+    /// How many places there are. Receivers of `news` are no measure: each is there until its place is gone, which is too late.
+    places: usize,
     news: watch::Sender<()>,
     /// What those who wait know already.
     known: Option<Position>,
@@ -40,7 +42,7 @@ struct User {
 #[derive(Debug)]
 pub(super) struct Place<'a> {
     waiting: &'a Waiting,
-    owner: &'a Owner,
+    user: &'a UserId,
     news: watch::Receiver<()>,
 }
 
@@ -52,25 +54,26 @@ impl Waiting {
     /// A place to wait at. What changes from now on is not missed. `None` where nobody waits any more.
     ///
     /// # Errors
-    /// [`Error::TooManyWaiting`] when the owner has as many places as may be.
-    pub(super) fn join<'a>(&'a self, owner: &'a Owner) -> Result<Option<Place<'a>>, Error> {
+    /// [`Error::TooManyWaiting`] when the user has as many places as may be.
+    pub(super) fn join<'a>(&'a self, user: &'a UserId) -> Result<Option<Place<'a>>, Error> {
         let mut users = self.users();
         if users.is_closed {
             return Ok(None);
         }
-        let user =
-            users.by_id.entry(owner.id().clone()).or_insert_with(|| User { news: watch::Sender::new(()), known: None });
-        if user.news.receiver_count() >= MOST {
+        let entry = users.by_id.entry(user.clone());
+        let entry = entry.or_insert_with(|| User { places: 0, news: watch::Sender::new(()), known: None });
+        if entry.places >= MOST {
             return Err(Error::TooManyWaiting);
         }
-        let news = user.news.subscribe();
+        entry.places += 1;
+        let news = entry.news.subscribe();
         self.begun.notify_one();
-        Ok(Some(Place { waiting: self, owner, news }))
+        Ok(Some(Place { waiting: self, user, news }))
     }
 
-    /// Something of the owner's has changed.
-    pub(super) fn wake(&self, owner: &Owner) {
-        if let Some(user) = self.users().by_id.get(owner.id()) {
+    /// Something of the user's has changed.
+    pub(super) fn wake(&self, user: &UserId) {
+        if let Some(user) = self.users().by_id.get(user) {
             user.news.send_replace(());
         }
     }
@@ -112,8 +115,11 @@ impl Waiting {
 impl Place<'_> {
     /// Tells what is known to whoever waits here.
     pub(super) fn knows(&self, position: Position) {
-        if let Some(user) = self.waiting.users().by_id.get_mut(self.owner.id()) {
-            user.known = Some(position);
+        if let Some(user) = self.waiting.users().by_id.get_mut(self.user) {
+            // Others may wait here who do not know it: what is known is the same for all from now on.
+            if user.known.replace(position).is_some_and(|known| known != position) {
+                user.news.send_replace(());
+            }
         }
     }
 
@@ -125,11 +131,74 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut users = self.waiting.users();
-        if let Entry::Occupied(user) = users.by_id.entry(self.owner.id().clone())
-            && user.get().news.receiver_count() == 1
-        {
-            user.remove();
+        if let Entry::Occupied(mut user) = self.waiting.users().by_id.entry(self.user.clone()) {
+            user.get_mut().places -= 1;
+            if user.get().places == 0 {
+                user.remove();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        id.parse().unwrap()
+    }
+
+    /// Else it would be looked for ever what others write, for nobody, and no database could sleep.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn who_has_left_is_not_looked_for() {
+        let waiting = Arc::new(Waiting::default());
+        for _ in 0..500 {
+            let all = (0..8).map(|_| {
+                let waiting = Arc::clone(&waiting);
+                tokio::spawn(async move {
+                    let alice = user("alice");
+                    let mut place = waiting.join(&alice).unwrap().unwrap();
+                    waiting.wake(&alice);
+                    place.news(Instant::now() + Duration::from_secs(1)).await
+                })
+            });
+            for place in futures_util::future::join_all(all).await {
+                assert!(place.unwrap());
+            }
+            assert!(waiting.ids().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn only_news_wakes() {
+        let (waiting, alice) = (Waiting::default(), user("alice"));
+        let soon = || Instant::now() + Duration::from_millis(20);
+        let mut place = waiting.join(&alice).unwrap().unwrap();
+        let [known, next] = [1, 2].map(|number| Position::new(&alice, None, number));
+        let learn = |position| waiting.learn(waiting.ids(), HashMap::from([(alice.clone(), position)]));
+        learn(known);
+        assert!(!place.news(soon()).await, "nothing was known before");
+        place.knows(known);
+        learn(known);
+        assert!(!place.news(soon()).await);
+        learn(next);
+        assert!(place.news(soon()).await);
+        waiting.learn(waiting.ids(), HashMap::new());
+        assert!(place.news(soon()).await, "the user is gone");
+        // Another who has read on meanwhile knows what this one does not.
+        place.knows(known);
+        assert!(place.news(soon()).await);
+        let other = waiting.join(&alice).unwrap().unwrap();
+        other.knows(next);
+        assert!(place.news(soon()).await);
+        other.knows(next);
+        assert!(!place.news(soon()).await);
+        waiting.wake(&user("bob"));
+        assert!(!place.news(soon()).await);
+        waiting.close();
+        assert!(!place.news(soon()).await && waiting.join(&alice).unwrap().is_none());
     }
 }

@@ -7,6 +7,7 @@ use tasks_server::tasks::repository::Repository;
 use tokio::time::{Duration, timeout};
 use uuid::Uuid;
 
+use crate::changes::Copy;
 use crate::client::{Answer, Client, id};
 use crate::server::Server;
 
@@ -90,23 +91,30 @@ async fn an_erasure_beside_writers_leaves_all_or_nothing(server: Server) {
         async move {
             for task in &tasks[..8] {
                 match n % 3 {
-                    0 => drop(alice.create("y").await),
-                    1 => drop(alice.patch(id(task), json!({ "title": "z" })).await),
+                    0 => assert_eq!(alice.create("y").await["title"], "y"),
+                    1 => assert!(matches!(alice.patch(id(task), json!({ "title": "z" })).await.status, 200 | 404)),
                     _ => {
                         let body = json!({ "tasks": [{ "title": "b", "id": Uuid::now_v7() }, { "title": "c" }] });
-                        drop(alice.on(Method::POST, "/bulk-create").json(&body).send().await);
+                        let call = alice.on(Method::POST, "/bulk-create").json(&body);
+                        let call = call.header("idempotency-key", &Uuid::now_v7().to_string());
+                        assert_eq!(call.send().await.status, 201);
                     }
                 }
             }
         }
     });
     let erasing = async {
-        for _ in 0..4 {
+        for _ in 0..12 {
             assert_eq!(erase(&alice, "?confirm=all-tasks").await.status, 204);
         }
     };
     let all = async { tokio::join!(futures_util::future::join_all(writers), erasing) };
     timeout(Duration::from_secs(30), all).await.expect("nobody waits for ever");
+    // What is there was written behind the last of them, and is all there.
+    let mut copy = Copy::default();
+    copy.catch_up(&alice, 100).await;
+    copy.is_right(&alice).await;
+    assert_eq!(rows(&server, "alice").await[1], i64::try_from(copy.tasks.len()).unwrap());
     assert_eq!(erase(&alice, "?confirm=all-tasks").await.status, 204);
     assert_eq!(rows(&server, "alice").await, [0, 0, 0, 0]);
 }

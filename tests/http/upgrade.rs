@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use crate::changes::Copy;
 use crate::client::{id, whole};
 use crate::server::{Server, migrate};
 
@@ -118,6 +119,11 @@ async fn an_older_database_is_brought_up_to_date_beside_older_servers_and_taken_
             assert_eq!(task[name], *value);
         }
     }
+    // In the feed they come once, and then what changes.
+    let mut copy = Copy::default();
+    assert_eq!(copy.catch_up(&alice, 7).await.iter().sum::<usize>(), 50);
+    copy.is_right(&alice).await;
+    assert_eq!(copy.catch_up(&alice, 7).await, [0]);
     // The two versions side by side.
     let mine = alice.patch(id(&tasks[0]), json!({ "due_date": "2028-02-29", "tags": ["x"] })).await.data(200);
     let uuid = |task: &Value| id(task).parse::<Uuid>().unwrap();
@@ -133,6 +139,8 @@ async fn an_older_database_is_brought_up_to_date_beside_older_servers_and_taken_
     let draft = json!({ "id": id(&mine), "title": "again" });
     let taken = alice.post(draft).await.problem(409, "task-id-taken");
     assert!(taken["current"].is_null(), "what an older server deletes is remembered");
+    assert_eq!(copy.catch_up(&alice, 100).await, [1]);
+    copy.is_right(&alice).await;
     let own = alice.post(json!({ "id": Uuid::now_v7(), "title": "own" })).await.data(201);
     // And back, with the tasks.
     take_back(&server).await;

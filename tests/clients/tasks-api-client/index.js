@@ -1,10 +1,22 @@
 import createClient from "openapi-fetch";
 
+/** The errors of those who were to get a token. */
+const untold = new WeakSet();
+
+async function ask(token) {
+  try {
+    return await token();
+  } catch (error) {
+    if (error instanceof Object) untold.add(error);
+    throw error;
+  }
+}
+
 export function createTasksClient({ token, ...options }) {
   const client = createClient(options);
   client.use({
     async onRequest({ request }) {
-      const value = typeof token === "function" ? await token() : token;
+      const value = typeof token === "function" ? await ask(token) : token;
       request.headers.set("Authorization", `Bearer ${value}`);
     },
     onResponse({ response }) {
@@ -41,8 +53,9 @@ export async function* subscribe(client, { since, userId = "me", limit = 100, wa
         params: { path: { user_id: userId }, query },
         signal: AbortSignal.any(limits),
       });
-    } catch {
-      // No answer, or not the server's.
+    } catch (error) {
+      // No answer, or not the server's. Without a token there is nothing to ask again with.
+      if (untold.has(error)) throw error;
     }
     if (answer?.data) {
       const { data, deleted, meta } = answer.data;

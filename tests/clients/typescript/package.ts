@@ -231,7 +231,11 @@ assert.equal(failures.length, 0);
 assert.deepEqual(asked.slice(0, 5).map(({ searchParams }) => searchParams.has("since")), [true, true, true, true, false]);
 assert.equal(asked.at(-1)?.searchParams.get("wait"), "25");
 
-// What another try does not help is thrown.
+// What another try does not help is thrown, as where there is no token.
+const signedOut = createTasksClient({ baseUrl, token: () => Promise.reject(new Error("signed out")) });
+await assert.rejects(async () => {
+  for await (const change of subscribe(signedOut)) assert.fail(change.next);
+}, { message: "signed out" });
 const strange = createTasksClient({ baseUrl, token: "x" });
 await assert.rejects(async () => {
   for await (const change of subscribe(strange)) assert.fail(change.next);
