@@ -189,7 +189,7 @@ pub(crate) async fn a_body_is_invited_only_when_it_would_be_taken() {
         (413, head("POST", "/api/me/tasks/bulk-create", &expecting((2 << 20) + 1, &json(&token)))),
         (401, head("POST", "/api/me/tasks", &expecting(30, &json("nothing")))),
         (401, head("POST", "/api/me/tasks", &expecting(600_000, "Content-Type: application/json\r\n"))),
-        (404, head("POST", "/api/nothing", &expecting(30, &json(&token)))),
+        (404, head("POST", "/api/me/nothing", &expecting(30, &json(&token)))),
         (405, head("PUT", "/api/me/tasks", &expecting(30, &json(&token)))),
         (415, head("POST", "/api/me/tasks", &expecting(30, &format!("Authorization: Bearer {token}\r\n{text}")))),
     ];

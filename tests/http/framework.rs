@@ -19,7 +19,7 @@ async fn unknown_paths_are_404_before_any_token(server: Server) {
     let paths = [
         "/api",
         "/api/",
-        "/api/alice",
+        "/api/alice/nothing",
         "/api/alice/tasks/",
         "/api/alice/tasks/x/y",
         "/api//tasks",
