@@ -26,6 +26,8 @@ use crate::Place;
 ///
 /// With a user go their deletions, whose numbers mean nothing in another life.
 ///
+/// All tables are locked at the beginning, or none: some who write take them in one order, some in the other.
+///
 /// A page of users is left half empty, so that their rows can be changed in their place too.
 pub(crate) struct Migration(pub(crate) Place);
 
@@ -36,6 +38,7 @@ impl MigrationName for Migration {
 }
 
 const POSTGRES: &str = r"
+LOCK TABLE {users}, {tasks}, {deletions} IN ACCESS EXCLUSIVE MODE;
 ALTER TABLE {users} ADD COLUMN changes bigint NOT NULL DEFAULT 0, ADD COLUMN forgotten bigint NOT NULL DEFAULT 0,
     ADD COLUMN incarnation uuid NOT NULL DEFAULT '{incarnation}';
 ALTER TABLE {users} ALTER COLUMN incarnation SET DEFAULT gen_random_uuid(), SET (fillfactor = 50);
@@ -93,6 +96,7 @@ const GONE: &str = "(user_id, id, deleted_at, change)
         ON CONFLICT (user_id, id) DO UPDATE SET deleted_at = excluded.deleted_at, change = excluded.change";
 
 const POSTGRES_DOWN: &str = r"
+LOCK TABLE {users}, {tasks}, {deletions} IN ACCESS EXCLUSIVE MODE;
 DROP TRIGGER tasks_created ON {tasks};
 DROP TRIGGER tasks_changed ON {tasks};
 DROP FUNCTION IF EXISTS {count}();

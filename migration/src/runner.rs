@@ -26,10 +26,11 @@ use crate::{HISTORY, History, migrations};
 /// change.
 pub const LOCK: &str = "SELECT pg_try_advisory_xact_lock(20261122)";
 
-/// How long a change waits for a table that others use, on PostgreSQL.
-const LOCK_TIMEOUT: &str = "1s";
+/// How long a change waits for a table that others use, on PostgreSQL: less than the second after which it looks who waits for each other
+/// (`deadlock_timeout`), so that it is the change that gives up, and nothing of others fails.
+const LOCK_TIMEOUT: &str = "500ms";
 /// How often it is tried.
-const TRIES: u32 = 20;
+const TRIES: u32 = 40;
 
 /// Where the tables stand: a schema of PostgreSQL; without one, SQLite's file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
