@@ -362,23 +362,16 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// Whether the column behind so many that follow is null.
+    /// Whether the column behind the next so many is null.
     pub(crate) fn is_null(&self, behind: usize) -> bool {
-        match self.row {
-            Row::Sqlite(row) => row.try_get_raw(self.next + behind).is_ok_and(|value| value.is_null()),
-            Row::Postgres(_) => {
-                let mut rest = self.rest;
-                for column in 0..=behind {
-                    let Some((length, bytes)) = rest.split_first_chunk() else { return false };
-                    let length = usize::try_from(i32::from_be_bytes(*length));
-                    if column == behind {
-                        return length.is_err();
-                    }
-                    rest = bytes.get(length.unwrap_or_default()..).unwrap_or_default();
-                }
-                false
-            }
-        }
+        let mut ahead = Columns { row: self.row, rest: self.rest, next: self.next };
+        (0..behind).all(|_| ahead.skip().is_ok()) && ahead.skip().is_ok_and(|is_null| is_null)
+    }
+
+    /// Passes over the next column; whether it is null.
+    pub(crate) fn skip(&mut self) -> Result<bool, Failure> {
+        let value = self.take(|_| Some(()), |row, column| Ok((!row.try_get_raw(column)?.is_null()).then_some(())))?;
+        Ok(value.is_none())
     }
 
     fn some<T>(&self, value: Option<T>) -> Result<T, Failure> {
@@ -421,11 +414,6 @@ impl<'a> Columns<'a> {
         self.some(id)
     }
 
-    /// The next column, an id or nothing.
-    pub(crate) fn optional_uuid(&mut self) -> Result<Option<Uuid>, Failure> {
-        self.take(|bytes| Uuid::from_slice(bytes).ok(), SqliteRow::try_get)
-    }
-
     /// The next column, a truth value.
     pub(crate) fn bool(&mut self) -> Result<bool, Failure> {
         let value = self.take(|bytes| types::bool_from_sql(bytes).ok(), SqliteRow::try_get)?;
@@ -434,20 +422,15 @@ impl<'a> Columns<'a> {
 
     /// The next column, a whole number of any width.
     pub(crate) fn int(&mut self) -> Result<i64, Failure> {
-        let int = self.optional_int()?;
-        self.some(int)
-    }
-
-    /// The next column, a whole number of any width or nothing.
-    pub(crate) fn optional_int(&mut self) -> Result<Option<i64>, Failure> {
-        self.take(
+        let int = self.take(
             |bytes| match *bytes {
                 [a, b] => Some(i16::from_be_bytes([a, b]).into()),
                 [a, b, c, d] => Some(i32::from_be_bytes([a, b, c, d]).into()),
                 _ => Some(i64::from_be_bytes(bytes.try_into().ok()?)),
             },
             SqliteRow::try_get,
-        )
+        )?;
+        self.some(int)
     }
 
     /// The next column, a point in time.

@@ -115,6 +115,6 @@ const BATCH: usize = 1000;
 
 /// The position in the columns of a user.
 fn position(user: &UserId, columns: &mut Columns<'_>) -> Result<Position, Failure> {
-    let (incarnation, number) = (columns.optional_uuid()?, columns.int()?);
+    let (incarnation, number) = (columns.uuid()?, columns.int()?);
     Ok(Position::new(user, incarnation, number))
 }

@@ -1,6 +1,6 @@
 //! The rows of the tables, and what a row means as a noun of the contract.
 //!
-//! Rows stay in this crate: `repository.rs` is their only reader and hands on a [`Task`].
+//! Rows stay in this crate: the queries read them and hand on a [`Task`].
 
 use std::cell::Cell;
 
@@ -46,8 +46,8 @@ pub mod tasks {
     #![expect(missing_docs, reason = "SeaORM derives the items around the row")]
     use sea_orm::entity::prelude::*;
 
-    /// A task, without what only statements look at: `draft`, `folded`, `folded_version` and `change`. Its key is `(user_id, id)`; the times
-    /// are in whole microseconds.
+    /// A task, without what only statements look at: `draft`, `folded`, `folded_version` and `change`. Its key is `(user_id, id)`; the
+    /// times are in whole microseconds.
     #[derive(Debug, Clone, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "tasks")]
     pub struct Model {
@@ -192,42 +192,22 @@ pub(crate) fn task(owner: &Owner, columns: &mut Columns<'_>) -> Result<Task, Fai
     })
 }
 
-/// A row of a list.
-pub(crate) enum Listed {
-    /// How far the owner's changes go.
-    Position(Position),
-    /// A task.
-    Task(Task),
-}
-
-impl Listed {
-    /// The task; else the position is told there.
-    pub(crate) fn task(self, told: &Cell<Option<Position>>) -> Option<Task> {
-        match self {
-            Self::Task(task) => Some(task),
-            Self::Position(position) => {
-                told.set(Some(position));
-                None
-            }
-        }
-    }
-}
-
-/// The columns of a row of a list: those of a task; or, where there is no title, the owner's incarnation and, in the place of the
-/// version, the number of their last change.
-pub(crate) fn listed(owner: &Owner, columns: &mut Columns<'_>) -> Result<Listed, Failure> {
+/// The owner's task of a row of a list. Where there is no title, the row is none's: it has the owner's incarnation in the place of the id,
+/// and in that of the version the number of their last change, which are told there.
+pub(crate) fn listed(
+    owner: &Owner,
+    columns: &mut Columns<'_>,
+    told: &Cell<Option<Position>>,
+) -> Result<Option<Task>, Failure> {
     if !columns.is_null(1) {
-        return Ok(Listed::Task(task(owner, columns)?));
+        return task(owner, columns).map(Some);
     }
-    let incarnation = columns.optional_uuid()?;
+    let incarnation = columns.uuid()?;
     for _ in ["title", "is_completed", "completed_at", "created_at", "updated_at"] {
-        columns.optional_int()?;
+        columns.skip()?;
     }
-    let number = columns.int()?;
-    for _ in ["description", "due", "priority", "tags"] {
-        columns.optional_int()?;
-    }
-    Ok(Listed::Position(Position::new(owner.id(), incarnation, number)))
+    told.set(Some(Position::new(owner.id(), incarnation, columns.int()?)));
+    Ok(None)
 }
 
 impl idempotency_keys::Model {

@@ -1,5 +1,6 @@
 //! The queries: this file, `changes.rs` and `transactions.rs` have all. Each that an operation runs takes the [`Owner`] first and carries
-//! them in its `WHERE`, so that no query can reach another user's tasks; those that look after the tables take none. Here, each is one constant statement, without a transaction around it.
+//! them in its `WHERE`, so that no query can reach another user's tasks; those that look after the tables take none. Here, each is one
+//! constant statement, without a transaction around it.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use tasks_api::{
 use uuid::Uuid;
 
 use crate::storage::database::Database;
-use crate::storage::failure::Failure;
 use crate::storage::statement::Value;
 use crate::tasks::fold::{fold, folded};
 use crate::tasks::model::{listed, task};
@@ -113,7 +113,7 @@ impl Repository {
         let position = self.position_before(owner).await?;
         let reply = self.database.read(statement, &[user(owner), Value::Uuid(before), count(limit)]).await?;
         let told = Cell::new(position);
-        let tasks = reply.some(|row| Ok(listed(owner, &mut row.columns())?.task(&told)))?;
+        let tasks = reply.some(|row| listed(owner, &mut row.columns(), &told))?;
         Ok((tasks, told.get().unwrap_or_else(|| Position::absent(owner.id()))))
     }
 
@@ -139,8 +139,8 @@ impl Repository {
             let told = Cell::new(position);
             let mut rows = reply.some(|row| {
                 let mut columns = row.columns();
-                let task = listed(owner, &mut columns)?.task(&told);
-                Ok(task.zip(Some(columns.bool()?)))
+                let Some(task) = listed(owner, &mut columns, &told)? else { return Ok(None) };
+                Ok(Some((task, columns.bool()?)))
             })?;
             let unfolded = rows.iter().filter(|(_, is_folded)| !is_folded).count();
             if is_about_texts && unfolded > spare {
@@ -239,24 +239,19 @@ impl Repository {
             }
         };
         let insert = async || self.database.write(name(owner), statement, values, true).await;
-        let mut result = insert().await?;
+        let mut is_known = false;
         for _ in 0..ROUNDS {
-            // Nothing is added where there is no user whose changes could be counted; or where an earlier try has added all.
-            if !result.as_ref().map_or_else(Failure::is_orphan, |reply| reply.affected() == 0) {
-                break;
+            match insert().await? {
+                Err(failure) if failure.is_duplicate() => return Ok(()),
+                Err(failure) if failure.is_orphan() => {}
+                // Nothing is added where there is no user whose changes could be counted; or where an earlier try has added all.
+                Ok(reply) if reply.affected() == 0 && !is_known => {}
+                done => return Ok(done.map(drop)?),
             }
             let values = [user(owner), time(now)];
-            let is_new = self.database.write(name(owner), &statements.add_user, &values, true).await??.affected() > 0;
-            result = insert().await?;
-            // Where the user was there, all was added before; else they may be erased meanwhile.
-            if !is_new && result.is_ok() {
-                break;
-            }
+            is_known = self.database.write(name(owner), &statements.add_user, &values, true).await??.affected() == 0;
         }
-        match result {
-            Err(failure) if !failure.is_duplicate() => Err(failure.into()),
-            _ => Ok(()),
-        }
+        Err(Error::Unavailable("the user is erased again and again".into()))
     }
 
     /// Forgets the keys of all users that are older than `expiry`; how many there were.

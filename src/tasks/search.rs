@@ -1,5 +1,5 @@
-//! What lists have in common, and the texts of those in any order and by any filter: constant too, but not kept prepared, as each is best planned for the filter
-//! that it has.
+//! What lists have in common, and the texts of those in any order and by any filter: constant too, but not kept prepared, as each is
+//! best planned for the filter that it has.
 
 use sea_orm::IdenStatic;
 use tasks_api::Sort;

@@ -317,18 +317,20 @@ impl TaskService for Tasks {
 
     async fn changes(&self, owner: &Owner, request: ChangesRequest) -> Result<Changes, Error> {
         let until = Instant::now() + Duration::from_secs(request.wait.seconds().into()).min(self.patience);
-        let (mut changes, _) = self.changed(owner, request).await?;
-        if request.wait.seconds() == 0 || !changes.is_empty() {
-            return Ok(changes);
-        }
-        let Some(mut place) = self.waiting.join(owner.id())? else { return Ok(changes) };
-        // What was changed before there was the place is seen now, and wakes nobody.
+        let mut place = None;
         loop {
-            let (now, position) = self.changed(owner, request).await?;
-            changes = now;
-            if !changes.is_empty() {
+            let (changes, position) = self.changed(owner, request).await?;
+            if request.wait.seconds() == 0 || !changes.is_empty() {
                 return Ok(changes);
             }
+            let Some(place) = &mut place else {
+                place = self.waiting.join(owner.id())?;
+                if place.is_some() {
+                    // What was changed before there was the place wakes nobody, and is looked for once more.
+                    continue;
+                }
+                return Ok(changes);
+            };
             place.knows(position);
             if !place.news(until).await {
                 return Ok(changes);

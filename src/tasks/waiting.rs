@@ -145,6 +145,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use uuid::Uuid;
+
     use super::*;
 
     fn user(id: &str) -> UserId {
@@ -177,7 +179,7 @@ mod tests {
         let (waiting, alice) = (Waiting::default(), user("alice"));
         let soon = || Instant::now() + Duration::from_millis(20);
         let mut place = waiting.join(&alice).unwrap().unwrap();
-        let [known, next] = [1, 2].map(|number| Position::new(&alice, None, number));
+        let [known, next] = [1, 2].map(|number| Position::new(&alice, Uuid::nil(), number));
         let learn = |position| waiting.learn(waiting.ids(), HashMap::from([(alice.clone(), position)]));
         learn(known);
         assert!(!place.news(soon()).await, "nothing was known before");

@@ -241,7 +241,7 @@ fn page(data: Vec<Task>, counted: bool) -> TaskPage {
 
 fn changes(data: Vec<Task>, deleted: Vec<TaskId>, more: bool) -> Changes {
     let user = UserId::from_stored("alice".to_owned());
-    let position = Position::new(&user, Some(Uuid::from_u128(0x5f0e_9d34_7c1b_4a2d_8e66_1b7f_30c9_d2a4)), 127);
+    let position = Position::new(&user, Uuid::from_u128(0x5f0e_9d34_7c1b_4a2d_8e66_1b7f_30c9_d2a4), 127);
     let next = match data.last() {
         Some(last) if more => position.behind(2, last.id.0, 127),
         _ => position.token(),

@@ -31,8 +31,8 @@ pub struct Position {
 impl Position {
     /// That of a user of this incarnation.
     #[must_use]
-    pub fn new(user: &UserId, incarnation: Option<Uuid>, number: i64) -> Self {
-        Self { mark: mark(user, Some(incarnation.unwrap_or_default())), number }
+    pub fn new(user: &UserId, incarnation: Uuid, number: i64) -> Self {
+        Self { mark: mark(user, Some(incarnation)), number }
     }
 
     /// That of a user of whom nothing is known.
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_token_is_bound_to_its_user_their_life_and_past() {
         let [alice, bob] = ["alice", "bob"].map(|id| UserId::from_stored(id.to_owned()));
-        let [one, two] = [1, 2].map(|n| Some(Uuid::from_u128(n)));
+        let [one, two] = [1, 2].map(Uuid::from_u128);
         let position = Position::new(&alice, one, 7);
         let is_good = |token: ChangesToken| token.to_string().parse() == Ok(token) && token.check(&position, 3).is_ok();
         assert!(is_good(ChangesToken::START) && is_good(position.token()));
@@ -258,7 +258,7 @@ mod tests {
         {
             assert_eq!(is_good(position.behind(number, Uuid::max(), until)), expected, "{number} {until}");
         }
-        let other = [Position::new(&bob, one, 7), Position::new(&alice, two, 7), Position::new(&alice, None, 7)];
+        let other = [Position::new(&bob, one, 7), Position::new(&alice, two, 7), Position::new(&alice, Uuid::nil(), 7)];
         for other in other.iter().chain([&Position::absent(&alice)]) {
             assert!(!is_good(other.behind(7, Uuid::max(), 0)));
             assert_ne!(other.tag(None).to_string(), position.tag(None).to_string());
