@@ -220,7 +220,7 @@ async fn who_waits_is_woken_by_any_server_and_by_hand(server: Server) {
         let (answer, took) = timeout(Duration::from_secs(5), answer).await.unwrap().unwrap();
         assert_eq!(answer.data(200), json!([task]));
         copy.fold(&answer.json());
-        let limit = Duration::from_millis(if soon { 1_000 } else { 3_500 });
+        let limit = Duration::from_secs(if soon { 5 } else { 8 });
         assert!(took < limit, "{took:?}");
     }
     let answer = waiting(&alice, &copy, 10);
@@ -239,7 +239,7 @@ async fn who_waits_is_woken_by_any_server_and_by_hand(server: Server) {
     alice.delete(id(&task)).await;
     let (answer, took) = waiting(&alice, &copy, 30).await.unwrap();
     assert_eq!(answer.json()["deleted"], json!([id(&task)]));
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 async fn who_waits_gets_nothing_in_the_end(server: Server) {
@@ -256,7 +256,7 @@ async fn who_waits_gets_nothing_in_the_end(server: Server) {
     sleep(Duration::from_millis(200)).await;
     drop(server);
     let (answer, took) = answer.await.unwrap();
-    assert!(answer.data(200).as_array().unwrap().is_empty() && took < Duration::from_secs(2), "{took:?}");
+    assert!(answer.data(200).as_array().unwrap().is_empty() && took < Duration::from_secs(10), "{took:?}");
 }
 
 async fn so_many_of_a_user_may_wait(server: Server) {
@@ -461,7 +461,7 @@ async fn who_waits_is_woken_whoever_else_has_read_it() {
     let second = waiting(&alice, &two, 10);
     let (answer, took) = first.await.unwrap();
     assert_eq!(answer.data(200), json!([task]));
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
     second.abort();
 }
 
@@ -485,5 +485,5 @@ async fn where_nobody_looks_for_other_servers_only_this_one_wakes() {
     let task = alice.create("heard").await;
     let (answer, took) = held.await.unwrap();
     assert_eq!(answer.data(200), json!([task]));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
 }
