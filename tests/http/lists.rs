@@ -166,6 +166,8 @@ async fn pages_are_compressed_for_those_who_ask(server: Server) {
         assert_eq!(vary, ["Authorization", "Accept-Encoding", "Origin"]);
         let body = answer.bytes().await.unwrap();
         assert!(body.len() < plain.body.len() / 3, "{coding}: {} of {}", body.len(), plain.body.len());
+        let changes = alice.on(Method::GET, "/changes").header("accept-encoding", wanted).bare().send().await.unwrap();
+        assert_eq!(changes.headers()["content-encoding"], coding, "what changed, too");
         let known = list(wanted).header("if-none-match", plain.header("etag")).send().await;
         assert_eq!((known.status, known.headers.get_all("vary").iter().count()), (304, 3));
     }

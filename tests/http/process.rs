@@ -504,9 +504,13 @@ fn help_documents_every_setting() {
 async fn figures_are_served_on_an_address_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let metrics = format!("127.0.0.1:{}", free_port());
-    let variables = [("METRICS_ADDR", metrics.as_str()), ("RATE_LIMIT_PER_MINUTE", "4")];
+    let variables = [("METRICS_ADDR", metrics.as_str()), ("RATE_LIMIT_PER_MINUTE", "6")];
     let server = Running::start(folder.path(), &variables);
     let alice = server.client("me", server.token.clone());
+    // One that waits says nothing of how fast the server is.
+    for query in ["/changes", "/changes?wait=1"] {
+        alice.list(query).await.data(200);
+    }
     alice.create("x").await;
     for _ in 0..2 {
         alice.list("").await.data(200);
@@ -532,6 +536,8 @@ async fn figures_are_served_on_an_address_of_their_own() {
         "tasks_http_requests_total{operation=\"page\",status=\"200\"} 1",
         "tasks_http_requests_total{operation=\"none\",status=\"404\"} 2",
         "tasks_http_request_duration_seconds_count{operation=\"listTasks\"} 3",
+        "tasks_http_requests_total{operation=\"listChanges\",status=\"200\"} 2",
+        "tasks_http_request_duration_seconds_count{operation=\"listChanges\"} 1",
         "tasks_http_requests_in_flight 0",
         "tasks_connections 1",
         "tasks_connections_closed_total{reason=\"idle\"} 0",
