@@ -97,6 +97,7 @@ fn read(
         "migrate" => Command::Migrate(migration(matches)?, given.database()?),
         "purge" => Command::Purge(given.database()?, given.required(&CHANGES_KEEP_DAYS)?),
         "epoch" => Command::Epoch(given.database()?),
+        "export" => Command::Export(given.database()?, given.required(&SUB)?),
         "erase" => Command::Erase(given.database()?, given.required(&SUB)?),
         "backup" => Command::Backup(copy(matches)?, given.database()?),
         "healthcheck" => Command::Healthcheck(
@@ -934,6 +935,7 @@ mod tests {
             ("CHANGES_KEEP_DAYS", &["1", "3650"], &["0", "3651", "ten"]),
             ("CHANGES_POLL_SECONDS", &["0", "60"], &["61", "-1", "1s"]),
             ("JWT_LEEWAY_SECONDS", &["0", "300"], &["301", "-1", "1s"]),
+            ("EXPORT_TIMEOUT_SECONDS", &["1", "3600"], &["0", "3601", "1m"]),
             ("REQUEST_TIMEOUT_SECONDS", &["1", "300"], &["0", "301", "99999999999999999999"]),
             ("SHUTDOWN_GRACE_SECONDS", &["0", "300"], &["301", "1e2"]),
             ("MIGRATE_ON_START", &["true", "false", "on", "off", "1", "0"], &["yes", "True", "2"]),
@@ -998,7 +1000,9 @@ mod tests {
         assert!(stop("--port 1 --port 2", &[]).contains("--port <NUMBER> is given more than once"));
         assert!(stop("token", &[]).contains("--sub <ID> is missing"));
         assert!(stop("migrate", &[]).contains("up|down|status|role"));
-        assert!(stop("start", &[]).contains("serve, migrate, purge, epoch, erase, backup, healthcheck or token"));
+        assert!(
+            stop("start", &[]).contains("serve, migrate, purge, epoch, export, erase, backup, healthcheck or token")
+        );
     }
 
     #[test]
@@ -1149,6 +1153,7 @@ mod tests {
             ("migrate up", &[], true),
             ("purge", &[], true),
             ("epoch new", &[], true),
+            ("export --sub a", &[], true),
             ("erase --sub a", &[], true),
             ("backup x", &[], true),
             ("token --sub a", &PUBLIC[1..2], false),

@@ -132,7 +132,8 @@ impl Server {
         // Who waits is answered before the request is given up.
         let patience = settings.request_timeout.saturating_sub(MARGIN).max(settings.request_timeout / 2);
         let repository = Repository::new(database.clone());
-        let tasks = Arc::new(Tasks::new(repository, clock, settings.changes_keep_days, patience));
+        let tasks =
+            Arc::new(Tasks::new(repository, clock, settings.changes_keep_days, patience, settings.export_timeout));
         let looks = settings.changes_poll.map(|pause| {
             let tasks = Arc::clone(&tasks);
             tokio::spawn(async move { tasks.look(pause).await })

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tasks_api::ExportLine;
 use tasks_server::Server;
 use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Migration, Public, Settings};
 use tasks_server::edge::healthcheck::healthcheck;
@@ -64,6 +65,14 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Epoch(database) => {
             let count = Repository::new(Database::open(&database)?).renew().await?;
             Ok(writeln!(std::io::stdout(), "users      {count}")?)
+        }
+        Command::Export(database, sub) => {
+            let mut export = Repository::new(Database::open(&database)?).export(&sub).await?;
+            let mut out = std::io::stdout();
+            while let Some(lines) = export.lines().await? {
+                out.write_all(&ExportLine::text(&lines))?;
+            }
+            Ok(out.flush()?)
         }
         Command::Erase(database, sub) => {
             let tasks = Repository::new(Database::open(&database)?).erase(&sub).await?;

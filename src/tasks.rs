@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `service` | what each operation does |
 //! | `waiting` | who waits for changes |
+//! | `export` | all that is held of a user, for whoever takes it with them |
 //! | `changes` | what changed, and up to where; what is forgotten |
 //! | `transactions` | writes of several statements: under a key, under a client's own ids, of several tasks |
 //! | `repository` | which statements an operation runs, each for an owner |
@@ -18,6 +19,7 @@
 //! | `fold` | texts as they are looked for |
 
 pub mod changes;
+pub mod export;
 pub mod fold;
 pub mod model;
 pub mod repository;

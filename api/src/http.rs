@@ -6,6 +6,7 @@ pub(crate) mod error;
 pub(crate) mod field;
 pub(crate) mod header;
 pub(crate) mod json;
+pub(crate) mod lines;
 pub(crate) mod newtype;
 pub(crate) mod public_url;
 pub(crate) mod refusal;

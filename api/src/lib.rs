@@ -29,6 +29,7 @@ pub use crate::schemas::changes::{Changes, ChangesMeta, ChangesRequest, ChangesT
 pub use crate::schemas::condition::IfMatch;
 pub use crate::schemas::cursor::{After, Cursor, Key};
 pub use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag};
+pub use crate::schemas::export::ExportLine;
 pub use crate::schemas::filter::{Filter, SearchText, Sort};
 pub use crate::schemas::idempotency::{Done, IdempotencyKey};
 pub use crate::schemas::mark::{Expected, TaskTag, etag};
@@ -41,7 +42,7 @@ pub use crate::schemas::user::UserId;
 pub use crate::security::guard::Route;
 pub use crate::security::meter::{Meter, Metered};
 pub use crate::security::owner::{Authenticate, Caller, Owner};
-pub use crate::service::TaskService;
+pub use crate::service::{Export, TaskService};
 
 use crate::document::pages::Pages;
 use crate::router::{Operations, operations};

@@ -6,6 +6,7 @@ pub(crate) mod changes;
 pub(crate) mod condition;
 pub(crate) mod cursor;
 pub(crate) mod details;
+pub(crate) mod export;
 pub(crate) mod filter;
 pub(crate) mod health;
 pub(crate) mod idempotency;

@@ -2,14 +2,20 @@
 
 use std::future::Future;
 
+use futures_util::stream::BoxStream;
+
 use crate::http::error::Error;
 use crate::schemas::bulk::SelectedTask;
 use crate::schemas::changes::{Changes, ChangesRequest, Position};
 use crate::schemas::condition::IfMatch;
+use crate::schemas::export::ExportLine;
 use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
 use crate::schemas::task::{Task, TaskDraft, TaskId, TaskPatch, TaskUpdate};
 use crate::security::owner::Owner;
+
+/// The lines of an export.
+pub type Export = BoxStream<'static, Result<Vec<ExportLine>, Error>>;
 
 /// What the server must be able to do with one owner's tasks.
 ///
@@ -137,6 +143,13 @@ pub trait TaskService: Send + Sync + 'static {
         tasks: Vec<SelectedTask>,
         key: Option<IdempotencyKey>,
     ) -> impl Future<Output = Result<Done<()>, Error>> + Send;
+
+    /// All that is held of the owner, as of one time, some lines at a time; [`ExportLine::End`] is the last. A stream that fails, or ends
+    /// without that line, is no export.
+    ///
+    /// # Errors
+    /// [`Error::TooManyExports`] while another of the owner runs, or too many of all.
+    fn export(&self, owner: &Owner) -> impl Future<Output = Result<Export, Error>> + Send;
 
     /// Erases all that is held of the owner, at once. That there is nothing is no error.
     fn erase(&self, owner: &Owner) -> impl Future<Output = Result<(), Error>> + Send;

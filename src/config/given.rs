@@ -8,10 +8,11 @@ use crate::config::settings::{Command, Identity, Keys, Migration, Public, Settin
 use crate::config::stop::Stop;
 use crate::config::table::{
     BETTER_AUTH_SECRET, CHANGES_KEEP_DAYS, CHANGES_POLL, COPY, CORS, DATABASE_MAX_CONNECTIONS, DATABASE_SCHEMA,
-    DATABASE_TLS, DATABASE_URL, DATABASE_URL_UNPOOLED, JWKS_TLS, JWKS_URL, JWT_AUDIENCE, JWT_AUDIENCE_CLAIM,
-    JWT_ISSUER, JWT_LEEWAY, JWT_PUBLIC_KEY, JWT_SECRET, JWT_SECRET_PREVIOUS, JWT_USER_CLAIM, LISTEN, LOG_FORMAT,
-    MAX_CONNECTIONS, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS,
-    REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SERVER_TIMING, SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
+    DATABASE_TLS, DATABASE_URL, DATABASE_URL_UNPOOLED, EXPORT_TIMEOUT, JWKS_TLS, JWKS_URL, JWT_AUDIENCE,
+    JWT_AUDIENCE_CLAIM, JWT_ISSUER, JWT_LEEWAY, JWT_PUBLIC_KEY, JWT_SECRET, JWT_SECRET_PREVIOUS, JWT_USER_CLAIM,
+    LISTEN, LOG_FORMAT, MAX_CONNECTIONS, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT,
+    RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SERVER_TIMING, SHUTDOWN_GRACE, Setting,
+    TRUSTED_PROXIES,
 };
 use crate::config::values::{line, oddity, oddity_of_address, oddity_of_name, oddity_of_secret, role};
 use crate::edge::bind::{Addresses, Listen};
@@ -110,6 +111,7 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
             cors: self.optional(&CORS)?,
             requires_condition: self.required(&REQUIRE_IF_MATCH)?,
             request_timeout: self.required(&REQUEST_TIMEOUT)?,
+            export_timeout: self.required(&EXPORT_TIMEOUT)?,
             shutdown_grace: self.required(&SHUTDOWN_GRACE)?,
             max_connections: self.required(&MAX_CONNECTIONS)?,
             limits: LimitSettings {
@@ -170,6 +172,7 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
             Command::Migrate(..)
             | Command::Purge(..)
             | Command::Epoch(_)
+            | Command::Export(..)
             | Command::Erase(..)
             | Command::Backup(..) => !has_database,
             Command::Token { .. } => !self.has_key()?,

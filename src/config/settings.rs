@@ -43,6 +43,8 @@ pub enum Command {
     Purge(DatabaseSettings, u16),
     /// `tasks-server epoch new`: tell a database that was restored from its past.
     Epoch(DatabaseSettings),
+    /// `tasks-server export --sub ID`: write down all that is held of a user.
+    Export(DatabaseSettings, UserId),
     /// `tasks-server erase --sub ID`: erase all that is held of a user.
     Erase(DatabaseSettings, UserId),
     /// `tasks-server backup FILE`: copy the embedded database.
@@ -102,6 +104,8 @@ pub struct Settings {
     pub requires_condition: bool,
     /// After how long a request is given up: 1 to 300 s.
     pub request_timeout: Duration,
+    /// After how long an export is cut off: 1 s to 1 hour.
+    pub export_timeout: Duration,
     /// How long requests that run may go on after the signal to stop: 0 to 300 s.
     pub shutdown_grace: Duration,
 }

@@ -68,7 +68,7 @@ impl From<clap::Error> for Stop {
                 }
             }
             ErrorKind::InvalidSubcommand => {
-                "there is no such command: it is serve, migrate, purge, epoch, erase, backup, healthcheck or token"
+                "there is no such command: it is serve, migrate, purge, epoch, export, erase, backup, healthcheck or token"
                     .to_owned()
             }
             ErrorKind::InvalidValue => format!("{argument} needs a value"),

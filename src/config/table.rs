@@ -107,6 +107,9 @@ settings! {
     REQUEST_TIMEOUT: Duration = "request-timeout-seconds" Some("REQUEST_TIMEOUT_SECONDS"), "SECONDS" "15", |text| seconds(text, 1..=300),
         "be a whole number from 1 to 300",
         "After how long a request is given up: 1 to 300 s";
+    EXPORT_TIMEOUT: Duration = "export-timeout-seconds" Some("EXPORT_TIMEOUT_SECONDS"), "SECONDS" "600", |text| seconds(text, 1..=3600),
+        "be a whole number from 1 to 3600",
+        "After how long an export of all that is held of a user is cut off: 1 s to 1 hour";
     REQUIRE_IF_MATCH: bool = "require-if-match" Some("REQUIRE_IF_MATCH"), "BOOL" "false", boolean,
         "be true or false",
         "Whether changes of a task are taken only with the header If-Match: true or false";
@@ -236,6 +239,7 @@ pub(super) const EDGE: Group = (
         PUBLIC_URL.facts,
         REQUIRE_IF_MATCH.facts,
         REQUEST_TIMEOUT.facts,
+        EXPORT_TIMEOUT.facts,
         SHUTDOWN_GRACE.facts,
         CORS.facts,
         MAX_CONNECTIONS.facts,
@@ -340,6 +344,9 @@ pub fn command() -> clap::Command {
         "Tells the database from its past: what clients know of it from before the restore is not taken for what it\n\
              is now",
     ));
+    let export = clap::Command::new("export")
+        .about("Write all that is held of a user to standard output, as JSON Lines")
+        .arg(SUB.facts.arg().required(true));
     let erase = clap::Command::new("erase")
         .about("Erase all that is held of a user, for good")
         .arg(SUB.facts.arg().required(true));
@@ -362,6 +369,7 @@ pub fn command() -> clap::Command {
         .subcommand(with(migrate, &[SCHEMA, LOG]))
         .subcommand(with(purge, &[SCHEMA, MEMORY, LOG]))
         .subcommand(with(epoch, &[SCHEMA, LOG]))
+        .subcommand(with(export, &[SCHEMA, LOG]))
         .subcommand(with(erase, &[SCHEMA, LOG]))
         .subcommand(with(backup, &[FILE, LOG]))
         .subcommand(with(healthcheck, &[ADDRESS, LOG]))

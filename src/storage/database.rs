@@ -20,6 +20,7 @@ use crate::storage::figures::Sessions;
 use crate::storage::role::{self, Role, RoleError};
 use crate::storage::schema::{self, Direction, PrepareError};
 use crate::storage::settings::{DatabaseSettings, OpenError};
+use crate::storage::snapshot::Snapshot;
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::timing::spend;
 use crate::storage::transaction::Transaction;
@@ -173,6 +174,15 @@ impl Database {
     ) -> Result<T, E> {
         self.current().await?;
         spend(self.0.engine.transaction(user, work)).await
+    }
+
+    /// The database as it is at one time, for what takes long: on a connection that no request waits for.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.current().await?;
+        Ok(self.0.engine.snapshot().await?)
     }
 
     /// Whether requests can be served: as the last statement found it, and asked anew only when there was none yet or

@@ -12,6 +12,7 @@ use crate::storage::connection::Target;
 use crate::storage::failure::Failure;
 use crate::storage::figures::Sessions;
 use crate::storage::settings::{DatabaseSettings, DatabaseTls, OpenError, Scheme, kind};
+use crate::storage::snapshot::Snapshot;
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::Transaction;
 use crate::storage::{postgres, sqlite};
@@ -121,6 +122,14 @@ impl Engine {
         match self {
             Self::Postgres(pool) => pool.transaction(user, work).await,
             Self::Sqlite(pool) => pool.transaction(work).await,
+        }
+    }
+
+    /// The database as it is now, on a connection beside all others.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        match self {
+            Self::Postgres(pool) => pool.snapshot().await,
+            Self::Sqlite(pool) => pool.snapshot().await,
         }
     }
 

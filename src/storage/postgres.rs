@@ -28,9 +28,10 @@ use crate::storage::failure::{Failure, Remedy};
 use crate::storage::figures::Sessions;
 pub(crate) use crate::storage::postgres::state::Pool;
 use crate::storage::postgres::state::{Inner, Lease, Live, Outcome, Share, State, give_up};
-use crate::storage::race::{CONNECT, SLOW_CONNECT};
+use crate::storage::race::{CONNECT, SLOW_CONNECT, connect_in_time};
 use crate::storage::reader::{DOUBTFUL, Reader};
 use crate::storage::session::{CANCEL, OUTCOME};
+use crate::storage::snapshot::Snapshot;
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
@@ -270,6 +271,14 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// The database as it is now, on a session that is not of the pool.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        if self.0.has_stopped.load(Ordering::Relaxed) {
+            return Err(Failure::Stopping);
+        }
+        Snapshot::of_postgres(connect_in_time(&self.0.target).await?).await
     }
 
     /// Lets nobody begin, and makes what is under way fail.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::storage::connection::Target;
 use crate::storage::failure::Failure;
@@ -21,6 +21,15 @@ pub(crate) const SLOW_CONNECT: &str = "the database did not answer a new connect
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// How long an address that accepted may stay silent before the next one is tried beside it.
 const NEXT_SERVER: Duration = Duration::from_secs(1);
+
+/// As [`connect`], in time.
+///
+/// # Errors
+/// Those of [`connect`].
+pub(crate) async fn connect_in_time(target: &Arc<Target>) -> Result<Session, Failure> {
+    timeout(CONNECT, connect(target)).await.unwrap_or_else(|_| Err(Failure::Away(SLOW_CONNECT.into())))
+}
+
 /// Opens a session at the first address that answers. An address that is silent does not keep the others waiting.
 ///
 /// # Errors

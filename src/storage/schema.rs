@@ -13,7 +13,7 @@ use crate::storage::connection::Target;
 use crate::storage::driver;
 use crate::storage::engine::{Direct, Engine};
 use crate::storage::failure::{Failure, Remedy, StorageError};
-use crate::storage::race::{self, CONNECT, SLOW_CONNECT};
+use crate::storage::race::connect_in_time;
 use crate::storage::session::Session;
 use crate::storage::statement::{Kind, Reply, Statement, Value};
 
@@ -179,14 +179,9 @@ async fn history(place: &Place, source: &Source<'_>) -> Result<Option<Vec<String
     }
 }
 
-async fn connect(target: &Arc<Target>) -> Result<Session, Failure> {
-    let silent = |_| Failure::Away(SLOW_CONNECT.into());
-    timeout(CONNECT, race::connect(target)).await.map_err(silent)?
-}
-
 /// A session in a transaction, beside which nobody changes the schema.
 async fn turn(target: &Arc<Target>) -> Result<Session, Failure> {
-    let mut session = connect(target).await?;
+    let mut session = connect_in_time(target).await?;
     session.run_text("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     while session.run_text(LOCK).await?.0.one(|row| row.columns().text())?.is_none_or(|has| has != "t") {
         sleep(TURN).await;
@@ -200,13 +195,13 @@ async fn migrate_postgres(
     place: &Place,
     direction: Direction,
 ) -> Result<Vec<String>, PrepareError> {
-    let mut session = connect(target).await?;
+    let mut session = connect_in_time(target).await?;
     let mut guard = turn(target).await?;
     if timeout(ANSWER, session.run_text("SELECT 1")).await.is_err() {
         // PGlite: all its connections are one session, and wait for our own transaction.
         warn!("the database has one session for all: no other process may migrate it meanwhile");
         guard.run_text("ROLLBACK").await?;
-        session = connect(target).await?;
+        session = connect_in_time(target).await?;
     }
     let host = session.host().clone();
     let session = Mutex::new(session);

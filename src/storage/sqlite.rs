@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use crate::storage::failure::{Failure, Remedy};
 use crate::storage::figures::Sessions;
 use crate::storage::settings::{OpenError, is_in_memory};
+use crate::storage::snapshot::Snapshot;
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::transaction::{Attempt, Transaction};
 
@@ -169,6 +170,14 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// The database as it is now, on a connection that is not of the pool.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        // A file that was taken away is not made anew.
+        self.look()?;
+        let link = self.options.clone().create_if_missing(false).connect().await?;
+        Snapshot::of_sqlite(link, self.files.is_empty()).await
     }
 
     /// Lends no more, waits `grace` for what is lent, and closes the file.

@@ -66,7 +66,7 @@ impl Repository {
             if is_gone {
                 return Ok(Changed { number, id: TaskId(columns.uuid()?), task: None });
             }
-            let task = task(owner, &mut columns)?;
+            let task = task(owner.id(), &mut columns)?;
             Ok(Changed { number, id: task.id, task: Some(task) })
         })?)
     }

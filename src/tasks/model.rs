@@ -5,7 +5,7 @@
 use std::cell::Cell;
 
 use sea_orm::Iterable;
-use tasks_api::{Description, Due, Owner, Position, Priority, StoredTitle, Tag, Task, TaskId, etag};
+use tasks_api::{Description, Due, Owner, Position, Priority, StoredTitle, Tag, Task, TaskId, UserId, etag};
 
 use crate::storage::failure::Failure;
 use crate::storage::statement::{Columns, Row};
@@ -165,7 +165,7 @@ pub(crate) fn columns() -> impl Iterator<Item = tasks::Column> {
 }
 
 /// The owner's task of a row that begins with those columns.
-pub(crate) fn task(owner: &Owner, columns: &mut Columns<'_>) -> Result<Task, Failure> {
+pub(crate) fn task(owner: &UserId, columns: &mut Columns<'_>) -> Result<Task, Failure> {
     let (id, title, is_completed) = (columns.uuid()?, columns.text()?, columns.bool()?);
     let (completed_at, created_at, updated_at) = (columns.optional_time()?, columns.time()?, columns.time()?);
     let (version, description, due) = (columns.int()?, columns.optional_text()?, columns.optional_text()?);
@@ -176,7 +176,7 @@ pub(crate) fn task(owner: &Owner, columns: &mut Columns<'_>) -> Result<Task, Fai
     let updated_at = updated_at.into();
     Ok(Task {
         id: TaskId(id),
-        user_id: owner.id().clone(),
+        user_id: owner.clone(),
         title: StoredTitle::from_stored(title),
         description: description.map(Description::from_stored).into(),
         due_date: due.map(|due| due.date).into(),
@@ -188,7 +188,7 @@ pub(crate) fn task(owner: &Owner, columns: &mut Columns<'_>) -> Result<Task, Fai
         created_at: created_at.into(),
         updated_at,
         version,
-        etag: etag(owner.id(), version, updated_at),
+        etag: etag(owner, version, updated_at),
     })
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn listed(
     told: &Cell<Option<Position>>,
 ) -> Result<Option<Task>, Failure> {
     if !columns.is_null(1) {
-        return task(owner, columns).map(Some);
+        return task(owner.id(), columns).map(Some);
     }
     let incarnation = columns.uuid()?;
     for _ in ["title", "is_completed", "completed_at", "created_at", "updated_at"] {

@@ -262,7 +262,7 @@ impl Repository {
     /// The owner's task with this id.
     pub async fn find(&self, owner: &Owner, TaskId(id): TaskId) -> Result<Option<Task>, Error> {
         let reply = self.database.read(&self.statements.get, &[user(owner), Value::Uuid(id)]).await?;
-        Ok(reply.one(|row| task(owner, &mut row.columns()))?)
+        Ok(reply.one(|row| task(owner.id(), &mut row.columns()))?)
     }
 
     /// Changes a task and answers it as it is then; `None` when nothing was written: the owner has no such task, it
@@ -282,7 +282,7 @@ impl Repository {
             values.extend(expected.iter().flat_map(|expected| [Value::Int(expected.version), changed_at(expected)]));
             let statement = if expected.is_some() { change_if } else { always };
             let reply = self.database.write(name(owner), statement, &values, false).await??;
-            return Ok(reply.one(|row| task(owner, &mut row.columns()))?);
+            return Ok(reply.one(|row| task(owner.id(), &mut row.columns()))?);
         }
         let day = change.due_date.flatten().map(|date| date.to_string());
         let hour = change.due_time.flatten().map(|time| time.to_string());
@@ -302,7 +302,7 @@ impl Repository {
         ]);
         let statement = change_more;
         let reply = self.database.write(name(owner), statement, &values, false).await??;
-        Ok(reply.one(|row| task(owner, &mut row.columns()))?)
+        Ok(reply.one(|row| task(owner.id(), &mut row.columns()))?)
     }
 
     /// Deletes a task; `None` when the owner has no such task, or it is not the `expected` one.

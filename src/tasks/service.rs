@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::{self, Stream, StreamExt};
 use tasks_api::{
-    Changes, ChangesMeta, ChangesRequest, ChangesToken, Cursor, Done, DueTime, Error, Expected, Fault, IdempotencyKey,
-    IfMatch, Nullable, OwnId, Owner, PageMeta, PageRequest, Position, SelectedTask, Task, TaskDraft, TaskId, TaskPage,
-    TaskPatch, TaskService, TaskTag, TaskUpdate, Timestamp,
+    Changes, ChangesMeta, ChangesRequest, ChangesToken, Cursor, Done, DueTime, Error, Expected, ExportLine, Fault,
+    IdempotencyKey, IfMatch, Nullable, OwnId, Owner, PageMeta, PageRequest, Position, SelectedTask, Task, TaskDraft,
+    TaskId, TaskPage, TaskPatch, TaskService, TaskTag, TaskUpdate, Timestamp,
 };
-use tokio::time::{Instant, sleep};
-use tracing::info;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{info, warn};
 use uuid::{ContextV7, Uuid};
 
 use crate::tasks::changes::Changed;
+use crate::tasks::export::Exports;
 use crate::tasks::repository::{Change, DraftHash, Repository};
 use crate::tasks::transactions::{Creation, Once};
 use crate::tasks::waiting::Waiting;
@@ -26,19 +29,29 @@ pub struct Tasks {
     repository: Repository,
     clock: Clock,
     waiting: Waiting,
+    exports: Exports,
     /// For how long the ids of tasks that were deleted are not free.
     keep: TimeDelta,
     /// For how long a request waits for changes at most.
     patience: Duration,
+    /// For how long an export runs at most.
+    export_limit: Duration,
 }
 
 impl Tasks {
-    /// Serves what the repository stores; ids of tasks that were deleted are free again after so many days, and no request waits for
-    /// changes for longer than `patience`.
+    /// Serves what the repository stores; ids of tasks that were deleted are free again after so many days, no request waits for changes
+    /// for longer than `patience`, and an export ends after `export_limit`.
     #[must_use]
-    pub fn new(repository: Repository, clock: Clock, keep_days: u16, patience: Duration) -> Self {
+    pub fn new(
+        repository: Repository,
+        clock: Clock,
+        keep_days: u16,
+        patience: Duration,
+        export_limit: Duration,
+    ) -> Self {
         let keep = TimeDelta::days(keep_days.into());
-        Self { repository, clock, waiting: Waiting::default(), keep, patience }
+        let (waiting, exports) = Default::default();
+        Self { repository, clock, waiting, exports, keep, patience, export_limit }
     }
 
     /// Looks every so often what other processes have changed, for all who wait at once, and only while somebody does. It never ends.
@@ -256,6 +269,19 @@ fn draft_hash(draft: &TaskDraft) -> DraftHash {
     hash.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
+/// What comes there; where that ends without the last line, it fails.
+fn whole(lines: mpsc::Receiver<Result<Vec<ExportLine>, Error>>) -> impl Stream<Item = Result<Vec<ExportLine>, Error>> {
+    stream::unfold(Some(lines), async |lines| {
+        let mut lines = lines?;
+        let next = lines.recv().await.unwrap_or(Err(Error::TimedOut));
+        let is_last = match &next {
+            Ok(next) => matches!(next.last(), Some(ExportLine::End { .. })),
+            Err(_) => true,
+        };
+        Some((next, (!is_last).then_some(lines)))
+    })
+}
+
 /// How far ahead the time in the id of a new task may be: clocks of devices are wrong by hours.
 const AHEAD: TimeDelta = TimeDelta::hours(24);
 
@@ -442,6 +468,39 @@ impl TaskService for Tasks {
         let done = self.repository.delete_all(owner, tasks, once, now).await?;
         self.waiting.wake(owner.id());
         Ok(done)
+    }
+
+    async fn export(&self, owner: &Owner) -> Result<tasks_api::Export, Error> {
+        let turn = self.exports.begin(owner.id())?;
+        let until = Instant::now() + self.export_limit;
+        let mut export = self.repository.export(owner.id()).await?;
+        let Some(first) = export.lines().await? else { return Err(Error::internal("an export of nothing")) };
+        let (to, lines) = mpsc::channel(1);
+        // Beside the request: it comes to its end, and the connection is free, also where nobody reads.
+        tokio::spawn(async move {
+            let _turn = turn;
+            let sent = async {
+                let mut next = Some(first);
+                while let Some(lines) = next {
+                    if to.send(Ok(lines)).await.is_err() {
+                        // Nobody reads any more.
+                        return Ok(false);
+                    }
+                    next = export.lines().await?;
+                }
+                Ok(true)
+            };
+            match timeout_at(until, sent).await.unwrap_or(Err(Error::TimedOut)) {
+                // Nobody is named, as where a user is erased.
+                Ok(true) => info!(tasks = export.tasks(), "all that is held of a user was exported"),
+                Ok(false) => info!("an export was not read to its end"),
+                Err(cause) => {
+                    warn!(%cause, "an export was cut off");
+                    let _ = to.try_send(Err(cause));
+                }
+            }
+        });
+        Ok(whole(lines).boxed())
     }
 
     async fn erase(&self, owner: &Owner) -> Result<(), Error> {

@@ -58,6 +58,13 @@ pub(crate) struct Statements {
     /// The tasks and deletions behind number `$2` and id `$3`, deletions also behind number `$4`, in the order of their numbers, at most
     /// `$5`: number, whether it is a deletion, and the columns of a task, of which a deletion has but the id.
     pub(crate) changes: Statement,
+    /// Since when the user is known.
+    pub(crate) known_since: Statement,
+    /// Their tasks behind id `$2`, at most `$3`; their deletions, as ids and times; and their keys behind operation `$2` and key `$3`, at
+    /// most `$4`: with the ids of their tasks and the time.
+    pub(crate) all_tasks: Statement,
+    pub(crate) all_deletions: Statement,
+    pub(crate) all_keys: Statement,
     /// Of those of the users `$1` that there are: id, incarnation and number of the last change.
     pub(crate) positions: Statement,
     /// Gives those behind user `$1` up to `$2` a new incarnation each.
@@ -195,8 +202,8 @@ impl Statements {
             let columns: Vec<_> = columns().map(|column| format!("{table}{}", column.as_str())).collect();
             columns.join(", ")
         };
-        let [table_of_tasks, table_of_users, table_of_deletions] =
-            ["tasks", "users", "deletions"].map(|name| place.of(name));
+        let [table_of_tasks, table_of_users, table_of_deletions, table_of_keys] =
+            ["tasks", "users", "deletions", "idempotency_keys"].map(|name| place.of(name));
         let all = named("");
         // On PostgreSQL the rows of one statement share a number: the trigger would raise it for each, and leave as many dead rows of the
         // user behind.
@@ -212,6 +219,10 @@ impl Statements {
             let set = CHANGE.replace("{folds}", FOLDS);
             let which = format!("user_id = $1 AND {which} AND {DIFFERS}");
             Statement::new(format!("UPDATE {table_of_tasks} SET {set} WHERE {which} RETURNING {all}"), kinds)
+        };
+        let behind_id = |columns: &str, table: &str| {
+            let text = format!("SELECT {columns} FROM {table} WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+            Statement::unnamed(text, &[Text, Uuid, Int])
         };
         let get_all = text(&select(place, many()).order_by(Column::Id, Order::Asc).take());
         let held = |select: String| if is_postgres { format!("{select} FOR UPDATE") } else { select };
@@ -304,6 +315,16 @@ impl Statements {
                     )
                 },
                 &[Text, Int, Uuid, Int, Int],
+            ),
+            known_since: Statement::unnamed(format!("SELECT created_at FROM {table_of_users} WHERE id = $1"), &[Text]),
+            all_tasks: behind_id(&all, &table_of_tasks),
+            all_deletions: behind_id("id, deleted_at", &table_of_deletions),
+            all_keys: Statement::unnamed(
+                format!(
+                    "SELECT operation, key, task_ids, created_at FROM {table_of_keys} \
+                     WHERE user_id = $1 AND (operation, key) > ($2, $3) ORDER BY operation, key LIMIT $4"
+                ),
+                &[Text, Text, Text, Int],
             ),
             positions: Statement::new(
                 format!("SELECT id, incarnation, changes FROM {table_of_users} WHERE {}", any_of("id", is_postgres)),
@@ -409,8 +430,7 @@ impl Statements {
             ),
             date_key: Statement::new(
                 format!(
-                    "UPDATE {} SET task_times = $4 WHERE user_id = $1 AND operation = $2 AND key = $3",
-                    place.of("idempotency_keys")
+                    "UPDATE {table_of_keys} SET task_times = $4 WHERE user_id = $1 AND operation = $2 AND key = $3"
                 ),
                 &[Text, Text, Text, Bytes],
             ),

@@ -122,7 +122,7 @@ impl Repository {
                     && claim(db, statements, owner, once, &ids, now).await?.is_some()
                 {
                     let rows = db.run(&statements.get_all, &[user(owner), Value::Uuids(&ids)]).await?;
-                    let data = rows.all(|row| task(owner, &mut row.columns()))?;
+                    let data = rows.all(|row| task(owner.id(), &mut row.columns()))?;
                     return Ok(Done { data, is_replay: true });
                 }
                 let mut tasks = lock(db, statements, owner, &ids).await?;
@@ -130,8 +130,10 @@ impl Repository {
                 if !wanted.is_empty() {
                     let rows = rows(wanted.iter().map(|task| (task, None)));
                     let values = [user(owner), Value::Json(&rows), time(now)];
-                    for task in
-                        db.run(&statements.change_all, &values).await?.all(|row| task(owner, &mut row.columns()))?
+                    for task in db
+                        .run(&statements.change_all, &values)
+                        .await?
+                        .all(|row| task(owner.id(), &mut row.columns()))?
                     {
                         tasks.insert(task.id.0, task);
                     }
@@ -288,7 +290,7 @@ async fn stored(db: &Transaction<'_>, statements: &Statements, owner: &Owner, ow
     let reply = db.run(&statements.drafts, &[user(owner), Value::Uuids(own)]).await?;
     let stored = reply.all(|row| {
         let mut columns = row.columns();
-        let task = task(owner, &mut columns)?;
+        let task = task(owner.id(), &mut columns)?;
         Ok((task.id.0, (task, columns.optional_bytes()?)))
     })?;
     Ok(stored.into_iter().collect())
@@ -365,7 +367,7 @@ async fn lock(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Task>, Stopped> {
     let reply = db.run(&statements.lock, &[user(owner), Value::Uuids(ids)]).await?;
-    Ok(reply.all(|row| task(owner, &mut row.columns()))?.into_iter().map(|task| (task.id.0, task)).collect())
+    Ok(reply.all(|row| task(owner.id(), &mut row.columns()))?.into_iter().map(|task| (task.id.0, task)).collect())
 }
 
 /// The tasks as the changes want them, of those that are not so already.

@@ -1,5 +1,7 @@
 //! A client that makes sentences of requests and lets the contract judge each answer.
 
+use std::fmt;
+
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -23,7 +25,6 @@ pub(crate) struct Call {
 }
 
 /// An answer that the document promises.
-#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -149,6 +150,14 @@ impl Call {
             );
         }
         Answer { status, headers, body }
+    }
+}
+
+/// As text, and not all of one that is long.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, headers, body } = self;
+        write!(f, "{status} {headers:?} {:.2000}", String::from_utf8_lossy(body))
     }
 }
 

@@ -53,6 +53,7 @@ mod conditions;
 mod cors;
 mod details;
 mod erasure;
+mod export;
 mod forgery;
 mod framework;
 mod headers;

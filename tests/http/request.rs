@@ -10,7 +10,8 @@ use crate::contract::Operation;
 /// operations.
 pub(crate) fn body(operation: &str, task: &str) -> Option<Value> {
     match operation {
-        "getLiveness" | "getReadiness" | "listTasks" | "listChanges" | "getTask" | "deleteTask" | "eraseUser" => None,
+        "getLiveness" | "getReadiness" | "listTasks" | "listChanges" | "getTask" | "deleteTask" | "exportUser"
+        | "eraseUser" => None,
         "createTask" | "patchTask" => Some(json!({ "title": "changed" })),
         "updateTask" => Some(whole("changed", true)),
         "completeTask" => Some(json!({})),

@@ -17,6 +17,7 @@ use crate::schemas::changes::{Changes, ChangesMeta, Position};
 use crate::schemas::condition::IfMatch;
 use crate::schemas::cursor::Cursor;
 use crate::schemas::details::Priority;
+use crate::schemas::export::ExportLine;
 use crate::schemas::filter::{Filter, Sort};
 use crate::schemas::health::{Health, HealthStatus};
 use crate::schemas::mark::etag;
@@ -101,6 +102,7 @@ pub(crate) fn examples(operation_id: &str) -> Vec<(Place, &'static str, Value)> 
             (Request, "tasks", value(TaskSelection { tasks: vec![any(&open()), any(&completed())] })),
             (Request, "versions", value(TaskSelection { tasks: vec![of_its_version(&open()), any(&completed())] })),
         ],
+        "exportUser" => vec![(Status(200), "twoTasks", value(String::from_utf8_lossy(&ExportLine::text(&export()))))],
         "getLiveness" | "getReadiness" => {
             vec![(Status(200), "ok", value(Health { status: HealthStatus::Ok }))]
         }
@@ -208,6 +210,9 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
         "429" if operation_id == "listChanges" => {
             vec![("tooMany", Error::RateLimited(3)), ("tooManyWaiting", Error::TooManyWaiting)]
         }
+        "429" if operation_id == "exportUser" => {
+            vec![("tooMany", Error::RateLimited(3)), ("tooManyExports", Error::TooManyExports)]
+        }
         "429" => vec![("tooMany", Error::RateLimited(3))],
         "500" => vec![("bug", Error::internal("an example"))],
         "503" => vec![
@@ -221,6 +226,11 @@ pub(crate) fn problems(operation_id: &str, status: &str, has_body: bool) -> Vec<
 
 fn value<T: Serialize>(example: T) -> Value {
     serde_json::to_value(example).unwrap_or_default()
+}
+
+fn export() -> [ExportLine; 4] {
+    let user = ExportLine::User { id: open().user_id, created_at: open().created_at };
+    [user, ExportLine::Task(open().into()), ExportLine::Task(completed().into()), ExportLine::end(2)]
 }
 
 fn one(data: Task) -> Value {

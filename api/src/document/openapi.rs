@@ -17,7 +17,7 @@ use crate::schemas::idempotency::{Done, IdempotencyKey};
 use crate::schemas::page::{PageRequest, TaskPage};
 use crate::schemas::task::{Task, TaskDraft, TaskId, TaskPatch, TaskUpdate};
 use crate::security::owner::Owner;
-use crate::service::TaskService;
+use crate::service::{Export, TaskService};
 
 /// The document as JSON, as it stands in `openapi.json`.
 pub static JSON: LazyLock<String> = LazyLock::new(|| json(&document()));
@@ -235,6 +235,7 @@ impl TaskService for Nobody {
     async fn complete_all(&self, _: &Owner, _: Vec<SelectedTask>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
     async fn patch_all(&self, _: &Owner, _: Vec<(SelectedTask, TaskPatch)>, _: Option<IdempotencyKey>) -> Result<Done<Vec<Task>>, Error> { nobody() }
     async fn delete_all(&self, _: &Owner, _: Vec<SelectedTask>, _: Option<IdempotencyKey>) -> Result<Done<()>, Error> { nobody() }
+    async fn export(&self, _: &Owner) -> Result<Export, Error> { nobody() }
     async fn erase(&self, _: &Owner) -> Result<(), Error> { nobody() }
     async fn ready(&self) -> Result<(), Error> { nobody() }
 }

@@ -102,6 +102,8 @@ struct Request<'a> {
     body: Option<&'a Value>,
     is_secured: bool,
     has_answer: bool,
+    /// Whether the answer is a text, and not JSON.
+    is_text: bool,
 }
 
 impl<'a> Request<'a> {
@@ -135,6 +137,7 @@ impl<'a> Request<'a> {
             body: examples.and_then(|examples| examples.values().next()?.get("value")),
             is_secured: operation.get("security").and_then(Value::as_array).is_some_and(|all| !all.is_empty()),
             has_answer: operation.get("responses").is_some_and(|responses| responses.get("204").is_none()),
+            is_text: operation.pointer("/responses/200/content").is_some_and(|of| of.get("application/json").is_none()),
         }
     }
 
@@ -164,6 +167,9 @@ impl<'a> Request<'a> {
         }
         if let Some(body) = self.body {
             let _ = writeln!(options, "  body: {},", in_typescript(body));
+        }
+        if self.is_text {
+            options.push_str("  parseAs: \"text\",\n");
         }
         let options = if options.is_empty() { options } else { format!(", {{\n{options}}}") };
         format!(

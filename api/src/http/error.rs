@@ -86,6 +86,8 @@ pub enum Error {
     RateLimited(u64),
     /// 429: as many requests of the user wait for changes as may.
     TooManyWaiting,
+    /// 429: an export of the user runs already, or as many as may at a time.
+    TooManyExports,
     /// 501: the body is in a transfer coding beside `chunked` (RFC 9112 §6.1).
     TransferCoding,
     /// 503: the server holds as many unfinished bodies, or answers that are not read, as it can.
@@ -459,6 +461,10 @@ problem_codes! {
     TooManyWaiting = "too-many-waiting", TOO_MANY_REQUESTS, "Too many requests wait already",
         "20 requests of the user wait for changes at this server. End one, such as that of a tab that is not seen, or let one tab wait for \
          all; or ask without wait.";
+    /// An export of the user runs already, or as many as may at a time.
+    TooManyExports = "too-many-exports", TOO_MANY_REQUESTS, "Too many exports run already",
+        "An export of the user runs, or some of others: a server makes few at a time. Read the one that runs to its end, or end it; or send \
+         this one again after the seconds that the header Retry-After says.";
     /// The body is in a transfer coding that is not read.
     TransferCoding = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported",
         "The only transfer coding is chunked, once. Send the body with Content-Length or with Transfer-Encoding: chunked.";
@@ -565,6 +571,7 @@ impl Error {
             Self::ConditionRequired(_) => ProblemCode::ConditionRequired,
             Self::RateLimited(_) => ProblemCode::RateLimited,
             Self::TooManyWaiting => ProblemCode::TooManyWaiting,
+            Self::TooManyExports => ProblemCode::TooManyExports,
             Self::TransferCoding => ProblemCode::TransferCoding,
             Self::Overloaded => ProblemCode::Overloaded,
             Self::TimedOut => ProblemCode::TimedOut,
@@ -681,7 +688,12 @@ impl Error {
                 set(header::ACCEPT, known.join(", "));
             }
             Self::UnsupportedEncoding => set(header::ACCEPT_ENCODING, "identity".to_owned()),
-            Self::KeyInUse | Self::TimedOut | Self::Unavailable(_) | Self::Overloaded | Self::TooManyWaiting => {
+            Self::KeyInUse
+            | Self::TimedOut
+            | Self::Unavailable(_)
+            | Self::Overloaded
+            | Self::TooManyWaiting
+            | Self::TooManyExports => {
                 set(header::RETRY_AFTER, RETRY_AFTER.to_owned());
             }
             Self::RateLimited(seconds) | Self::ChangesExpired(seconds) => set(header::RETRY_AFTER, seconds.to_string()),

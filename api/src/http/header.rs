@@ -186,6 +186,8 @@ constant_headers! {
     Private = "private, no-cache";
     /// `Cache-Control` of one task: as [`Private`], and no proxy may compress it, which would weaken its tag.
     PrivateAsIs = "private, no-cache, no-transform";
+    /// `Content-Disposition` of an export: browsers save it under this name (RFC 6266).
+    AsFile = "attachment; filename=\"tasks.jsonl\"";
     /// `Idempotency-Replayed` of an answer that an earlier request got first.
     Replayed = "true";
     /// `Cache-Control` of what is only true now.

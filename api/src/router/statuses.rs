@@ -61,6 +61,13 @@ pub(super) const RATE_LIMITED_OR_WAITING: Status = Status {
         "The user has sent as many requests as it may for now, or 20 of them wait already: `code` says which.",
     )
 };
+pub(super) const RATE_LIMITED_OR_EXPORTING: Status = Status {
+    headers: &[StatusHeader::RetryAfter, StatusHeader::RateLimitIfAny, StatusHeader::RateLimitPolicyIfAny],
+    ..status(
+        429,
+        "The user has sent as many requests as it may for now, or an export of theirs runs already, or too many of others: `code` says which.",
+    )
+};
 pub(super) const INTERNAL: Status = status(500, "A bug of the server; its log has the cause.");
 pub(super) const UNAVAILABLE: Status = Status {
     headers: &[StatusHeader::RetryAfter],
