@@ -189,6 +189,7 @@ mod tests {
             assert_eq!(settings.cors, None);
             assert_eq!(settings.public_url.to_string(), "");
             assert_eq!(settings.request_timeout, Duration::from_secs(15));
+            assert_eq!(settings.export_timeout, Duration::from_mins(10));
             assert_eq!(settings.shutdown_grace, Duration::from_secs(10));
         }
         let log = run("", &[]).unwrap().log;
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn every_default_is_a_value_that_is_taken() {
         let defaults: Vec<_> = settings().filter(|setting| !setting.default.is_empty()).collect();
-        assert_eq!(defaults.len(), 18);
+        assert_eq!(defaults.len(), 19);
         let flags: Vec<_> = defaults.iter().map(|setting| format!("--{} {}", setting.flag, setting.default)).collect();
         let (given, not) = (serve(&flags.join(" "), &[]).unwrap(), serve("", &[]).unwrap());
         assert_eq!(format!("{given:?}"), format!("{not:?}"));

@@ -43,7 +43,7 @@ const HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, I
 /// What a page may read.
 const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static(
     "ETag, Location, Idempotency-Replayed, Retry-After, X-Request-Id, Allow, WWW-Authenticate, RateLimit, \
-     RateLimit-Policy, Server-Timing, Accept-Encoding, Accept-Patch, Date, Link",
+     RateLimit-Policy, Server-Timing, Accept-Encoding, Accept-Patch, Content-Disposition, Date, Link",
 );
 /// For how many seconds a browser need not ask again: two hours, the most that browsers keep.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

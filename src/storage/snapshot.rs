@@ -1,12 +1,16 @@
 //! The database as it is at one time, read on a connection of its own: what takes long holds none that requests need.
 
+use std::time::Duration;
+
 use sqlx::{Connection, SqliteConnection};
 use tokio::time::timeout;
 
 use crate::storage::failure::Failure;
-use crate::storage::postgres::SLOW;
 use crate::storage::session::Session;
 use crate::storage::statement::{Reply, Statement, Value};
+
+/// How long a statement may take.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// A transaction that only reads, and sees nothing of what others write meanwhile. It ends when this is dropped, too.
 pub(crate) struct Snapshot {
@@ -38,7 +42,7 @@ impl Snapshot {
         match &mut self.link {
             Link::Postgres(session) => {
                 let bound = statement.bind(statement.name(), values)?;
-                timeout(SLOW, session.run(statement, &bound)).await.map_err(|_| Failure::Silent)?
+                timeout(LIMIT, session.run(statement, &bound)).await.map_err(|_| Failure::Silent)?
             }
             Link::Sqlite(link) => statement.run(link, values).await,
         }

@@ -84,7 +84,7 @@ try {
     const policy = answer.headers()["content-security-policy"];
     assert.match(policy, /default-src 'none'; script-src 'self';/);
     await operation("createTask").waitFor();
-    assert.equal(await page.locator(".opblock").count(), 15);
+    assert.equal(await page.locator(".opblock").count(), 16);
     assert.equal(await page.locator(".errors-wrapper").count(), 0);
     await page.screenshot({ path: join(pictures, "docs.png") });
   });
@@ -171,7 +171,7 @@ try {
       }
       assert.equal(await page.evaluate(() => document.activeElement.id), language);
       const shown = await page.locator("pre:visible").evaluateAll((all) => all.map((sample) => sample.className));
-      assert.deepEqual(shown, Array(16).fill(language));
+      assert.deepEqual(shown, Array(17).fill(language));
       assert.deepEqual(await faults(), []);
       await page.screenshot({ path: join(pictures, `reference-${language}.png`) });
       await page.keyboard.press("ArrowRight");
@@ -183,7 +183,7 @@ try {
     const env = { PATH: process.env.PATH, TASKS: server.url, TOKEN: server.token };
     const shell = (script) => execFileSync("sh", ["-c", script], { env, encoding: "utf8" });
     const [, ...requests] = await samples("curl");
-    assert.equal(requests.length, 15);
+    assert.equal(requests.length, 16);
     for (const request of requests) {
       // The document's tasks are on no server.
       const create = `curl -s "$TASKS/api/me/tasks" -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"title":"x"}'`;
@@ -218,7 +218,7 @@ try {
         await page.goto(`${below.url}/`, { waitUntil: "networkidle" });
         assert.equal(page.url(), `${below.url}/docs`);
         await operation("createTask").waitFor();
-        assert.equal(await page.locator(".opblock").count(), 15);
+        assert.equal(await page.locator(".opblock").count(), 16);
         await page.locator(".btn.authorize").click();
         await page.locator(".auth-container input").fill(below.token);
         await page.locator(".auth-btn-wrapper .authorize").click();

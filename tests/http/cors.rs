@@ -45,7 +45,7 @@ async fn a_listed_origin_may_call_and_read(server: Server) {
         assert_eq!(answer.header("access-control-allow-origin"), origin);
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
         let exposed = "ETag, Location, Idempotency-Replayed, Retry-After, X-Request-Id, Allow, WWW-Authenticate, RateLimit, \
-                       RateLimit-Policy, Server-Timing, Accept-Encoding, Accept-Patch, Date, Link";
+                       RateLimit-Policy, Server-Timing, Accept-Encoding, Accept-Patch, Content-Disposition, Date, Link";
         assert_eq!(answer.header("access-control-expose-headers"), exposed);
         assert!(names(&answer, "vary").contains(&"origin".to_owned()));
     }

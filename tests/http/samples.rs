@@ -110,6 +110,13 @@ let answer = http
     .error_for_status()?;
 
 let answer = http
+    .get(format!("{tasks}/api/me/export"))
+    .bearer_auth(token)
+    .send()
+    .await?
+    .error_for_status()?;
+
+let answer = http
     .delete(format!("{tasks}/api/me?confirm=all-tasks"))
     .bearer_auth(token)
     .send()

@@ -32,7 +32,7 @@ pub(crate) struct UserRouter<S> {
 impl<S: TaskService> UserRouter<S> {
     /// Export a user
     ///
-    /// All that is held of the user, as of one time, in JSON Lines: each line is an object with one member. `user` has since when something is
+    /// Exports all that is held of the user, as of one time, in JSON Lines: each line is an object with one member. `user` has since when something is
     /// held; `task` a task, in the order of their ids; `deletion` the id of a task that was deleted and when; `idempotency_key` what is
     /// remembered of a request with a key. The last line is `{"end":true,"tasks":n}`, n the number of tasks: without it the export was cut,
     /// and is to be asked for again.
