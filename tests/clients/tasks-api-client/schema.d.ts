@@ -209,6 +209,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/{user_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export a user
+         * @description Exports all that is held of the user, as of one time, in JSON Lines: each line is an object with one member. `user` has since when something is
+         *     held; `task` a task, in the order of their ids; `deletion` the id of a task that was deleted and when; `idempotency_key` what is
+         *     remembered of a request with a key. The last line is `{"end":true,"tasks":n}`, n the number of tasks: without it the export was cut,
+         *     and is to be asked for again.
+         */
+        get: operations["exportUser"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/{user_id}": {
         parameters: {
             query?: never;
@@ -400,6 +423,7 @@ export interface components {
              * @example condition-required
              * @example rate-limited
              * @example too-many-waiting
+             * @example too-many-exports
              * @example transfer-coding
              * @example internal-error
              * @example timed-out
@@ -3794,6 +3818,161 @@ export interface operations {
                 };
             };
             /** @description The user has sent as many requests as it may for now, or 20 of them wait already: `code` says which. */
+            429: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /** @description After how many seconds to try again. */
+                    "Retry-After": number;
+                    /**
+                     * @description How many more requests may be sent now.
+                     * @example "user";r=0;t=3
+                     */
+                    RateLimit?: string;
+                    /**
+                     * @description How many requests may be sent, and in how many seconds.
+                     * @example "user";q=600;w=60
+                     */
+                    "RateLimit-Policy"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A bug of the server; its log has the cause. */
+            500: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database or the sign-in system's keys are away, or the request took too long; try again. */
+            503: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /**
+                     * @description After how many seconds to try again.
+                     * @example 2
+                     */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Whose: the token's user, or `me`.
+                 * @example me
+                 */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines. */
+            200: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description Browsers save the answer as a file. */
+                    "Content-Disposition": "attachment; filename=\"tasks.jsonl\"";
+                    /** @description The answer is one user's, and must be asked for again. */
+                    "Cache-Control": "private, no-cache";
+                    /**
+                     * @description The answer depends on the token.
+                     * @example Authorization
+                     */
+                    Vary: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            /** @description The request breaks the contract; `errors` says where. */
+            400: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or one that does not verify; `code` says why. */
+            401: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    /** @description How to authenticate; with the error when a token was sent. */
+                    "WWW-Authenticate": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path's user is not the user of the token. */
+            403: {
+                headers: {
+                    /**
+                     * @description The id of the request: the one that was sent in `X-Request-Id`, else a new one. The server's log has it too.
+                     * @example 019c13be-7bd1-7e24-8a1f-3c6d9b025a1f
+                     */
+                    "X-Request-Id": string;
+                    /** @description A problem is not kept by caches. */
+                    "Cache-Control": "no-store";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user has sent as many requests as it may for now, or an export of theirs runs already, or too many of others: `code` says which. */
             429: {
                 headers: {
                     /**
