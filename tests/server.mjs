@@ -1,6 +1,6 @@
 // A server of the given binary in an empty folder, for the tests in JavaScript.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,10 +19,11 @@ export function binary() {
 
 /**
  * Starts the server in development mode, on a free port and with these variables: its address as the world finds it, where
- * it listens, its printed token, and how to stop it.
+ * it listens, its printed token, its folder, what runs another command there and answers what it prints, and how to stop it.
+ * A folder that is given stays.
  */
-export async function start(binary, variables = {}) {
-  const folder = mkdtempSync(join(tmpdir(), "tasks-server-"));
+export async function start(binary, variables = {}, given = undefined) {
+  const folder = given ?? mkdtempSync(join(tmpdir(), "tasks-server-"));
   const env = {
     PATH: process.env.PATH,
     LISTEN: "127.0.0.1:0",
@@ -37,7 +38,7 @@ export async function start(binary, variables = {}) {
   const stop = async () => {
     child.kill("SIGTERM");
     const [code] = await exited;
-    rmSync(folder, { recursive: true });
+    if (!given) rmSync(folder, { recursive: true });
     if (code !== 0) throw new Error(`the server ended with ${code}:\n${banner}`);
   };
   for (let waits = 0; waits < 300 && child.exitCode === null && !/^Ready/m.test(banner); waits += 1) await sleep(50);
@@ -48,5 +49,6 @@ export async function start(binary, variables = {}) {
     await stop().catch(() => {});
     throw new Error(`the server did not start:\n${banner}`);
   }
-  return { url, address, token, stop };
+  const run = (...words) => execFileSync(binary, words, { cwd: folder, env, encoding: "utf8" }).trim();
+  return { url, address, token, folder, run, stop };
 }

@@ -1,5 +1,5 @@
 import type { Client, ClientOptions } from "openapi-fetch";
-import type { operations, paths, Task } from "./schema.js";
+import type { operations, paths, Task, TaskDraft, TaskPatch } from "./schema.js";
 
 export type * from "./schema.js";
 
@@ -56,3 +56,33 @@ export declare function subscribe(
   client: TasksClient,
   options?: SubscribeOptions,
 ): AsyncGenerator<ChangesOfTasks, void, undefined>;
+
+/** The draft by which a device creates a task that it has shown already. */
+export declare function draftOf(task: Pick<Task, "id"> & Partial<Task>): TaskDraft & { id: string };
+
+/** The members that a device may write and that differ: the patch that makes one of the other. */
+export declare function patchOf(before: Partial<Task>, after: Partial<Task>): TaskPatch;
+
+/** What a device has done to a task. `etag`: that of the task which it was done to; empty where the server has not told it. */
+export type TaskChange =
+  | { draft: TaskDraft & { id: string } }
+  | { id: string; etag: string; patch: TaskPatch }
+  | { id: string; etag: string };
+
+export interface ChangedTask {
+  /** The task as the server has it now; null where it is gone. */
+  task: Task | null;
+  /** Whether nobody else has changed it since it was as the change knows it. */
+  isAlone: boolean;
+}
+
+/**
+ * Does what a device has done, however long ago, and again where its answer was lost: it is done once. Where somebody else has changed the
+ * task meanwhile, a patch goes on top, member by member; a deletion, which has not seen that, is not done. What becomes of a task that
+ * another has deleted is nothing. What else the server refuses is thrown, as an error whose `problem` it told.
+ */
+export declare function sendChange(
+  client: TasksClient,
+  change: TaskChange,
+  options?: { userId?: string },
+): Promise<ChangedTask>;

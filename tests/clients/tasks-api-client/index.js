@@ -79,6 +79,36 @@ export async function* subscribe(client, { since, userId = "me", limit = 100, wa
   }
 }
 
+const MEMBERS = ["title", "description", "due_date", "due_time", "priority", "tags", "is_completed"];
+
+export function draftOf(task) {
+  return { id: task.id, ...Object.fromEntries(MEMBERS.map((name) => [name, task[name]])) };
+}
+
+export function patchOf(before, after) {
+  const changed = MEMBERS.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+  return Object.fromEntries(changed.map((name) => [name, after[name]]));
+}
+
+export async function sendChange(client, { draft, id, patch, etag }, { userId = "me" } = {}) {
+  for (let tag = etag || "*", isAlone = true; ; isAlone = false) {
+    const params = { path: { user_id: userId, id }, header: { "If-Match": tag } };
+    const { data, error } = await (draft
+      ? client.POST("/api/{user_id}/tasks", { params: { path: { user_id: userId } }, body: draft })
+      : patch
+        ? client.PATCH("/api/{user_id}/tasks/{id}", { params, body: patch })
+        : client.DELETE("/api/{user_id}/tasks/{id}", { params }));
+    if (!error) return { task: data?.data ?? null, isAlone };
+    if (error.code === "version-mismatch" && patch) {
+      tag = error.current.etag;
+    } else if (["version-mismatch", "task-id-taken", "task-not-found"].includes(error.code)) {
+      return { task: error.current ?? null, isAlone: false };
+    } else {
+      throw Object.assign(new Error(error.code), { problem: error });
+    }
+  }
+}
+
 /** Ends after so many milliseconds, or when that is not wanted any more. */
 function pause(millis, signal) {
   return new Promise((resolve) => {

@@ -1,7 +1,19 @@
 // What a user of the API does, through the package as `npm pack` builds it.
 
 import assert from "node:assert/strict";
-import { createTasksClient, subscribe, type Problem, type Task, type TaskDraft, type TaskPage, type TaskQuery } from "tasks-api-client";
+import {
+  createTasksClient,
+  draftOf,
+  patchOf,
+  sendChange,
+  subscribe,
+  type Problem,
+  type Task,
+  type TaskDraft,
+  type TaskPage,
+  type TaskPatch,
+  type TaskQuery,
+} from "tasks-api-client";
 
 const baseUrl = process.env["TASKS_URL"]!;
 const api = createTasksClient({ baseUrl, token: () => process.env["TASKS_TOKEN"]! });
@@ -230,6 +242,30 @@ assert.equal(failures.length, 0);
 // Until it was told to begin anew it went on from where it was, and behind that it waited.
 assert.deepEqual(asked.slice(0, 5).map(({ searchParams }) => searchParams.has("since")), [true, true, true, true, false]);
 assert.equal(asked.at(-1)?.searchParams.get("wait"), "25");
+
+// What a device has done is done once, whatever was answered or not, and on top of what others did.
+const kept = must(await make({ title: "Offline" })).data;
+const changeOf = (patch: TaskPatch) => sendChange(api, { id: kept.id, etag: kept.etag, patch });
+const edited = await changeOf(patchOf(kept, { ...kept, title: "Edited", version: 9 }));
+assert.deepEqual([edited.task!.title, edited.task!.version, edited.isAlone], ["Edited", 2, true]);
+assert.deepEqual(await changeOf({ title: "Edited" }), edited);
+const merged = await changeOf({ priority: "low" });
+assert.deepEqual([merged.task!.title, merged.task!.priority, merged.isAlone], ["Edited", "low", false]);
+assert.deepEqual(await sendChange(api, { id: kept.id, etag: kept.etag }), merged, "a deletion that has not seen the edits");
+const drafted = { draft: draftOf({ ...kept, id: `${kept.id.slice(0, 24)}0123456789ab`, title: "Drafted" }) };
+const drawn = await sendChange(api, drafted);
+assert.deepEqual([drawn.task!.title, drawn.task!.version, drawn.isAlone], ["Drafted", 1, true]);
+assert.deepEqual(await sendChange(api, drafted), drawn);
+const other = await sendChange(api, { draft: { ...drafted.draft, title: "Another" } });
+assert.deepEqual(other, { task: drawn.task, isAlone: false });
+for (const isAlone of [true, false]) {
+  assert.deepEqual(await sendChange(api, { id: drawn.task!.id, etag: drawn.task!.etag }), { task: null, isAlone });
+}
+assert.deepEqual(await sendChange(api, drafted), { task: null, isAlone: false });
+assert.deepEqual((await sendChange(api, { id: kept.id, etag: "", patch: { title: "Whatever" } })).task!.title, "Whatever");
+await assert.rejects(changeOf({ title: "" }), ({ message, problem }: Error & { problem?: Problem }) => {
+  return message === "invalid-request" && problem?.status === 400;
+});
 
 // What another try does not help is thrown, as where there is no token.
 const signedOut = createTasksClient({ baseUrl, token: () => Promise.reject(new Error("signed out")) });

@@ -1,0 +1,80 @@
+import { createCollection, type PendingMutation } from "@tanstack/db";
+import { NonRetriableError, startOfflineExecutor, type OfflineConfig } from "@tanstack/offline-transactions";
+import { draftOf, sendChange, subscribe, type Problem, type Task, type TasksClient } from "tasks-api-client";
+
+/** The user's tasks as a collection, and what changes them, also offline. */
+export function openTasks(api: TasksClient, config: Partial<OfflineConfig> = {}) {
+  const known = new Map<string, Task>();
+  let put = (_tasks: Task[], _gone: Iterable<string> = []): void => {};
+  const tasks = createCollection<Task, string>({
+    id: "tasks",
+    getKey: ({ id }) => id,
+    sync: {
+      sync({ begin, write, commit, markReady }) {
+        const stop = new AbortController();
+        /** While all is read anew: what has come. */
+        let came: Set<string> | undefined;
+        put = (tasks, gone = []) => {
+          begin();
+          for (const value of tasks) {
+            came?.add(value.id);
+            write({ type: known.has(value.id) ? "update" : "insert", value });
+            known.set(value.id, value);
+          }
+          for (const key of gone) if (known.delete(key)) write({ type: "delete", key });
+          commit();
+        };
+        const follow = async (since?: string): Promise<void> => {
+          try {
+            for await (const { tasks, deleted, next, more, anew } of subscribe(api, { since, signal: stop.signal })) {
+              if (anew) came = new Set();
+              // A page that was on its way may be older than what our own write was answered.
+              put(came ? tasks : tasks.filter(({ id, version }) => version >= (known.get(id)?.version ?? 0)), deleted);
+              if (more) continue;
+              if (came) put([], [...known.keys()].filter((id) => !came?.has(id)));
+              [came, since] = [undefined, next];
+              markReady();
+            }
+          } catch {
+            // The token is refused. Until there is a good one, nothing comes.
+            setTimeout(() => void follow(came ? undefined : since), 5000);
+          }
+        };
+        void follow();
+        return () => stop.abort();
+      },
+    },
+  });
+
+  /** What each tag has become by our own writes alone: whoever deletes what they have edited has seen that edit. */
+  const became = new Map<string, string>();
+  const send = async ({ type, key: id, original, modified, changes }: PendingMutation<Task>): Promise<void> => {
+    let etag = "etag" in original ? original.etag : "";
+    while (became.has(id + etag)) etag = became.get(id + etag)!;
+    const change = type === "insert" ? { draft: draftOf(modified) } : type === "update" ? { id, etag, patch: changes } : { id, etag };
+    const { task, isAlone } = await sendChange(api, change).catch(({ problem }: { problem?: Problem }) => {
+      // The outbox reads texts: what has 400, 401, 403 or 422 in it is not sent again. Codes have no numbers.
+      const isFinal = problem && [400, 413, 422].includes(problem.status);
+      throw new (isFinal ? NonRetriableError : Error)(problem?.code ?? "no answer");
+    });
+    if (task && isAlone) became.set(id + etag, task.etag);
+    if (task) put([task]);
+    else put([], [id]);
+  };
+  const offline = startOfflineExecutor({
+    ...config,
+    collections: { tasks },
+    mutationFns: {
+      send: async ({ transaction }) => {
+        for (const change of transaction.mutations) await send(change as unknown as PendingMutation<Task>);
+      },
+    },
+  });
+  /** Changes the collection: at once, and on the server as soon as it answers. It fails where the server refuses the change. */
+  const write = async (change: () => void): Promise<void> => {
+    const transaction = offline.createOfflineTransaction({ mutationFnName: "send", autoCommit: false });
+    transaction.mutate(change);
+    await transaction.commit();
+  };
+  return { tasks, offline, write };
+}
