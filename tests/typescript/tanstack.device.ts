@@ -17,7 +17,7 @@ export async function open(network: Network, name: string): Promise<Device> {
   const outbox = kept.get(name) ?? new Map<string, string>();
   kept.set(name, outbox);
   const ended: (() => void)[] = [];
-  const { tasks, offline, write } = openTasks(network.api, {
+  const { tasks, offline, write } = openTasks(network.api, () => {}, {
     storage: {
       get: async (key) => outbox.get(key) ?? null,
       set: async (key, value) => void outbox.set(key, value),
@@ -45,11 +45,7 @@ export async function open(network: Network, name: string): Promise<Device> {
   });
   await offline.waitForInit();
   void tasks.preload();
-  // A write ends when the server has it; the app goes on at once.
-  const done = (change: () => void): Promise<void> => {
-    write(change).catch(() => {});
-    return Promise.resolve();
-  };
+  const done = async (change: () => void): Promise<void> => void write(change);
   return {
     rows: async () => new Map(tasks.toArray.map((task) => [task.id, plain(task)])),
     create: (draft) => done(() => tasks.insert({ ...unmade, ...empty, ...draft } as Task)),

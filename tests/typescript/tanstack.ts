@@ -1,9 +1,9 @@
 import { createCollection, type PendingMutation } from "@tanstack/db";
-import { NonRetriableError, startOfflineExecutor, type OfflineConfig } from "@tanstack/offline-transactions";
+import { startOfflineExecutor, type OfflineConfig } from "@tanstack/offline-transactions";
 import { draftOf, sendChange, subscribe, type Problem, type Task, type TasksClient } from "tasks-api-client";
 
-/** The user's tasks as a collection, and what changes them, also offline. */
-export function openTasks(api: TasksClient, config: Partial<OfflineConfig> = {}) {
+/** The user's tasks as a collection, and what changes them, also offline. What the server refuses is undone, and told to `onRefused`. */
+export function openTasks(api: TasksClient, onRefused: (problem: Problem) => void, config: Partial<OfflineConfig> = {}) {
   const known = new Map<string, Task>();
   let put = (_tasks: Task[], _gone: Iterable<string> = []): void => {};
   const tasks = createCollection<Task, string>({
@@ -52,14 +52,17 @@ export function openTasks(api: TasksClient, config: Partial<OfflineConfig> = {})
     let etag = "etag" in original ? original.etag : "";
     while (became.has(id + etag)) etag = became.get(id + etag)!;
     const change = type === "insert" ? { draft: draftOf(modified) } : type === "update" ? { id, etag, patch: changes } : { id, etag };
-    const { task, isAlone } = await sendChange(api, change).catch(({ problem }: { problem?: Problem }) => {
-      // The outbox reads texts: what has 400, 401, 403 or 422 in it is not sent again. Codes have no numbers.
-      const isFinal = problem && [400, 413, 422].includes(problem.status);
-      throw new (isFinal ? NonRetriableError : Error)(problem?.code ?? "no answer");
-    });
-    if (task && isAlone) became.set(id + etag, task.etag);
-    if (task) put([task]);
-    else put([], [id]);
+    try {
+      const { task, isAlone } = await sendChange(api, change);
+      if (task && isAlone) became.set(id + etag, task.etag);
+      if (task) put([task]);
+      else put([], [id]);
+    } catch (error) {
+      const { problem } = error as { problem?: Problem };
+      // The outbox reads texts: it drops what has 400, 401, 403 or 422 in it. Codes have no numbers.
+      if (!problem || ![400, 413, 422].includes(problem.status)) throw new Error(problem?.code ?? "no answer");
+      onRefused(problem);
+    }
   };
   const offline = startOfflineExecutor({
     ...config,
@@ -70,11 +73,7 @@ export function openTasks(api: TasksClient, config: Partial<OfflineConfig> = {})
       },
     },
   });
-  /** Changes the collection: at once, and on the server as soon as it answers. It fails where the server refuses the change. */
-  const write = async (change: () => void): Promise<void> => {
-    const transaction = offline.createOfflineTransaction({ mutationFnName: "send", autoCommit: false });
-    transaction.mutate(change);
-    await transaction.commit();
-  };
+  /** Changes the collection: at once, and on the server as soon as it answers. */
+  const write = (change: () => void) => offline.createOfflineTransaction({ mutationFnName: "send" }).mutate(change);
   return { tasks, offline, write };
 }
