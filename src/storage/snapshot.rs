@@ -12,6 +12,10 @@ use crate::storage::statement::{Reply, Statement, Value};
 /// How long a statement may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Rows are read in the order of an index, some at a time: where PostgreSQL has not looked at a table yet (ANALYZE), it would sort all of
+/// them each time (100,000 tasks: 42 s in place of 1 s).
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_sort = off";
+
 /// A transaction that only reads, and sees nothing of what others write meanwhile. It ends when this is dropped, too.
 pub(crate) struct Snapshot {
     link: Link,
@@ -27,7 +31,7 @@ enum Link {
 impl Snapshot {
     /// On a session that is fresh.
     pub(crate) async fn of_postgres(mut session: Session) -> Result<Self, Failure> {
-        session.run_text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        session.run_text(BEGIN).await?;
         Ok(Self { link: Link::Postgres(Box::new(session)), holds_writers: false })
     }
 
