@@ -119,7 +119,8 @@ pub(crate) async fn whoever_reads_nothing_takes_nothing_from_others() {
         unread.push(answer);
     }
     println!("{statuses:?}");
-    assert!(statuses[&200] >= 70, "{statuses:?}");
+    // 8 MiB, at some 120 KiB an answer.
+    assert!(statuses[&200] >= 60, "{statuses:?}");
     let list = async |user: &User| user.send("GET list", "?limit=100", None, &[]).await.status;
     assert_eq!(list(&bob).await, 200);
     assert_eq!(list(&alice).await, 503, "her share is full");
