@@ -62,6 +62,10 @@ clients *arguments: release
 # All of them, and Prism and Schemathesis as a tester runs them (Node, Python, Go)
 clients-all: (clients "--all")
 
+# Live through a night offline with TanStack DB and RxDB on the release binary (Node)
+offline *arguments: release
+    npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs target/release/tasks-server {{arguments}}
+
 # Use the pages of the release binary in headless Chromium (Node, Python, curl, Chromium)
 browser: release
     npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/browser && node tests/browser/run.mjs target/release/tasks-server

@@ -1,14 +1,31 @@
-// Holds the code of README.md to the live server: node run.mjs /path/to/tasks-server [library] [part of a story's name]
+// Holds the code of README.md to the live server: node run.mjs /path/to/tasks-server [library] [part of a story's name]. With --write in
+// place of the program it puts the code into README.md.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { binary, start } from "../server.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
+const libraries = ["tanstack", "rxdb"];
+
+// What people copy is what is run.
+const document = readFileSync(join(here, "README.md"), "utf8");
+const written = libraries.reduce((text, library) => {
+  const code = readFileSync(join(here, `${library}.ts`), "utf8");
+  return text.replace(new RegExp(`(<!-- ${library}.ts -->\n\n)\`\`\`ts\n[^]*?\n\`\`\`\n`), (_, head) => `${head}\`\`\`ts\n${code}\`\`\`\n`);
+}, document);
+if (process.argv[2] === "--write") {
+  writeFileSync(join(here, "README.md"), written);
+  process.exit(0);
+}
+assert.equal(document, written, "README.md has other code: node tests/typescript/run.mjs --write");
+const copies = readdirSync(join(here, "node_modules"), { recursive: true }).filter((path) => path.endsWith("@tanstack/db/package.json"));
+assert.equal(copies.length, 1, `there must be one @tanstack/db: ${copies.join(", ")}`);
+
 const compiled = spawnSync(join(here, "node_modules/.bin/tsc"), ["-p", here], { stdio: "inherit" });
 assert.equal(compiled.status, 0, "tsc");
 const { tell } = await import("./build/stories.js");
@@ -44,7 +61,7 @@ const server = {
 };
 
 try {
-  for (const library of ["tanstack", "rxdb"].filter((name) => !only || name === only)) {
+  for (const library of libraries.filter((name) => !only || name === only)) {
     const { open, keepsWork } = await import(`./build/${library}.device.js`);
     await tell(server, library, open, keepsWork, part);
   }

@@ -222,6 +222,144 @@ export const stories: Record<string, Story> = {
     assert.deepEqual([...truth.values()].map(title), ["edited by A"]);
   },
 
+  "what is read late does not take back what this device wrote meanwhile": async (scene) => {
+    const [id] = await scene.given("x");
+    scene.a.late = 600;
+    await scene.A.change(id!, { title: "y" });
+    // The answer to the waiting request is on its way, with this change and without the next.
+    await sleep(150);
+    await scene.A.change(id!, { title: "z" });
+    for (let looks = 0; looks < 60; looks += 1) {
+      assert.equal(title((await scene.A.rows()).get(id!)), "z");
+      await sleep(20);
+    }
+    scene.a.late = 0;
+    await scene.settled();
+  },
+
+  "nothing is taken back while much is sent": async (scene) => {
+    const ids = await scene.given(...Array.from({ length: 40 }, (_, n) => `${n}`));
+    scene.a.online = false;
+    for (const id of ids) await scene.A.change(id, { title: "by A" });
+    for (const id of ids) await scene.elsewhere(id, { priority: "low" });
+    scene.a.online = true;
+    for (let looks = 0; looks < 100; looks += 1) {
+      const rows = await scene.A.rows();
+      assert.deepEqual(ids.map((id) => title(rows.get(id))), ids.map(() => "by A"));
+      await sleep(7);
+    }
+    const truth = await scene.settled();
+    assert.deepEqual([...truth.values()].map((task) => `${task.title} ${task.priority}`), ids.map(() => "by A low"));
+  },
+
+  "what others change while much is sent": async (scene) => {
+    const ids = await scene.given(...Array.from({ length: 99 }, (_, n) => `${n}`));
+    scene.a.online = false;
+    for (const id of ids) await scene.A.change(id, { title: "by A" });
+    scene.a.online = true;
+    // As soon as the second of them has come, and long before the last.
+    while (title((await scene.truth()).get(ids[1]!)) !== "by A") await sleep(1);
+    for (const id of ids.slice(1, 6)) await scene.elsewhere(id, { description: "by another" });
+    await scene.settled();
+  },
+
+  "a network that loses one answer of three": async (scene) => {
+    const ids = await scene.given(...Array.from({ length: 12 }, (_, n) => `${n}`));
+    scene.a.online = false;
+    for (const id of ids) await scene.A.change(id, { title: "by A" });
+    scene.a.flaky = 3;
+    scene.a.online = true;
+    const truth = await scene.settled(60_000);
+    assert.deepEqual([...truth.values()].map(title), ids.map(() => "by A"));
+  },
+
+  "a copy that is older than what the devices have": async (scene) => {
+    const [id] = await scene.given("x");
+    const restore = scene.server.backUp();
+    for (const title of ["a", "b", "c"]) {
+      await scene.A.change(id!, { title });
+      await scene.settled();
+    }
+    await restore();
+    const truth = await scene.settled();
+    assert.equal(title(truth.get(id!)), "x");
+  },
+
+  "a creation whose answer was lost, and that both edit before it is sent again": async (scene) => {
+    await scene.given("x");
+    const created = draft("created");
+    scene.a.lose = 1;
+    await scene.A.create(created);
+    await sleep(50);
+    scene.a.online = false;
+    await scene.A.change(created.id, { title: "by A" });
+    await scene.elsewhere(created.id, { priority: "high", tags: ["home"] });
+    scene.a.online = true;
+    await sleep(A_MOMENT);
+    const task = (await scene.settled()).get(created.id)!;
+    assert.deepEqual([task.title, task.priority, task.tags], ["by A", "high", ["home"]]);
+  },
+
+  "a creation whose answer was lost, that another edits, and that is deleted before it is sent again": async (scene) => {
+    await scene.given("x");
+    const created = draft("created");
+    scene.a.lose = 1;
+    await scene.A.create(created);
+    await sleep(50);
+    scene.a.online = false;
+    await scene.A.remove(created.id);
+    await scene.elsewhere(created.id, { priority: "high" });
+    scene.a.online = true;
+    await sleep(A_MOMENT);
+    assert.equal((await scene.settled()).get(created.id)?.priority, "high");
+  },
+
+  "a creation whose answer was lost, and that is deleted before it is sent again": async (scene) => {
+    await scene.given("x");
+    const created = draft("created");
+    scene.a.lose = 1;
+    await scene.A.create(created);
+    await sleep(50);
+    scene.a.online = false;
+    await scene.A.remove(created.id);
+    scene.a.online = true;
+    await sleep(A_MOMENT);
+    assert.equal((await scene.settled()).size, 1);
+  },
+
+  "a token that expires while nothing is to be sent": async (scene) => {
+    const [id] = await scene.given("x");
+    scene.a.stale = 1;
+    await scene.elsewhere(id!, { title: "y" });
+    await sleep(A_MOMENT);
+    await scene.elsewhere(id!, { title: "z" });
+    assert.equal(title((await scene.settled()).get(id!)), "z");
+  },
+
+  "one sets a time, and another takes its day away": async (scene) => {
+    const [id] = await scene.given("x");
+    await scene.elsewhere(id!, { due_date: "2026-03-01" });
+    await scene.settled();
+    scene.a.online = false;
+    await scene.A.change(id!, { due_time: "18:00", title: "by A" });
+    await scene.elsewhere(id!, { due_date: null });
+    scene.a.online = true;
+    await sleep(A_MOMENT);
+    const task = (await scene.settled()).get(id!)!;
+    // A time is one of a day.
+    assert.deepEqual([task.title, task.due_date, task.due_time], ["by A", "2026-03-01", "18:00"]);
+  },
+
+  "who deletes what they edit just now": async (scene) => {
+    const [id] = await scene.given("x");
+    const edited = scene.A.change(id!, { title: "y" });
+    await sleep(3);
+    await edited;
+    await scene.A.remove(id!);
+    await sleep(A_MOMENT);
+    assert.equal((await scene.settled()).size, 0);
+  },
+
   "a long time offline, with much done on both sides": async (scene) => {
     const names = Array.from({ length: 60 }, (_, n) => `${n}`);
     const ids = await scene.given(...names);

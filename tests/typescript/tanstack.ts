@@ -1,6 +1,6 @@
 import { createCollection, type PendingMutation } from "@tanstack/db";
 import { startOfflineExecutor, type OfflineConfig } from "@tanstack/offline-transactions";
-import { draftOf, sendChange, subscribe, type Problem, type Task, type TasksClient } from "tasks-api-client";
+import { draftOf, patchOf, sendChange, subscribe, type Problem, type Task, type TasksClient } from "tasks-api-client";
 
 /** The user's tasks as a collection, and what changes them, also offline. What the server refuses is undone, and told to `onRefused`. */
 export function openTasks(api: TasksClient, onRefused: (problem: Problem) => void, config: Partial<OfflineConfig> = {}) {
@@ -48,10 +48,10 @@ export function openTasks(api: TasksClient, onRefused: (problem: Problem) => voi
 
   /** What each tag has become by our own writes alone: whoever deletes what they have edited has seen that edit. */
   const became = new Map<string, string>();
-  const send = async ({ type, key: id, original, modified, changes }: PendingMutation<Task>): Promise<void> => {
+  const send = async ({ type, key: id, original, modified }: PendingMutation<Task>): Promise<void> => {
     let etag = "etag" in original ? original.etag : "";
     while (became.has(id + etag)) etag = became.get(id + etag)!;
-    const change = type === "insert" ? { draft: draftOf(modified) } : type === "update" ? { id, etag, patch: changes } : { id, etag };
+    const change = type === "insert" ? { draft: draftOf(modified) } : { id, etag, ...(type === "update" && { patch: patchOf(original, modified) }) };
     try {
       const { task, isAlone } = await sendChange(api, change);
       if (task && isAlone) became.set(id + etag, task.etag);

@@ -23,12 +23,15 @@ export interface Server {
 export class Wire implements Network {
   /** How many answers to writes are lost from now on: the server does them, and nobody hears of it. */
   lose = 0;
+  /** Where it is not 0: of so many answers to writes, one is lost. */
+  flaky = 0;
   /** How many requests from now on have a token that has expired. */
   stale = 0;
   /** How late answers to reads come, in milliseconds. */
   late = 0;
   requests = 0;
   readonly api: TasksClient;
+  #writes = 0;
   #isOnline = true;
   #listeners = new Set<() => void>();
   #cut = new AbortController();
@@ -47,7 +50,7 @@ export class Wire implements Network {
         const { method, headers } = request;
         const answer = await fetch(request.url.replace("http://tasks", server.url()), { method, headers, body: body || null, signal });
         if (method === "GET") await sleep(this.late);
-        if (method !== "GET" && this.lose > 0) {
+        if (method !== "GET" && (this.lose > 0 || ++this.#writes % this.flaky === 0)) {
           this.lose -= 1;
           throw new TypeError("fetch failed");
         }

@@ -87,11 +87,14 @@ export function draftOf(task) {
 
 export function patchOf(before, after) {
   const changed = MEMBERS.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]));
+  // A time is one of a day, which somebody else may take away meanwhile.
+  if (changed.includes("due_time") && after.due_time) changed.push("due_date");
   return Object.fromEntries(changed.map((name) => [name, after[name]]));
 }
 
 export async function sendChange(client, { draft, id, patch, etag }, { userId = "me" } = {}) {
-  for (let tag = etag || "*", isAlone = true; ; isAlone = false) {
+  // What was made here would be of version 1.
+  for (let tag = etag || '"1"', isAlone = true; ; isAlone = false) {
     const params = { path: { user_id: userId, id }, header: { "If-Match": tag } };
     const { data, error } = await (draft
       ? client.POST("/api/{user_id}/tasks", { params: { path: { user_id: userId } }, body: draft })
