@@ -28,12 +28,12 @@ fn main() -> ExitCode {
         Ok(invocation) => invocation,
         Err(stop) => return stop.report(),
     };
-    let _written = log::start(&log);
+    // What commands answer is on standard output, and nothing else.
+    let _written = log::start(&log, matches!(command, Command::Serve(_)));
     for warning in warnings {
         if matches!(command, Command::Serve(_)) {
             tracing::warn!("{warning}");
         } else {
-            // What commands answer is on standard output.
             let _ = writeln!(std::io::stderr(), "tasks-server: {warning}");
         }
     }
@@ -58,16 +58,16 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
         Command::Serve(settings) => serve(*settings).await,
         Command::Migrate(migration, database) => migrate(migration, &database).await,
         Command::Purge(database, keep_days) => {
-            let repository = Repository::new(Database::open(&database)?);
+            let repository = Repository::new(Database::open_existing(&database)?);
             let count = repository.purge(expiry()).await? + repository.forget(forgotten(keep_days)).await?;
             Ok(writeln!(std::io::stdout(), "forgotten  {count}")?)
         }
         Command::Epoch(database) => {
-            let count = Repository::new(Database::open(&database)?).renew().await?;
+            let count = Repository::new(Database::open_existing(&database)?).renew().await?;
             Ok(writeln!(std::io::stdout(), "users      {count}")?)
         }
         Command::Export(database, sub) => {
-            let mut export = Repository::new(Database::open(&database)?).export(&sub).await?;
+            let mut export = Repository::new(Database::open_existing(&database)?).export(&sub).await?;
             let mut out = std::io::stdout();
             while let Some(lines) = export.lines().await? {
                 out.write_all(&ExportLine::text(&lines))?;
@@ -75,7 +75,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             Ok(out.flush()?)
         }
         Command::Erase(database, sub) => {
-            let tasks = Repository::new(Database::open(&database)?).erase(&sub).await?;
+            let tasks = Repository::new(Database::open_existing(&database)?).erase(&sub).await?;
             let count = tasks.map_or("nothing is held of this user".to_owned(), |tasks| format!("{tasks} tasks"));
             Ok(writeln!(std::io::stdout(), "erased     {count}")?)
         }

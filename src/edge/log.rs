@@ -5,7 +5,7 @@
 //! written again. (`tracing-appender` does the like, but says so on standard output when its queue is full at the end: there
 //! it would wait for ever for the reader that is not there.)
 
-use std::io::{self, IsTerminal, Write, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 use std::mem::{replace, take};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -57,11 +57,13 @@ pub(super) fn lost() -> u64 {
     LINES.lost.load(Relaxed)
 }
 
-/// Starts the log; the first call counts. Lines are written until what it returns is dropped.
+/// Starts the log; the first call counts. Lines are written until what it returns is dropped: a server's to standard output, a command's to
+/// standard error, as what it answers is on the other.
 #[must_use = "the log ends with it"]
-pub fn start(log: &Log) -> Writing {
+pub fn start(log: &Log, serves: bool) -> Writing {
+    let is_terminal = if serves { stdout().is_terminal() } else { stderr().is_terminal() };
     let is_text = match log.format {
-        LogFormat::Auto => stdout().is_terminal(),
+        LogFormat::Auto => is_terminal,
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
@@ -70,15 +72,16 @@ pub fn start(log: &Log) -> Writing {
         .log_internal_errors(false)
         .with_writer(&LINES);
     // A second start, in a test, changes nothing.
-    let _ =
-        if is_text { lines.with_ansi(stdout().is_terminal()).try_init() } else { lines.event_format(Json).try_init() };
+    let _ = if is_text { lines.with_ansi(is_terminal).try_init() } else { lines.event_format(Json).try_init() };
     // A request's panic is answered 500; here its place is told, in one line.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a panic");
     }));
     // Where there can be no thread, there is no log.
-    let _ = thread::Builder::new().name("log".to_owned()).spawn(|| LINES.write(stdout()));
+    let _ = thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || if serves { LINES.write(stdout()) } else { LINES.write(stderr()) });
     Writing
 }
 

@@ -13,7 +13,7 @@ use tempfile::Builder;
 
 use crate::storage::failure::{Failure, StorageError};
 use crate::storage::settings::{DatabaseSettings, OpenError, Scheme, is_in_memory, kind};
-use crate::storage::sqlite::address;
+use crate::storage::sqlite::{address, existing};
 
 /// Why there is no copy. Nothing was written over, and nothing is left of it.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +29,6 @@ pub enum BackupError {
     /// The settings name no usable database.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// There is no database.
-    #[error("{0}, the file that DATABASE_URL names, is not there")]
-    Absent(String),
     /// A copy overwrites nothing.
     #[error("{0} is there already, and a backup overwrites nothing: name a new file")]
     Exists(String),
@@ -53,10 +50,7 @@ pub async fn backup(settings: &DatabaseSettings, file: &Path) -> Result<(), Back
     if is_in_memory(&settings.url) {
         return Err(BackupError::Memory);
     }
-    let source = options.get_filename();
-    if !source.exists() {
-        return Err(BackupError::Absent(source.display().to_string()));
-    }
+    existing(&options)?;
     let name = file.display().to_string();
     let fail = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(name.clone()),

@@ -19,8 +19,9 @@ use crate::storage::failure::{Failure, StorageError};
 use crate::storage::figures::Sessions;
 use crate::storage::role::{self, Role, RoleError};
 use crate::storage::schema::{self, Direction, PrepareError};
-use crate::storage::settings::{DatabaseSettings, OpenError};
+use crate::storage::settings::{DatabaseSettings, OpenError, Scheme, is_in_memory, kind};
 use crate::storage::snapshot::Snapshot;
+use crate::storage::sqlite::{address, existing};
 use crate::storage::statement::{Reply, Statement, Value};
 use crate::storage::timing::spend;
 use crate::storage::transaction::Transaction;
@@ -67,6 +68,17 @@ impl Database {
             looking: Arc::default(),
             is_told: AtomicBool::new(false),
         })))
+    }
+
+    /// The same of a database that is there: none is made, and its schema stays as it is.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and [`OpenError::Absent`].
+    pub fn open_existing(settings: &DatabaseSettings) -> Result<Self, OpenError> {
+        if matches!(kind("DATABASE_URL", &settings.url)?, Scheme::Sqlite) && !is_in_memory(&settings.url) {
+            existing(&address("DATABASE_URL", &settings.url)?)?;
+        }
+        Self::open(&DatabaseSettings { migrate_on_start: false, ..settings.clone() })
     }
 
     /// Sees to it that the schema is current: applies what is pending when `MIGRATE_ON_START` says so, else only

@@ -71,6 +71,9 @@ pub enum OpenError {
     /// The pool would be empty.
     #[error("DATABASE_MAX_CONNECTIONS must be at least 1")]
     NoConnections,
+    /// There is no file of SQLite, where none is to be made.
+    #[error("{0}, the file that DATABASE_URL names, is not there")]
+    Absent(String),
     /// The directory of the SQLite file is missing and cannot be made.
     #[error("the directory of the file in DATABASE_URL cannot be created: {0}")]
     Directory(#[source] io::Error),

@@ -287,6 +287,15 @@ pub(crate) fn address(setting: &'static str, url: &str) -> Result<SqliteConnectO
     Ok(options.busy_timeout(BUSY).disable_statement_logging())
 }
 
+/// The file, which is there.
+///
+/// # Errors
+/// [`OpenError::Absent`].
+pub(crate) fn existing(options: &SqliteConnectOptions) -> Result<&Path, OpenError> {
+    let file = options.get_filename();
+    if file.exists() { Ok(file) } else { Err(OpenError::Absent(file.display().to_string())) }
+}
+
 /// How a server opens the file.
 pub(crate) fn options(setting: &'static str, url: &str) -> Result<SqliteConnectOptions, OpenError> {
     let mut options = address(setting, url)?;

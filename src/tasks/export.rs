@@ -72,12 +72,18 @@ impl Export {
             return Ok(Some(lines));
         }
         let lines = self.read().await?;
-        if lines.is_none()
+        if matches!(self.next, Part::End)
             && let Some(snapshot) = self.snapshot.take()
         {
             snapshot.close().await;
         }
         Ok(lines)
+    }
+
+    /// Whether the last lines were read, and nothing is held for more.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.snapshot.is_none() && self.read.is_empty()
     }
 
     /// How many tasks were among the lines up to now.
@@ -155,9 +161,13 @@ impl Export {
 #[derive(Debug, Default)]
 pub(super) struct Exports(Arc<Mutex<HashSet<UserId>>>);
 
-/// That a user's export runs, until this is dropped.
+/// That a user's export runs, until it is ended or dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Mutex<HashSet<UserId>>>, UserId);
+pub(super) struct Turn {
+    users: Arc<Mutex<HashSet<UserId>>>,
+    /// None once it has ended.
+    id: Mutex<Option<UserId>>,
+}
 
 impl Exports {
     /// The right to an export of a user.
@@ -165,20 +175,29 @@ impl Exports {
     /// # Errors
     /// [`Error::TooManyExports`] when one of the user runs, or as many as may.
     pub(super) fn begin(&self, id: &UserId) -> Result<Turn, Error> {
-        let mut users = users(&self.0);
+        let mut users = locked(&self.0);
         if users.len() >= MOST || !users.insert(id.clone()) {
             return Err(Error::TooManyExports);
         }
-        Ok(Turn(Arc::clone(&self.0), id.clone()))
+        Ok(Turn { users: Arc::clone(&self.0), id: Mutex::new(Some(id.clone())) })
+    }
+}
+
+impl Turn {
+    /// Lets the user begin another.
+    pub(super) fn end(&self) {
+        if let Some(id) = locked(&self.id).take() {
+            locked(&self.users).remove(&id);
+        }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        users(&self.0).remove(&self.1);
+        self.end();
     }
 }
 
-fn users(of: &Mutex<HashSet<UserId>>) -> MutexGuard<'_, HashSet<UserId>> {
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -221,11 +221,10 @@ impl Repository {
         }
     }
 
-    /// Stores new tasks of the owner, with version 1, in one statement.
-    ///
-    /// The user's row is added only when the database misses it, so that all but a user's first tasks are one
-    /// statement. The ids must be the server's own: where one is there already, an earlier try of this call stored them all.
-    pub async fn insert(&self, owner: &Owner, tasks: &[Task], now: Timestamp) -> Result<(), Error> {
+    /// Stores new tasks of the owner, with version 1, in one statement; whether they are stored. Where they are not, the database
+    /// misses the user's row, as with a user's first tasks, or an earlier try of this call has stored them all: a
+    /// [`Creation`](crate::tasks::transactions::Creation) settles either. The ids must be the server's own.
+    pub async fn insert(&self, owner: &Owner, tasks: &[Task], now: Timestamp) -> Result<bool, Error> {
         let statements = &*self.statements;
         let (list, values);
         let (statement, values): (_, &[Value<'_>]) = match tasks {
@@ -238,20 +237,11 @@ impl Repository {
                 (&statements.insert_all, &[user(owner), Value::Json(&list), time(now)])
             }
         };
-        let insert = async || self.database.write(name(owner), statement, values, true).await;
-        let mut is_known = false;
-        for _ in 0..ROUNDS {
-            match insert().await? {
-                Err(failure) if failure.is_duplicate() => return Ok(()),
-                Err(failure) if failure.is_orphan() => {}
-                // Nothing is added where there is no user whose changes could be counted; or where an earlier try has added all.
-                Ok(reply) if reply.affected() == 0 && !is_known => {}
-                done => return Ok(done.map(drop)?),
-            }
-            let values = [user(owner), time(now)];
-            is_known = self.database.write(name(owner), &statements.add_user, &values, true).await??.affected() == 0;
+        match self.database.write(name(owner), statement, values, true).await? {
+            Err(failure) if failure.is_duplicate() => Ok(true),
+            Err(failure) if failure.is_orphan() => Ok(false),
+            done => Ok(done?.affected() > 0),
         }
-        Err(Error::Unavailable("the user is erased again and again".into()))
     }
 
     /// Forgets the keys of all users that are older than `expiry`; how many there were.
@@ -321,7 +311,7 @@ impl Repository {
     }
 }
 
-/// How often a search begins again that came upon tasks which were not folded, and a creation whose user was erased meanwhile.
+/// How often a search begins again that came upon tasks which were not folded.
 const ROUNDS: usize = 5;
 
 /// How many tasks that are not folded a search puts up with, once it has folded all that there were: others write meanwhile.

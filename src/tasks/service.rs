@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use uuid::{ContextV7, Uuid};
 
 use crate::tasks::changes::Changed;
-use crate::tasks::export::Exports;
+use crate::tasks::export::{Exports, Turn};
 use crate::tasks::repository::{Change, DraftHash, Repository};
 use crate::tasks::transactions::{Creation, Once};
 use crate::tasks::waiting::Waiting;
@@ -124,15 +124,18 @@ impl Tasks {
         }
         let id = |draft: &TaskDraft| draft.id.map_or_else(|| self.clock.id(now), OwnId::get);
         let tasks: Vec<_> = new.iter().map(|draft| Task::new(id(draft), owner.id().clone(), draft, now)).collect();
-        if key.is_none() && new.iter().all(|draft| draft.id.is_none()) {
-            self.repository.insert(owner, &tasks, now).await?;
+        let is_repeatable = key.is_some() || new.iter().any(|draft| draft.id.is_some());
+        if !is_repeatable && self.repository.insert(owner, &tasks, now).await? {
             self.waiting.wake(owner.id());
             return Ok(Done { data: tasks, is_replay: false });
         }
         let once = key.map(|key| once(operation, key, fingerprinted(&new).as_bytes(), now));
         let drafts = new.iter().map(|draft| draft.id.map(|_| draft_hash(draft))).collect();
         let since = (now.to_utc() - self.keep).into();
-        let done = self.repository.create(owner, Creation { tasks, drafts, once, since }, now).await?;
+        // A user's first tasks come here too, with the user's row in the same transaction: else whoever erases the user again and again
+        // could always come between.
+        let mut done = self.repository.create(owner, Creation { tasks, drafts, once, since }, now).await?;
+        done.is_replay &= is_repeatable;
         self.waiting.wake(owner.id());
         Ok(done)
     }
@@ -269,16 +272,23 @@ fn draft_hash(draft: &TaskDraft) -> DraftHash {
     hash.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
-/// What comes there; where that ends without the last line, it fails.
-fn whole(lines: mpsc::Receiver<Result<Vec<ExportLine>, Error>>) -> impl Stream<Item = Result<Vec<ExportLine>, Error>> {
-    stream::unfold(Some(lines), async |lines| {
+/// These lines and what comes there; where that ends without the last line, it fails. The turn is held until all is taken.
+fn whole(
+    first: Vec<ExportLine>,
+    lines: mpsc::Receiver<Result<Vec<ExportLine>, Error>>,
+    turn: Arc<Turn>,
+) -> impl Stream<Item = Result<Vec<ExportLine>, Error>> {
+    stream::unfold((Some(Ok(first)), Some(lines), turn), async |(first, lines, turn)| {
         let mut lines = lines?;
-        let next = lines.recv().await.unwrap_or(Err(Error::TimedOut));
+        let next = match first {
+            Some(first) => first,
+            None => lines.recv().await.unwrap_or(Err(Error::TimedOut)),
+        };
         let is_last = match &next {
             Ok(next) => matches!(next.last(), Some(ExportLine::End { .. })),
             Err(_) => true,
         };
-        Some((next, (!is_last).then_some(lines)))
+        Some((next, (None, (!is_last).then_some(lines), turn)))
     })
 }
 
@@ -471,36 +481,44 @@ impl TaskService for Tasks {
     }
 
     async fn export(&self, owner: &Owner) -> Result<tasks_api::Export, Error> {
-        let turn = self.exports.begin(owner.id())?;
+        // Held by whoever reads the database, and by the answer, which holds what is not read: as long as there is either.
+        let turn = Arc::new(self.exports.begin(owner.id())?);
+        let held = Arc::clone(&turn);
         let until = Instant::now() + self.export_limit;
-        let mut export = self.repository.export(owner.id()).await?;
-        let Some(first) = export.lines().await? else { return Err(Error::internal("an export of nothing")) };
-        let (to, lines) = mpsc::channel(1);
-        // Beside the request: it comes to its end, and the connection is free, also where nobody reads.
+        let (repository, owner) = (self.repository.clone(), owner.clone());
+        let (to, mut lines) = mpsc::channel(1);
+        // Beside the request, so that it comes to its end also where nobody reads.
         tokio::spawn(async move {
-            let _turn = turn;
+            let over = Arc::downgrade(&turn);
+            let mut turn = Some(turn);
             let sent = async {
-                let mut next = Some(first);
-                while let Some(lines) = next {
-                    if to.send(Ok(lines)).await.is_err() {
-                        // Nobody reads any more.
-                        return Ok(false);
+                let mut export = repository.export(owner.id()).await?;
+                while let Some(lines) = export.lines().await? {
+                    if export.is_read() {
+                        turn.take();
                     }
-                    next = export.lines().await?;
+                    if to.send(Ok(lines)).await.is_err() {
+                        return Ok(None);
+                    }
                 }
-                Ok(true)
+                Ok(Some(export.tasks()))
             };
             match timeout_at(until, sent).await.unwrap_or(Err(Error::TimedOut)) {
                 // Nobody is named, as where a user is erased.
-                Ok(true) => info!(tasks = export.tasks(), "all that is held of a user was exported"),
-                Ok(false) => info!("an export was not read to its end"),
+                Ok(Some(tasks)) => info!(tasks, "all that is held of a user was exported"),
+                Ok(None) => info!("an export was not read to its end"),
                 Err(cause) => {
                     warn!(%cause, "an export was cut off");
+                    if let Some(turn) = over.upgrade() {
+                        turn.end();
+                    }
                     let _ = to.try_send(Err(cause));
                 }
             }
         });
-        Ok(whole(lines).boxed())
+        // What fails before the first lines is answered as what it is.
+        let first = lines.recv().await.unwrap_or(Err(Error::TimedOut))?;
+        Ok(whole(first, lines, held).boxed())
     }
 
     async fn erase(&self, owner: &Owner) -> Result<(), Error> {

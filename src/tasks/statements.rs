@@ -395,7 +395,10 @@ impl Statements {
             delete_all: Statement::new(text(&delete(place, tasks::Entity, many())), &[Text, Uuids]),
             lock: Statement::new(held(get_all.clone()), &[Text, Uuids]),
             lock_own: Statement::unnamed(
-                held(format!("SELECT 1 FROM {table_of_tasks} WHERE user_id = $1 ORDER BY id")),
+                format!(
+                    "SELECT count(*) FROM ({}) AS held",
+                    held(format!("SELECT 1 FROM {table_of_tasks} WHERE user_id = $1 ORDER BY id"))
+                ),
                 &[Text],
             ),
             erase: Statement::unnamed(format!("DELETE FROM {table_of_users} WHERE id = $1"), &[Text]),

@@ -195,16 +195,16 @@ impl Repository {
     ///
     /// # Errors
     /// Those of every query.
-    pub async fn erase(&self, id: &UserId) -> Result<Option<usize>, Error> {
+    pub async fn erase(&self, id: &UserId) -> Result<Option<i64>, Error> {
         let own = Arc::new((id.clone(), Arc::clone(&self.statements)));
         let done = self.database.transaction(id.as_str(), move |db| {
             let own = Arc::clone(&own);
             async move {
                 let (id, statements) = &*own;
                 let user = [Value::Text(id.as_str())];
-                let tasks = db.run(&statements.lock_own, &user).await?.all(|_| Ok(()))?;
+                let tasks = db.run(&statements.lock_own, &user).await?.one(|row| row.columns().int())?;
                 let erased = db.run(&statements.erase, &user).await?.affected();
-                Ok((erased > 0).then_some(tasks.len()))
+                Ok((erased > 0).then_some(tasks.unwrap_or_default()))
             }
             .boxed()
         });

@@ -12,6 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::client::{Answer, Client, id};
+use crate::process::{Running, run, text};
 use crate::server::Server;
 
 on_each_engine!(
@@ -183,6 +184,10 @@ async fn one_export_of_a_user_runs_at_a_time_and_few_in_all(server: Server) {
     server.user("erin").create("z").await;
     // One that is read to its end, and one that is left.
     assert_eq!(running.pop().unwrap().tasks().await, Some(json!(400)), "without what came later");
+    // Whoever has read to the end may begin again at once.
+    for _ in 0..20 {
+        assert_eq!(export(&server.user("erin")).await.status, 200);
+    }
     drop(running.pop());
     for name in ["dave", "carol"] {
         let again = async {
@@ -231,6 +236,24 @@ async fn an_export_whose_database_goes_is_cut_where_its_reader_sees_it() {
     timeout(Duration::from_secs(10), all_is_sent_that_fits).await.expect("it waits for its reader");
     assert_eq!(running.tasks().await, None);
     assert_eq!(Begun::new(&server, "alice").await.tasks().await, Some(json!(600)));
+}
+
+/// What is answered is the lines and nothing else, and of no database that was made for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_exports_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    for words in [["export", "--sub", "developer"], ["erase", "--sub", "developer"]] {
+        let absent = run(folder.path(), &words, &[]);
+        assert!(!absent.status.success() && absent.stdout.is_empty(), "{}", text(&absent));
+        assert!(text(&absent).contains("is not there"), "{}", text(&absent));
+        assert!(!folder.path().join("data").exists());
+    }
+    let server = Running::start(folder.path(), &[]);
+    let task = server.client("me", server.token.clone()).create("x").await;
+    let done = run(folder.path(), &["export", "--sub", "developer"], &[("RUST_LOG", "trace")]);
+    assert!(done.status.success(), "{}", text(&done));
+    let lines = lines(&done.stdout);
+    assert_eq!((of(&lines, "task"), &lines[2]), (vec![task], &json!({ "end": true, "tasks": 1 })));
 }
 
 /// A database in memory has no log beside which others could write: whoever does not read holds nobody up.

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Task } from "tasks-api-client";
 import type { Open } from "./device.js";
 import { draft, Scene, type Server } from "./world.js";
 
@@ -11,6 +12,24 @@ type Story = (scene: Scene) => Promise<void>;
 const A_MOMENT = 300;
 
 const title = (of: { title?: string } | undefined) => of?.title;
+
+/** Ends A's time offline; what the server has once all is settled. */
+async function back(scene: Scene): Promise<Map<string, Task>> {
+  scene.a.online = true;
+  await sleep(A_MOMENT);
+  return scene.settled();
+}
+
+/** A task that A has made, and does not know that the server has it; A is offline then. */
+async function lostCreation(scene: Scene): Promise<{ id: string }> {
+  await scene.given("x");
+  const created = draft("created");
+  scene.a.lose = 1;
+  await scene.A.create(created);
+  await sleep(50);
+  scene.a.online = false;
+  return created;
+}
 
 export const stories: Record<string, Story> = {
   "all tasks come, on devices that were never there before": async (scene) => {
@@ -46,9 +65,7 @@ export const stories: Record<string, Story> = {
     await scene.A.change(id!, { title: "by A" });
     await scene.B.change(id!, { priority: "low" });
     await sleep(A_MOMENT);
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const task = (await scene.settled()).get(id!)!;
+    const task = (await back(scene)).get(id!)!;
     assert.deepEqual([task.title, task.priority], ["by A", "low"]);
   },
 
@@ -58,9 +75,7 @@ export const stories: Record<string, Story> = {
     await scene.A.change(id!, { title: "by A" });
     await scene.B.change(id!, { title: "by B" });
     await sleep(A_MOMENT);
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    assert.match(title((await scene.settled()).get(id!))!, /^by [AB]$/);
+    assert.match(title((await back(scene)).get(id!))!, /^by [AB]$/);
   },
 
   "deletions meet edits, deletions, and tasks that the server never saw": async (scene) => {
@@ -79,9 +94,7 @@ export const stories: Record<string, Story> = {
     await scene.B.change(deleted!, { title: "edited by B" });
     await scene.B.remove(both!);
     await sleep(A_MOMENT);
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const truth = await scene.settled();
+    const truth = await back(scene);
     // An edit of what was deleted has nothing to be of; a deletion that has not seen an edit takes nothing away.
     assert.deepEqual([...truth.keys()].sort(), [deleted!, kept!, done.id].sort());
     assert.equal(title(truth.get(deleted!)), "edited by B");
@@ -94,9 +107,7 @@ export const stories: Record<string, Story> = {
     await scene.A.change(id!, { title: "y" });
     await scene.A.remove(id!);
     await sleep(A_MOMENT);
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    assert.equal((await scene.settled()).size, 0);
+    assert.equal((await back(scene)).size, 0);
   },
 
   "an answer that is late takes nothing back": async (scene) => {
@@ -132,33 +143,19 @@ export const stories: Record<string, Story> = {
   },
 
   "a creation whose answer was lost, and that is edited before it is sent again": async (scene) => {
-    await scene.given("x");
-    const created = draft("created");
-    scene.a.lose = 1;
-    await scene.A.create(created);
-    await sleep(50);
-    scene.a.online = false;
+    const created = await lostCreation(scene);
     await scene.A.change(created.id, { title: "edited", tags: ["home"] });
     await sleep(A_MOMENT);
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const truth = await scene.settled();
+    const truth = await back(scene);
     assert.equal(truth.size, 2);
     assert.deepEqual([title(truth.get(created.id)), truth.get(created.id)!.tags], ["edited", ["home"]]);
   },
 
   "a creation whose answer was lost, and that another deletes before it is sent again": async (scene) => {
-    await scene.given("x");
-    const created = draft("created");
-    scene.a.lose = 1;
-    await scene.A.create(created);
-    await sleep(50);
-    scene.a.online = false;
+    const created = await lostCreation(scene);
     await sleep(A_MOMENT);
     await scene.deleteElsewhere(created.id);
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    assert.equal((await scene.settled()).size, 1);
+    assert.equal((await back(scene)).size, 1);
   },
 
   "a token that expires": async (scene) => {
@@ -167,9 +164,7 @@ export const stories: Record<string, Story> = {
     await scene.A.change(id!, { title: "edited in the night" });
     await scene.A.create(draft("made in the night"));
     scene.a.stale = 3;
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const truth = await scene.settled();
+    const truth = await back(scene);
     assert.deepEqual([...truth.values()].map(title).sort(), ["edited in the night", "made in the night"]);
   },
 
@@ -201,9 +196,7 @@ export const stories: Record<string, Story> = {
     await scene.deleteElsewhere(vanished!);
     scene.server.newEpoch();
     await scene.elsewhere(kept!, { title: "since then" });
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const truth = await scene.settled();
+    const truth = await back(scene);
     assert.deepEqual([...truth.values()].map(title).sort(), ["created", "edited by A", "since then"]);
   },
 
@@ -216,9 +209,7 @@ export const stories: Record<string, Story> = {
     scene.a.online = false;
     await scene.A.change(edited!, { title: "edited by A" });
     await restore();
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const truth = await scene.settled();
+    const truth = await back(scene);
     assert.deepEqual([...truth.values()].map(title), ["edited by A"]);
   },
 
@@ -286,45 +277,24 @@ export const stories: Record<string, Story> = {
   },
 
   "a creation whose answer was lost, and that both edit before it is sent again": async (scene) => {
-    await scene.given("x");
-    const created = draft("created");
-    scene.a.lose = 1;
-    await scene.A.create(created);
-    await sleep(50);
-    scene.a.online = false;
+    const created = await lostCreation(scene);
     await scene.A.change(created.id, { title: "by A" });
     await scene.elsewhere(created.id, { priority: "high", tags: ["home"] });
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const task = (await scene.settled()).get(created.id)!;
+    const task = (await back(scene)).get(created.id)!;
     assert.deepEqual([task.title, task.priority, task.tags], ["by A", "high", ["home"]]);
   },
 
   "a creation whose answer was lost, that another edits, and that is deleted before it is sent again": async (scene) => {
-    await scene.given("x");
-    const created = draft("created");
-    scene.a.lose = 1;
-    await scene.A.create(created);
-    await sleep(50);
-    scene.a.online = false;
+    const created = await lostCreation(scene);
     await scene.A.remove(created.id);
     await scene.elsewhere(created.id, { priority: "high" });
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    assert.equal((await scene.settled()).get(created.id)?.priority, "high");
+    assert.equal((await back(scene)).get(created.id)?.priority, "high");
   },
 
   "a creation whose answer was lost, and that is deleted before it is sent again": async (scene) => {
-    await scene.given("x");
-    const created = draft("created");
-    scene.a.lose = 1;
-    await scene.A.create(created);
-    await sleep(50);
-    scene.a.online = false;
+    const created = await lostCreation(scene);
     await scene.A.remove(created.id);
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    assert.equal((await scene.settled()).size, 1);
+    assert.equal((await back(scene)).size, 1);
   },
 
   "a token that expires while nothing is to be sent": async (scene) => {
@@ -343,9 +313,7 @@ export const stories: Record<string, Story> = {
     scene.a.online = false;
     await scene.A.change(id!, { due_time: "18:00", title: "by A" });
     await scene.elsewhere(id!, { due_date: null });
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const task = (await scene.settled()).get(id!)!;
+    const task = (await back(scene)).get(id!)!;
     // A time is one of a day.
     assert.deepEqual([task.title, task.due_date, task.due_time], ["by A", "2026-03-01", "18:00"]);
   },
@@ -404,9 +372,7 @@ const kept: Record<string, Story> = {
     await sleep(A_MOMENT);
     const shown = await scene.A.rows();
     assert.deepEqual([title(shown.get(id!)), title(shown.get(created.id))], ["edited", "created"]);
-    scene.a.online = true;
-    await sleep(A_MOMENT);
-    const truth = await scene.settled();
+    const truth = await back(scene);
     assert.equal(truth.size, 2);
     assert.deepEqual([title(truth.get(id!)), truth.get(id!)!.priority], ["edited", "low"]);
   },
