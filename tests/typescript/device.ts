@@ -18,6 +18,8 @@ export interface Device {
 
 /** What a device knows of the network. */
 export interface Network {
+  /** Whose device it is. */
+  userId: string;
   /** A client of the server, by this device's network. */
   api: TasksClient;
   isOnline(): boolean;

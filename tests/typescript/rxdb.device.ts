@@ -12,7 +12,7 @@ export const keepsWork = true;
 export const open: Open = async (network, name) => {
   const database = await createRxDatabase<{ tasks: RxCollection<Task> }>({ name, storage: getRxStorageMemory(), multiInstance: false });
   const { tasks } = await database.addCollections({ tasks: { schema: taskSchema } });
-  const replication = syncTasks(tasks, network.api, { retryTime: 500 });
+  const replication = syncTasks(tasks, network.api, network.userId, { retryTime: 500 });
   const forget = network.onChange(() => {
     if (network.isOnline()) replication.reSync();
   });

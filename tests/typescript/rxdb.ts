@@ -37,7 +37,7 @@ const known = (task: Task) => {
 };
 
 /** Keeps a collection of tasks and the server the same. `error$` of what is answered tells what is tried again, or was refused. */
-export function syncTasks(collection: RxCollection<Task>, api: TasksClient, { wait = 25, retryTime = 5000 } = {}) {
+export function syncTasks(collection: RxCollection<Task>, api: TasksClient, userId: string, { wait = 25, retryTime = 5000 } = {}) {
   const stream$ = new Subject<{ documents: WithDeleted<Task>[]; checkpoint: { since: string } }>();
   const answers = new WeakMap<object, WithDeleted<Task>[]>();
   let stop = new AbortController();
@@ -45,7 +45,7 @@ export function syncTasks(collection: RxCollection<Task>, api: TasksClient, { wa
   async function* read(since: string | undefined, signal: AbortSignal) {
     const told = new Map<string, Task | null>();
     let isAll = false;
-    for await (const { tasks, deleted, next, more, anew } of subscribe(api, { since, wait, signal })) {
+    for await (const { tasks, deleted, next, more, anew } of subscribe(api, { userId, since, wait, signal })) {
       isAll ||= anew;
       if (anew) told.clear();
       // What does not come again is gone, but not what was never sent.
@@ -77,11 +77,11 @@ export function syncTasks(collection: RxCollection<Task>, api: TasksClient, { wa
     if (base?._deleted === _deleted && deepEqual(patch, {})) return [];
     try {
       const change = _deleted ? { id, etag } : base ? { id, etag, patch } : { draft: draftOf(mine) };
-      let { task, isAlone } = await sendChange(api, change);
+      let { task, isAlone } = await sendChange(api, change, { userId });
       // It was created before, by a request whose answer was lost, and edited since.
-      if (task && !base && !isAlone) ({ task } = await sendChange(api, { id, etag: task.etag, patch }));
+      if (task && !base && !isAlone) ({ task } = await sendChange(api, { id, etag: task.etag, patch }, { userId }));
       // All that was changed was changed here, by a request that is not answered to RxDB yet.
-      if (task && _deleted && deepEqual(patchOf(task, mine), {})) ({ task } = await sendChange(api, { id, etag: task.etag }));
+      if (task && _deleted && deepEqual(patchOf(task, mine), {})) ({ task } = await sendChange(api, { id, etag: task.etag }, { userId }));
       // What is answered is a conflict to RxDB: so it takes the version and the times that the server made.
       return [task ? { ...known(task), _deleted: false } : { ...mine, _deleted: true }];
     } catch (error) {
@@ -94,7 +94,7 @@ export function syncTasks(collection: RxCollection<Task>, api: TasksClient, { wa
   }
 
   const replication = replicateRxCollection<Task, { since: string }>({
-    replicationIdentifier: "tasks",
+    replicationIdentifier: `tasks-${userId}`,
     collection,
     retryTime,
     pull: {

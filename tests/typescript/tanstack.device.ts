@@ -17,7 +17,7 @@ export async function open(network: Network, name: string): Promise<Device> {
   const outbox = kept.get(name) ?? new Map<string, string>();
   kept.set(name, outbox);
   const ended: (() => void)[] = [];
-  const { tasks, offline, write } = openTasks(network.api, () => {}, {
+  const { tasks, offline, write } = await openTasks(network.api, network.userId, () => {}, {
     storage: {
       get: async (key) => outbox.get(key) ?? null,
       set: async (key, value) => void outbox.set(key, value),
@@ -25,7 +25,7 @@ export async function open(network: Network, name: string): Promise<Device> {
       keys: async () => [...outbox.keys()],
       clear: async () => outbox.clear(),
     },
-    // Those of browsers do not work in Node.
+    // That of browsers does not work in Node.
     onlineDetector: {
       isOnline: () => network.isOnline(),
       notifyOnline: () => {},
@@ -36,14 +36,7 @@ export async function open(network: Network, name: string): Promise<Device> {
       },
       dispose: () => {},
     },
-    leaderElection: {
-      requestLeadership: async () => true,
-      releaseLeadership: () => {},
-      isLeader: () => true,
-      onLeadershipChange: () => () => {},
-    },
   });
-  await offline.waitForInit();
   void tasks.preload();
   const done = async (change: () => void): Promise<void> => void write(change);
   return {

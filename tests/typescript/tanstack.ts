@@ -1,9 +1,17 @@
 import { createCollection, type PendingMutation } from "@tanstack/db";
-import { startOfflineExecutor, type OfflineConfig } from "@tanstack/offline-transactions";
+import { IndexedDBAdapter, startOfflineExecutor, type OfflineConfig } from "@tanstack/offline-transactions";
 import { draftOf, patchOf, sendChange, subscribe, type Problem, type Task, type TasksClient } from "tasks-api-client";
 
-/** The user's tasks as a collection, and what changes them, also offline. What the server refuses is undone, and told to `onRefused`. */
-export function openTasks(api: TasksClient, onRefused: (problem: Problem) => void, config: Partial<OfflineConfig> = {}) {
+/**
+ * The tasks of the user as a collection, and what changes them, also offline. A change that the server refuses is undone; that, and a token
+ * that it refuses, is told to `onProblem`.
+ */
+export async function openTasks(
+  api: TasksClient,
+  userId: string,
+  onProblem: (problem: Problem) => void,
+  config: Partial<OfflineConfig> = {},
+) {
   const known = new Map<string, Task>();
   let put = (_tasks: Task[], _gone: Iterable<string> = []): void => {};
   const tasks = createCollection<Task, string>({
@@ -26,7 +34,7 @@ export function openTasks(api: TasksClient, onRefused: (problem: Problem) => voi
         };
         const follow = async (since?: string): Promise<void> => {
           try {
-            for await (const { tasks, deleted, next, more, anew } of subscribe(api, { since, signal: stop.signal })) {
+            for await (const { tasks, deleted, next, more, anew } of subscribe(api, { userId, since, signal: stop.signal })) {
               if (anew) came = new Set();
               // A page that was on its way may be older than what our own write was answered.
               put(came ? tasks : tasks.filter(({ id, version }) => version >= (known.get(id)?.version ?? 0)), deleted);
@@ -35,8 +43,10 @@ export function openTasks(api: TasksClient, onRefused: (problem: Problem) => voi
               [came, since] = [undefined, next];
               markReady();
             }
-          } catch {
+          } catch (error) {
             // The token is refused. Until there is a good one, nothing comes.
+            const { problem } = error as { problem?: Problem };
+            if (problem) onProblem(problem);
             setTimeout(() => void follow(came ? undefined : since), 5000);
           }
         };
@@ -51,9 +61,12 @@ export function openTasks(api: TasksClient, onRefused: (problem: Problem) => voi
   const send = async ({ type, key: id, original, modified }: PendingMutation<Task>): Promise<void> => {
     let etag = "etag" in original ? original.etag : "";
     while (became.has(id + etag)) etag = became.get(id + etag)!;
-    const change = type === "insert" ? { draft: draftOf(modified) } : { id, etag, ...(type === "update" && { patch: patchOf(original, modified) }) };
+    const change =
+      type === "insert"
+        ? { draft: draftOf(modified) }
+        : { id, etag, ...(type === "update" && { patch: patchOf(original, modified) }) };
     try {
-      const { task, isAlone } = await sendChange(api, change);
+      const { task, isAlone } = await sendChange(api, change, { userId });
       if (task && isAlone) became.set(id + etag, task.etag);
       if (task) put([task]);
       else put([], [id]);
@@ -61,10 +74,19 @@ export function openTasks(api: TasksClient, onRefused: (problem: Problem) => voi
       const { problem } = error as { problem?: Problem };
       // The outbox reads texts: it drops what has 400, 401, 403 or 422 in it. Codes have no numbers.
       if (!problem || ![400, 413, 422].includes(problem.status)) throw new Error(problem?.code ?? "no answer");
-      onRefused(problem);
+      onProblem(problem);
     }
   };
   const offline = startOfflineExecutor({
+    // What another user of the device has left is not sent as this one's.
+    storage: new IndexedDBAdapter(`tasks-${userId}`),
+    // Every tab keeps and sends its own changes: sent twice, they are done once. Else those of all tabs but one are lost offline.
+    leaderElection: {
+      requestLeadership: async () => true,
+      releaseLeadership: () => {},
+      isLeader: () => true,
+      onLeadershipChange: () => () => {},
+    },
     ...config,
     collections: { tasks },
     mutationFns: {
@@ -73,6 +95,8 @@ export function openTasks(api: TasksClient, onRefused: (problem: Problem) => voi
       },
     },
   });
+  // Until then a change is not kept.
+  await offline.waitForInit();
   /** Changes the collection: at once, and on the server as soon as it answers. */
   const write = (change: () => void) => offline.createOfflineTransaction({ mutationFnName: "send" }).mutate(change);
   return { tasks, offline, write };

@@ -36,8 +36,11 @@ export class Wire implements Network {
   #listeners = new Set<() => void>();
   #cut = new AbortController();
 
-  constructor(server: Server, user: string) {
-    const token = server.token(user);
+  constructor(
+    server: Server,
+    readonly userId: string,
+  ) {
+    const token = server.token(userId);
     this.api = createTasksClient({
       // Replaced with each request: the server may have moved.
       baseUrl: "http://tasks",

@@ -36,15 +36,15 @@ export interface ChangesOfTasks {
 
 export interface SubscribeOptions {
   /** The `next` of the last changes that were kept; without it, all tasks come first. */
-  since?: string;
+  since?: string | undefined;
   /** Whose tasks; `me` by default. */
-  userId?: string;
+  userId?: string | undefined;
   /** How many tasks and ids come at once at most: 1 to 100, by default 100. */
-  limit?: number;
+  limit?: number | undefined;
   /** For how many seconds a request waits for changes: 0 to 30, by default 25. */
-  wait?: number;
+  wait?: number | undefined;
   /** Ends it. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -84,5 +84,5 @@ export interface ChangedTask {
 export declare function sendChange(
   client: TasksClient,
   change: TaskChange,
-  options?: { userId?: string },
+  options?: { userId?: string | undefined },
 ): Promise<ChangedTask>;
