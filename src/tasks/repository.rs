@@ -223,7 +223,7 @@ impl Repository {
 
     /// Stores new tasks of the owner, with version 1, in one statement; whether they are stored. Where they are not, the database
     /// misses the user's row, as with a user's first tasks, or an earlier try of this call has stored them all: a
-    /// [`Creation`](crate::tasks::transactions::Creation) settles either. The ids must be the server's own.
+    /// `Creation` settles either. The ids must be the server's own.
     pub async fn insert(&self, owner: &Owner, tasks: &[Task], now: Timestamp) -> Result<bool, Error> {
         let statements = &*self.statements;
         let (list, values);

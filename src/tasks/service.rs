@@ -278,17 +278,19 @@ fn whole(
     lines: mpsc::Receiver<Result<Vec<ExportLine>, Error>>,
     turn: Arc<Turn>,
 ) -> impl Stream<Item = Result<Vec<ExportLine>, Error>> {
-    stream::unfold((Some(Ok(first)), Some(lines), turn), async |(first, lines, turn)| {
-        let mut lines = lines?;
+    stream::unfold((Some(Ok(first)), false, lines, turn), async |(first, is_over, mut lines, turn)| {
+        if is_over {
+            return None;
+        }
         let next = match first {
             Some(first) => first,
             None => lines.recv().await.unwrap_or(Err(Error::TimedOut)),
         };
-        let is_last = match &next {
+        let is_over = match &next {
             Ok(next) => matches!(next.last(), Some(ExportLine::End { .. })),
             Err(_) => true,
         };
-        Some((next, (None, (!is_last).then_some(lines), turn)))
+        Some((next, (None, is_over, lines, turn)))
     })
 }
 
@@ -489,8 +491,7 @@ impl TaskService for Tasks {
         let (to, mut lines) = mpsc::channel(1);
         // Beside the request, so that it comes to its end also where nobody reads.
         tokio::spawn(async move {
-            let over = Arc::downgrade(&turn);
-            let mut turn = Some(turn);
+            let (over, mut turn) = (Arc::downgrade(&turn), Some(turn));
             let sent = async {
                 let mut export = repository.export(owner.id()).await?;
                 while let Some(lines) = export.lines().await? {
@@ -509,11 +510,13 @@ impl TaskService for Tasks {
                 Ok(None) => info!("an export was not read to its end"),
                 Err(cause) => {
                     warn!(%cause, "an export was cut off");
-                    if let Some(turn) = over.upgrade() {
-                        turn.end();
-                    }
                     let _ = to.try_send(Err(cause));
                 }
+            }
+            // Whoever does not take the rest has no place for longer, either.
+            let _ = timeout_at(until, to.closed()).await;
+            if let Some(turn) = over.upgrade() {
+                turn.end();
             }
         });
         // What fails before the first lines is answered as what it is.

@@ -216,6 +216,27 @@ async fn an_export_that_takes_too_long_is_cut_where_its_reader_sees_it() {
     assert_eq!(again.tasks().await, Some(json!(600)));
 }
 
+/// HTTP/2: nothing of the body is taken, and the connection is well.
+#[tokio::test]
+async fn whoever_takes_nothing_of_a_small_export_has_no_place_for_ever() {
+    let server = Server::given(&[("EXPORT_TIMEOUT_SECONDS", "2")]).await;
+    let alice = server.user("alice");
+    alice.create("x").await;
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let builder = h2::client::Builder::new().initial_window_size(0).handshake::<_, bytes::Bytes>(stream);
+    let (mut requests, connection) = builder.await.unwrap();
+    tokio::spawn(connection);
+    let request = poem::http::Request::get("http://tasks.example/api/me/export")
+        .header("authorization", format!("Bearer {}", server.token("alice")));
+    let (answer, _) = requests.send_request(request.body(()).unwrap(), true).unwrap();
+    let unread = answer.await.unwrap();
+    assert_eq!(unread.status().as_u16(), 200);
+    export(&alice).await.problem(429, "too-many-exports");
+    sleep(Duration::from_millis(2500)).await;
+    assert_eq!(export(&alice).await.status, 200);
+    drop(unread);
+}
+
 #[tokio::test]
 async fn an_export_whose_database_goes_is_cut_where_its_reader_sees_it() {
     let Some(server) = Server::on_postgres().await else { return };
