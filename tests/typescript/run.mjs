@@ -26,6 +26,8 @@ assert.equal(document, written, "README.md has other code: node tests/typescript
 const copies = readdirSync(join(here, "node_modules"), { recursive: true }).filter((path) => path.endsWith("@tanstack/db/package.json"));
 assert.equal(copies.length, 1, `there must be one @tanstack/db: ${copies.join(", ")}`);
 
+// As people install it; what it needs is in package.json.
+cpSync(join(here, "../clients/tasks-api-client"), join(here, "node_modules/tasks-api-client"), { recursive: true });
 const compiled = spawnSync(join(here, "node_modules/.bin/tsc"), ["-p", here], { stdio: "inherit" });
 assert.equal(compiled.status, 0, "tsc");
 const { tell } = await import("./build/stories.js");
