@@ -1,4 +1,4 @@
-//! The queries: this file, `changes.rs` and `transactions.rs` have all. Each that an operation runs takes the [`Owner`] first and carries
+//! The queries: this file, `changes.rs`, `export.rs` and `transactions.rs` have all. Each that an operation runs takes the [`Owner`] first and carries
 //! them in its `WHERE`, so that no query can reach another user's tasks; those that look after the tables take none. Here, each is one
 //! constant statement, without a transaction around it.
 
