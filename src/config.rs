@@ -35,7 +35,7 @@ pub use crate::config::settings::{
 };
 pub use crate::config::stop::Stop;
 pub use crate::config::table::command;
-use crate::config::table::{ALL, CHANGES_KEEP_DAYS, NO_ENV_FILE, READY, SUB, TTL};
+use crate::config::table::{ALL, AUD, CHANGES_KEEP_DAYS, NO_ENV_FILE, READY, SUB, TTL};
 use crate::edge::healthcheck::Probe;
 
 /// Reads the process's arguments, its environment and the file `.env` in its working directory.
@@ -108,6 +108,7 @@ fn read(
             sub: given.required(&SUB)?,
             ttl: given.required(&TTL)?,
             identity: Box::new(given.signing_identity()?),
+            audience: given.optional(&AUD)?,
         },
         _ => Command::Serve(Box::new(given.settings()?)),
     };
@@ -1077,7 +1078,7 @@ mod tests {
     fn token_takes_a_subject_and_a_time() {
         let token = |arguments: &str| run(&format!("token {arguments}"), &[("DATABASE_URL", "x"), ("JWT_ISSUER", "i")]);
         let whole = token("--sub auth0|1").unwrap().command;
-        let Command::Token { sub, ttl, identity } = whole else { panic!() };
+        let Command::Token { sub, ttl, identity, audience: None } = whole else { panic!() };
         assert_eq!((sub.as_str(), ttl), ("auth0|1", Duration::from_hours(1)));
         assert_eq!(identity.expected.issuer.as_deref(), Some("i"));
         for (text, seconds) in

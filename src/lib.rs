@@ -24,11 +24,12 @@ use std::time::Duration;
 
 #[cfg(feature = "otlp")]
 use futures_util::future::OptionFuture;
-use tasks_api::Options;
+use tasks_api::{McpOptions, McpRefusals, Options, Origins};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{DEVELOPMENT_KEY, Identity, Public, Settings};
+use crate::edge::cors;
 use crate::edge::limits::Limits;
 use crate::edge::listener;
 use crate::edge::metrics::{self, Figures, Metrics};
@@ -142,6 +143,7 @@ impl Server {
             advice: settings.identity.keys.advice(),
             requires_condition: settings.requires_condition,
             public_url: settings.public_url.clone(),
+            mcp: mcp(&settings),
         };
         let routes = tasks_api::routes(Arc::clone(&tasks), Arc::clone(&verifier), &options);
         let limits = Arc::new(Limits::new(&settings.limits));
@@ -150,6 +152,7 @@ impl Server {
         let rules = Rules {
             timeout: settings.request_timeout,
             cors: settings.cors,
+            mcp: options.mcp.as_ref().map(|mcp| McpRefusals::new(mcp, &settings.public_url)),
             public_url: settings.public_url,
             tells_time: settings.server_timing,
             #[cfg(feature = "otlp")]
@@ -187,6 +190,28 @@ impl Server {
             beside.abort();
         }
     }
+}
+
+/// How the tools of agents are served, if they are. Where they are not, although it was asked for, that is logged.
+fn mcp(settings: &Settings) -> Option<McpOptions> {
+    if !settings.serves_tools() {
+        if settings.mcp {
+            tracing::warn!(
+                "MCP is on, and neither AUTHORIZATION_SERVERS nor an address as JWT_ISSUER says where agents get tokens: /mcp stays off"
+            );
+        }
+        return None;
+    }
+    let is_development = settings.identity.keys.is_development();
+    let (own, listed) = (settings.public_url.origin.clone(), settings.cors.clone());
+    Some(McpOptions {
+        authorization_servers: settings.authorization_servers.clone(),
+        origins: Origins(Arc::new(move |origin| {
+            (origin == own && !own.is_empty())
+                || listed.as_ref().is_some_and(|listed| listed.lists(origin))
+                || (is_development && cors::is_loopback(origin))
+        })),
+    })
 }
 
 /// What verifies the tokens of this identity. What its settings leave open is logged.

@@ -11,6 +11,7 @@ use tasks_server::Server;
 use tasks_server::config::{self, Command, DEVELOPMENT_KEY, Invocation, Migration, Public, Settings};
 use tasks_server::edge::healthcheck::healthcheck;
 use tasks_server::edge::{log, systemd};
+use tasks_server::identity::claims::AUDIENCE;
 use tasks_server::identity::secret::{development_key, mint_as_expected};
 use tasks_server::storage::backup::backup;
 use tasks_server::storage::database::Database;
@@ -87,7 +88,7 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             healthcheck(listen, probe).await?;
             Ok(writeln!(std::io::stdout(), "ok")?)
         }
-        Command::Token { sub, ttl, identity } => {
+        Command::Token { sub, ttl, identity, audience } => {
             let secret = if let Some(shared) = identity.keys.shared {
                 shared.secret
             } else {
@@ -99,7 +100,12 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
                 }
                 secret
             };
-            let token = mint_as_expected(&secret, &sub, ttl, &identity.expected)?;
+            let mut expected = identity.expected;
+            if let Some(audience) = audience {
+                // Agents' tokens name their address there, whatever claim says so elsewhere.
+                (expected.audience, expected.audience_claim) = (audience, AUDIENCE);
+            }
+            let token = mint_as_expected(&secret, &sub, ttl, &expected)?;
             Ok(writeln!(std::io::stdout(), "{token}")?)
         }
     }
@@ -164,11 +170,13 @@ fn banner(listeners: &[TcpListener], addresses: &str, settings: &Settings) -> Re
         let all: Vec<_> = [public.map(str::to_owned), shared, previous].into_iter().flatten().collect();
         (all.join(", "), String::new())
     };
+    let agents = if settings.serves_tools() { format!("  agents      {base}/mcp\n") } else { String::new() };
     Ok(format!(
         "tasks-server {version}\n\
          \x20 Swagger UI  {base}/docs\n\
          \x20 contract    {base}/openapi.json\n\
          \x20 tasks       {base}/api/me/tasks\n\
+         {agents}\
          \x20 listening   {addresses}\n\
          \x20 database    {database}\n\
          \x20 tokens      {keys}\n\

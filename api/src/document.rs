@@ -8,3 +8,4 @@ pub(crate) mod links;
 pub mod openapi;
 pub(crate) mod pages;
 pub(crate) mod reference;
+pub(crate) mod tools;

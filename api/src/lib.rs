@@ -7,6 +7,7 @@
 
 mod document;
 mod http;
+mod mcp;
 mod router;
 mod schemas;
 mod security;
@@ -24,6 +25,7 @@ pub use crate::http::error::{Cause, Current, Error, Fault, Location, Problem, Pr
 pub use crate::http::header::ETag;
 pub use crate::http::newtype::{Invalid, Nullable};
 pub use crate::http::public_url::PublicUrl;
+pub use crate::mcp::{McpOptions, McpRefusals, Origins};
 pub use crate::schemas::bulk::SelectedTask;
 pub use crate::schemas::changes::{Changes, ChangesMeta, ChangesRequest, ChangesToken, Position, Wait};
 pub use crate::schemas::condition::IfMatch;
@@ -41,10 +43,11 @@ pub use crate::schemas::time::Timestamp;
 pub use crate::schemas::user::UserId;
 pub use crate::security::guard::Route;
 pub use crate::security::meter::{Meter, Metered};
-pub use crate::security::owner::{Authenticate, Caller, Owner};
+pub use crate::security::owner::{Authenticate, Caller, Owner, Resource};
 pub use crate::service::{Export, TaskService};
 
 use crate::document::pages::Pages;
+use crate::mcp::Mcp;
 use crate::router::{Operations, operations};
 use crate::security::guard::{self, Guarded, RouteInfo};
 
@@ -56,21 +59,32 @@ pub fn routes<S: TaskService, A: Authenticate>(
     authenticator: Arc<A>,
     options: &Options,
 ) -> impl Endpoint<Output = Response> + use<S, A> {
+    let mut operations = guard::routes::<Operations<S>>();
+    if options.mcp.is_some() {
+        operations.insert(mcp::PATH.to_owned(), mcp::route());
+    }
     Routes {
         public_url: options.public_url.clone(),
         inner: openapi::service(api(service, authenticator, options)).into_endpoint(),
-        operations: guard::routes::<Operations<S>>(),
+        operations,
     }
 }
 
-/// The operations, and the pages about them.
+/// The operations, the tools of agents, and the pages about them.
 fn api<S: TaskService, A: Authenticate>(
     service: Arc<S>,
     authenticator: Arc<A>,
     options: &Options,
-) -> (Guarded<Operations<S>, A>, Pages) {
+) -> (Guarded<Operations<S>, A>, Mcp<S, A>, Pages) {
+    let mcp = Mcp {
+        service: Arc::clone(&service),
+        authenticator: Arc::clone(&authenticator),
+        needs_version: options.requires_condition,
+        public_url: options.public_url.clone(),
+        options: options.mcp.clone(),
+    };
     let api = operations(service, options.requires_condition);
-    (Guarded { api, authenticator }, Pages::new(options.advice, &options.public_url))
+    (Guarded { api, authenticator }, mcp, Pages::new(options.advice, &options.public_url))
 }
 
 /// How the contract is served.
@@ -82,10 +96,13 @@ pub struct Options {
     pub requires_condition: bool,
     /// Where the world finds what is served.
     pub public_url: PublicUrl,
+    /// How the tools of agents are served; with `None`, not at all.
+    pub mcp: Option<McpOptions>,
 }
 
 /// The names that the paths of operations and pages begin with.
-const NAMES: [&str; 7] = ["api", "docs", "livez", "openapi.json", "openapi.yaml", "problems", "readyz"];
+const NAMES: [&str; 9] =
+    [".well-known", "api", "docs", "livez", "mcp", "openapi.json", "openapi.yaml", "problems", "readyz"];
 
 /// All routes; says in our words what the framework refuses.
 struct Routes {
@@ -141,13 +158,16 @@ impl Endpoint for Routes {
         match self.inner.call(request).await {
             Ok(mut response) => {
                 self.locate(response.headers_mut());
-                if let (_, Some(route)) = self.at(response.data(), &method) {
+                if response.data::<Route>().is_none()
+                    && let (_, Some(route)) = self.at(response.data(), &method)
+                {
                     response.set_data(route);
                 }
                 Ok(response)
             }
             Err(error) => {
                 let (info, route) = self.at(error.data(), &method);
+                let route = error.data::<Route>().cloned().or(route);
                 let mut error = poem::Error::from(match Error::from_framework(error) {
                     Error::MethodNotAllowed(_) => {
                         Error::MethodNotAllowed(info.map_or("GET, HEAD", |info| &info.methods).to_owned())
@@ -177,14 +197,15 @@ mod tests {
     use crate::security::guard::route_of;
 
     impl Authenticate for Nobody {
-        fn authenticate<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<UserId, Error>> {
+        fn authenticate<'a>(&'a self, _: &'a str, _: Resource) -> BoxFuture<'a, Result<UserId, Error>> {
             Box::pin(ready(Err(TokenFault::Missing.into())))
         }
     }
 
     /// The pages, which are no operations.
-    const PAGES: [&str; 11] = [
+    const PAGES: [&str; 12] = [
         "/",
+        "/.well-known/oauth-protected-resource/mcp",
         "/docs",
         "/docs/",
         "/docs/reference",
@@ -199,8 +220,14 @@ mod tests {
 
     #[test]
     fn the_routes_are_the_operations_of_the_document_and_the_pages() {
+        let mcp = McpOptions {
+            authorization_servers: vec!["https://auth.example".to_owned()],
+            origins: Origins(Arc::new(|_| false)),
+        };
+        let public_url = PublicUrl { origin: "https://tasks.example".to_owned(), prefix: String::new() };
         let mut table = HashMap::new();
-        api(Arc::new(Nobody), Arc::new(Nobody), &Options::default()).add_routes(&mut table);
+        let options = Options { mcp: Some(mcp), public_url, ..Options::default() };
+        api(Arc::new(Nobody), Arc::new(Nobody), &options).add_routes(&mut table);
         let served: BTreeSet<(String, String)> = table
             .into_iter()
             .flat_map(|(path, methods)| methods.into_keys().map(move |method| (path.clone(), method.to_string())))
@@ -212,7 +239,9 @@ mod tests {
             methods.map(|method| (route_of(path), method.to_uppercase()))
         });
         let pages = PAGES.map(|path| (path.to_owned(), "GET".to_owned()));
-        assert_eq!(served, operations.chain(pages).collect());
+        // JSON-RPC, which stands outside the document.
+        let mcp = [("/mcp".to_owned(), "POST".to_owned())];
+        assert_eq!(served, operations.chain(pages).chain(mcp).collect());
         let names: BTreeSet<&str> = served.iter().filter_map(|(path, _)| path.split('/').nth(1)).collect();
         assert_eq!(names, [""].into_iter().chain(NAMES).collect(), "what a path with the public prefix goes on with");
     }

@@ -3,18 +3,21 @@
 use std::path::PathBuf;
 
 use clap::ArgMatches;
+use tasks_api::PublicUrl;
 
 use crate::config::settings::{Command, Identity, Keys, Migration, Public, Settings, Shared};
 use crate::config::stop::Stop;
 use crate::config::table::{
-    BETTER_AUTH_SECRET, CHANGES_KEEP_DAYS, CHANGES_POLL, COPY, CORS, DATABASE_MAX_CONNECTIONS, DATABASE_SCHEMA,
-    DATABASE_TLS, DATABASE_URL, DATABASE_URL_UNPOOLED, EXPORT_TIMEOUT, JWKS_TLS, JWKS_URL, JWT_AUDIENCE,
-    JWT_AUDIENCE_CLAIM, JWT_ISSUER, JWT_LEEWAY, JWT_PUBLIC_KEY, JWT_SECRET, JWT_SECRET_PREVIOUS, JWT_USER_CLAIM,
-    LISTEN, LOG_FORMAT, MAX_CONNECTIONS, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT, PUBLIC_URL, RATE_LIMIT,
-    RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SERVER_TIMING, SHUTDOWN_GRACE, Setting,
-    TRUSTED_PROXIES,
+    AUTHORIZATION_SERVERS, BETTER_AUTH_SECRET, CHANGES_KEEP_DAYS, CHANGES_POLL, COPY, CORS, DATABASE_MAX_CONNECTIONS,
+    DATABASE_SCHEMA, DATABASE_TLS, DATABASE_URL, DATABASE_URL_UNPOOLED, EXPORT_TIMEOUT, JWKS_TLS, JWKS_URL,
+    JWT_AUDIENCE, JWT_AUDIENCE_CLAIM, JWT_ISSUER, JWT_LEEWAY, JWT_PUBLIC_KEY, JWT_SECRET, JWT_SECRET_PREVIOUS,
+    JWT_USER_CLAIM, LISTEN, LOG_FORMAT, MAX_CONNECTIONS, MCP, METRICS_ADDR, MIGRATE_ON_START, MIGRATION, PORT,
+    PUBLIC_URL, RATE_LIMIT, RATE_LIMIT_ADDRESS, REQUEST_TIMEOUT, REQUIRE_IF_MATCH, ROLE, RUST_LOG, SERVER_TIMING,
+    SHUTDOWN_GRACE, Setting, TRUSTED_PROXIES,
 };
-use crate::config::values::{line, oddity, oddity_of_address, oddity_of_name, oddity_of_secret, role};
+use crate::config::values::{
+    authorization_server, line, oddity, oddity_of_address, oddity_of_name, oddity_of_secret, role,
+};
 use crate::edge::bind::{Addresses, Listen};
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
@@ -57,7 +60,7 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
     }
 
     /// The value of a setting, if it has one.
-    fn optional<T>(&self, setting: &Setting<T>) -> Result<Option<T>, Stop> {
+    pub(super) fn optional<T>(&self, setting: &Setting<T>) -> Result<Option<T>, Stop> {
         self.text(setting)?.map(|text| read(setting, &text, oddity_of_name)).transpose()
     }
 
@@ -101,13 +104,20 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
     }
 
     pub(super) fn settings(&self) -> Result<Settings, Stop> {
+        let public_url: PublicUrl = self.optional(&PUBLIC_URL)?.unwrap_or_default();
+        let mut identity = self.identity()?;
+        let mcp = self.mcp(&mut identity, &public_url)?;
+        let issuer = identity.expected.issuer.iter().filter(|issuer| authorization_server(issuer));
+        let authorization_servers = self.address(&AUTHORIZATION_SERVERS)?.unwrap_or_else(|| issuer.cloned().collect());
         Ok(Settings {
             listen: self.listen()?,
-            public_url: self.optional(&PUBLIC_URL)?.unwrap_or_default(),
+            public_url,
+            mcp,
+            authorization_servers,
             database: self.database()?,
             changes_keep_days: self.required(&CHANGES_KEEP_DAYS)?,
             changes_poll: Some(self.required(&CHANGES_POLL)?).filter(|pause| !pause.is_zero()),
-            identity: self.identity()?,
+            identity,
             cors: self.optional(&CORS)?,
             requires_condition: self.required(&REQUIRE_IF_MATCH)?,
             request_timeout: self.required(&REQUEST_TIMEOUT)?,
@@ -122,6 +132,22 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
             server_timing: self.required(&SERVER_TIMING)?,
             metrics: self.optional(&METRICS_ADDR)?,
         })
+    }
+
+    /// Whether agents are served their tools, and what their tokens must say then.
+    fn mcp(&self, identity: &mut Identity, public_url: &PublicUrl) -> Result<bool, Stop> {
+        let is_development = identity.keys.is_development();
+        let is_on = self.optional(&MCP)?.unwrap_or(is_development);
+        if !is_on || is_development {
+            return Ok(is_on);
+        }
+        if public_url.origin.is_empty() {
+            return Err(Stop::new(format!(
+                "{MCP} is on, and {PUBLIC_URL} is not set: tokens for agents must name its address, with /mcp behind it, in aud"
+            )));
+        }
+        identity.expected.tools = Some(format!("{public_url}/mcp"));
+        Ok(true)
     }
 
     pub(super) fn listen(&self) -> Result<Listen, Stop> {
@@ -244,6 +270,7 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
             issuer: self.address(&JWT_ISSUER)?,
             audience: self.address(&JWT_AUDIENCE)?.unwrap_or_default(),
             audience_claim: self.required(&JWT_AUDIENCE_CLAIM)?,
+            tools: None,
             user_claim: self.required(&JWT_USER_CLAIM)?,
             leeway: self.required(&JWT_LEEWAY)?,
         };

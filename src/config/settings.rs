@@ -59,6 +59,8 @@ pub enum Command {
         ttl: Duration,
         /// With which key, and for which issuer and audience.
         identity: Box<Identity>,
+        /// For which audiences, in place of that.
+        audience: Option<Vec<String>>,
     },
 }
 
@@ -82,6 +84,10 @@ pub struct Settings {
     pub listen: Listen,
     /// Where the world finds the server; empty where it was not said.
     pub public_url: PublicUrl,
+    /// Whether agents are served their tools.
+    pub mcp: bool,
+    /// The issuers of authorization servers that give tokens for them, as far as they are known.
+    pub authorization_servers: Vec<String>,
     /// Where tasks are stored.
     pub database: DatabaseSettings,
     /// Whose tokens are taken.
@@ -108,6 +114,14 @@ pub struct Settings {
     pub export_timeout: Duration,
     /// How long requests that run may go on after the signal to stop: 0 to 300 s.
     pub shutdown_grace: Duration,
+}
+
+impl Settings {
+    /// Whether agents are served their tools: not where they could not learn how to get a token for them.
+    #[must_use]
+    pub fn serves_tools(&self) -> bool {
+        self.mcp && (self.identity.keys.is_development() || !self.authorization_servers.is_empty())
+    }
 }
 
 /// Whose tokens are taken.

@@ -12,8 +12,8 @@ use tasks_api::{PublicUrl, UserId};
 
 use crate::config::stop::Stop;
 use crate::config::values::{
-    addresses, audience_claim, audiences, boolean, cors, database_url, issuer, jwks_url, log_filter, log_format, mode,
-    networks, number, public_key, public_url, schema, seconds, secret, ttl, user_claim,
+    addresses, audience_claim, audiences, authorization_servers, boolean, cors, database_url, issuer, jwks_url,
+    log_filter, log_format, mode, networks, number, public_key, public_url, schema, seconds, secret, ttl, user_claim,
 };
 use crate::edge::bind::Addresses;
 use crate::edge::cors::Cors;
@@ -142,6 +142,16 @@ settings! {
         "The origins whose pages may call the server, separated by commas, or * for all, such as\n\
          https://app.example.com,http://localhost:3000. A * in the first label of a name stands for 1 or\n\
          more of a-z, 0-9 and -, as in https://app-*.example.com: whoever gets such a name may call";
+    MCP: bool = "mcp" Some("MCP"), "BOOL" "", boolean,
+        "be on or off",
+        "Whether agents are served their tools, at /mcp (Model Context Protocol): on or off. Left out, it is on in\n\
+         development mode alone. Elsewhere it needs PUBLIC_URL: only tokens whose aud names that and /mcp are\n\
+         taken there";
+    AUTHORIZATION_SERVERS: Vec<String> = "authorization-servers" Some("AUTHORIZATION_SERVERS"), "LIST" "", authorization_servers,
+        "be the issuers of authorization servers, separated by commas: https:// addresses without query or fragment, such \
+         as https://auth.example.com; http:// is taken for this machine only",
+        "Where agents get tokens for /mcp: issuers of authorization servers, separated by commas. Left out, it\n\
+         is JWT_ISSUER where that is an address";
 
     DATABASE_URL: String = "database-url" Some("DATABASE_URL"), "URL" "", database_url,
         "be an address that begins with postgresql://, postgres:// or sqlite:",
@@ -224,6 +234,9 @@ settings! {
     SUB: UserId = "sub" None, "ID" "", subject,
         "be a user id, 1 to 255 characters without control characters, and not me, which means the caller",
         "The user whom the token stands for";
+    AUD: Vec<String> = "aud" None, "TEXT" "", audiences,
+        "be an audience, or several with commas between them",
+        "The audiences that the token names, in place of JWT_AUDIENCE's first: for agents, PUBLIC_URL and /mcp";
     TTL: Duration = "ttl" None, "TIME" "1h", ttl,
         "be a whole number with s, m, h or d, such as 15m, and at most 365d",
         "How long the token is good: 30s, 15m, 1h, 7d, at most 365d";
@@ -248,6 +261,8 @@ pub(super) const EDGE: Group = (
         TRUSTED_PROXIES.facts,
         METRICS_ADDR.facts,
         SERVER_TIMING.facts,
+        MCP.facts,
+        AUTHORIZATION_SERVERS.facts,
     ],
 );
 pub(super) const DATABASE: Group = (
@@ -363,7 +378,7 @@ pub fn command() -> clap::Command {
         );
     let token = clap::Command::new("token")
         .about("Print a token that is signed with the server's secret or development key")
-        .args([SUB.facts.arg().required(true), TTL.facts.arg()]);
+        .args([SUB.facts.arg().required(true), TTL.facts.arg(), AUD.facts.arg()]);
     with(root, &ALL)
         .subcommand(with(serve, &ALL))
         .subcommand(with(migrate, &[SCHEMA, LOG]))

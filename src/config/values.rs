@@ -15,6 +15,7 @@ use crate::edge::bind::Addresses;
 use crate::edge::cors::{Cors, Origin};
 use crate::edge::log::LogFormat;
 use crate::identity::claims::Expected;
+use crate::identity::key_set::is_loopback;
 use crate::identity::secret::Secret;
 
 /// A whole number in decimal digits, without a sign.
@@ -111,6 +112,20 @@ fn is_several(text: &str) -> bool {
 pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
     let item = |item: &str| line(item.trim_ascii()).filter(|item| !is_several(item) && oddity(item).is_none());
     text.split(',').map(item).collect()
+}
+
+/// Issuers of authorization servers (RFC 8414 §2).
+pub(super) fn authorization_servers(text: &str) -> Option<Vec<String>> {
+    let item = |item: &str| authorization_server(item.trim_ascii()).then(|| item.trim_ascii().to_owned());
+    text.split(',').map(item).collect()
+}
+
+/// Whether it is the issuer of an authorization server: an address to which `/.well-known/…` can be added. Without TLS whoever is on the
+/// way to it could be one.
+pub(super) fn authorization_server(text: &str) -> bool {
+    let is_plain = !text.contains(['?', '#', '@']) && !is_several(text) && issuer(text).is_some();
+    let url = Url::parse(text).ok().filter(|url| is_plain && url.has_host());
+    url.is_some_and(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)))
 }
 
 /// The claims that audiences may stand in.

@@ -1,5 +1,7 @@
 //! What pages of other origins are told (Fetch standard, "CORS protocol").
 
+use std::net::IpAddr;
+
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Request, Response};
 
@@ -35,6 +37,16 @@ impl Origin {
             }
         }
     }
+}
+
+/// Whether an origin is of this machine.
+pub(crate) fn is_loopback(origin: &str) -> bool {
+    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or_default();
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => host,
+    };
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What a page may send.
@@ -89,12 +101,17 @@ pub(super) fn is_preflight(request: &Request) -> bool {
 }
 
 impl Cors {
+    /// Whether this origin is listed: where all may call, none is.
+    pub(crate) fn lists(&self, origin: &str) -> bool {
+        matches!(self, Self::Origins(list) if list.iter().any(|item| item.matches(origin)))
+    }
+
     /// The request's origin, when its pages may call.
     pub(super) fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         match self {
             Self::Any => true,
-            Self::Origins(list) => origin.to_str().is_ok_and(|text| list.iter().any(|item| item.matches(text))),
+            Self::Origins(_) => origin.to_str().is_ok_and(|text| self.lists(text)),
         }
         .then(|| origin.clone())
     }

@@ -16,7 +16,7 @@ use http_body_util::combinators::BoxBody;
 use hyper::body::Body as _;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use poem::{Endpoint, Request, Response};
-use tasks_api::{Error, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
+use tasks_api::{Error, McpRefusals, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
 use tokio::time::{self, timeout_at};
 use uuid::Uuid;
 
@@ -58,6 +58,8 @@ pub(crate) struct Rules {
     pub(crate) cors: Option<Cors>,
     /// Where the world finds the server.
     pub(crate) public_url: PublicUrl,
+    /// How agents are refused, where they are served.
+    pub(crate) mcp: Option<McpRefusals>,
     /// Whether answers say how long they took (Server Timing, W3C).
     pub(crate) tells_time: bool,
     /// Where spans go, if anywhere.
@@ -89,6 +91,8 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let _in_flight = self.metrics.begin();
         let id = request_id(request.headers());
         let text = id.to_str().unwrap_or_default();
+        let mcp = self.rules.mcp.as_ref().filter(|mcp| mcp.are_for(request.method(), request.uri().path()));
+        let asked = Asked { id: text, mcp };
         let (method, version) = (known(request.method()), request.version());
         let wanted = Coding::of(request.headers());
         let parent = Parent::of(request.headers());
@@ -103,27 +107,27 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             Account { metrics: &self.metrics, started, method, id: text, visit: &visit, is_closed: false };
         let is_allowed = is_preflight && !is_misframed && matches!(cors, Some((_, Some(_))));
         let mut response = if let Err(error) = framed {
-            self.refuse(error.into(), text)
+            self.refuse(error.into(), asked)
         } else if is_allowed {
             Cors::preflight(request.headers())
         } else {
             request.set_data(Metered(Arc::clone(&visit) as Arc<dyn Meter>));
             // Named nowhere, so that it is moved nowhere: it is thousands of bytes long.
             if self.rules.tells_time {
-                let (mut response, spent) = Box::pin(watch(self.answer(request, text, receiving.as_deref()))).await;
+                let (mut response, spent) = Box::pin(watch(self.answer(request, asked, receiving.as_deref()))).await;
                 tell_time(response.headers_mut(), spent, started.elapsed());
                 response
             } else {
-                self.answer(request, text, receiving.as_deref()).await
+                self.answer(request, asked, receiving.as_deref()).await
             }
         };
         if !is_allowed {
-            response = self.count_address(response, text, &visit);
+            response = self.count_address(response, asked, &visit);
         }
         compress(&mut response, wanted).await;
         let has_room = self.hold(&mut response, visit.user.get().copied(), method);
         if !has_room {
-            response = self.refuse_at(Error::Overloaded, &response, text);
+            response = self.refuse_at(Error::Overloaded, &response, asked);
         }
         // Once, for all that follows: a map that grows is made anew.
         response.headers_mut().reserve(8);
@@ -157,7 +161,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 
     /// The answer of what is inside, whatever happens there.
-    async fn answer(&self, request: Request, id: &str, receiving: Option<&Receiving>) -> Response {
+    async fn answer(&self, request: Request, asked: Asked<'_>, receiving: Option<&Receiving>) -> Response {
         let now = time::Instant::now;
         let deadline = now() + self.rules.timeout;
         let mut until = if receiving.is_some() { deadline.min(now() + STANDSTILL) } else { deadline };
@@ -176,7 +180,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
                 },
             }
         };
-        outcome.unwrap_or_else(|error| self.refuse(error, id))
+        outcome.unwrap_or_else(|error| self.refuse(error, asked))
     }
 
     /// What is counted of a request.
@@ -194,7 +198,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 
     /// Counts for the address what needs no user, and what has no good token; the probes are free.
-    fn count_address(&self, response: Response, id: &str, visit: &Visit) -> Response {
+    fn count_address(&self, response: Response, asked: Asked<'_>, visit: &Visit) -> Response {
         let route = response.data::<Route>();
         let is_probe = route.is_some_and(|route| matches!(&*route.path, "/livez" | "/readyz"));
         if visit.user.get().is_some() || is_probe {
@@ -206,13 +210,13 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         if counted.is_ok() {
             return response;
         }
-        self.refuse_at(Error::RateLimited(quotum.retry_after()), &response, id)
+        self.refuse_at(Error::RateLimited(quotum.retry_after()), &response, asked)
     }
 
     /// Holds room for an answer until it is written, and says whether there is some. Only of what changes nothing it can be said that
     /// nothing was done.
     fn hold(&self, response: &mut Response, user: Option<u64>, method: &str) -> bool {
-        if !response.data::<Route>().is_some_and(|route| route.path.starts_with("/api/")) {
+        if !response.data::<Route>().is_some_and(|route| route.path.starts_with("/api/") || &*route.path == "/mcp") {
             // Pages are there once, for all who read them.
             return true;
         }
@@ -228,16 +232,17 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 
     /// The problem in place of an answer.
-    fn refuse_at(&self, error: Error, response: &Response, id: &str) -> Response {
+    fn refuse_at(&self, error: Error, response: &Response, asked: Asked<'_>) -> Response {
         let mut error = poem::Error::from(error);
         if let Some(route) = response.data::<Route>() {
             error.set_data(route.clone());
         }
-        self.refuse(error, id)
+        self.refuse(error, asked)
     }
 
     /// The problem for an error; what the server is to blame for is logged with its cause.
-    fn refuse(&self, error: poem::Error, id: &str) -> Response {
+    fn refuse(&self, error: poem::Error, asked: Asked<'_>) -> Response {
+        let id = asked.id;
         let route = error.data::<Route>().cloned();
         let error = Error::from_framework(error);
         match &error {
@@ -252,13 +257,25 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             _ => {}
         }
         let code = error.code();
-        let mut response = error.into_response(id, &self.rules.public_url);
+        let mut response = match asked.mcp {
+            Some(mcp) => mcp.answer(error, id),
+            None => error.into_response(id, &self.rules.public_url),
+        };
         response.set_data(code);
         if let Some(route) = route {
             response.set_data(route);
         }
         response
     }
+}
+
+/// What is known of a request whatever becomes of it.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    /// Its id.
+    id: &'a str,
+    /// How it is refused, where an agent sent it.
+    mcp: Option<&'a McpRefusals>,
 }
 
 /// The line of a request in the log, and its part in the figures: written once, at its end.
@@ -439,6 +456,7 @@ mod tests {
         let rules = Rules {
             timeout,
             cors: None,
+            mcp: None,
             public_url: PublicUrl::default(),
             tells_time: false,
             #[cfg(feature = "otlp")]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
-use tasks_api::{Error, TokenFault, UserId};
+use tasks_api::{Error, Resource, TokenFault, UserId};
 
 use crate::identity::jose::Member;
 
@@ -16,6 +16,9 @@ pub(crate) const MAX_EXP: f64 = 253_402_300_799.0;
 /// The claim that names the user, unless another is wanted (RFC 7519 §4.1.2).
 pub const SUBJECT: &str = "sub";
 
+/// The claim that says whom a token is for (RFC 7519 §4.1.3).
+pub const AUDIENCE: &str = "aud";
+
 /// What a token must say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
@@ -25,6 +28,9 @@ pub struct Expected {
     pub audience: Vec<String>,
     /// In which claim it must have it: `aud`, unless the issuer writes none.
     pub audience_claim: &'static str,
+    /// The address of `/mcp`, which the `aud` of tokens for it must name, as that of others may not unless it is one of the audiences.
+    /// With `None`, tokens for the operations are taken there too.
+    pub tools: Option<String>,
     /// Which claim names the user: one that can ([`Expected::can_name_users`]).
     pub user_claim: String,
     /// By how much the issuer's clock and ours may differ.
@@ -37,7 +43,8 @@ impl Default for Expected {
         Self {
             issuer: None,
             audience: Vec::new(),
-            audience_claim: "aud",
+            audience_claim: AUDIENCE,
+            tools: None,
             user_claim: SUBJECT.to_owned(),
             leeway: Duration::ZERO,
         }
@@ -57,7 +64,7 @@ impl Expected {
     }
 
     /// The user of claims whose signature is good.
-    pub(super) fn judge(&self, claims: &Claims<'_>, now: f64) -> Result<UserId, Error> {
+    pub(super) fn judge(&self, claims: &Claims<'_>, (resource, now): (Resource, f64)) -> Result<UserId, Error> {
         if claims.is_for_renewal {
             return Err(TokenFault::Type.into());
         }
@@ -82,7 +89,7 @@ impl Expected {
         if self.issuer.as_ref().is_some_and(|issuer| !claims.iss.is(issuer)) {
             return Err(TokenFault::Issuer.into());
         }
-        if !self.audience.is_empty() && !self.audience.iter().any(|audience| claims.audience.names(audience)) {
+        if !self.is_for(resource, claims) {
             return Err(TokenFault::Audience.into());
         }
         match (self.verified_claim(), &claims.verified) {
@@ -90,6 +97,19 @@ impl Expected {
             (Some(name), verified) => return Err(unusable(name, verified, "must be true")),
         }
         self.user(&claims.user)
+    }
+
+    /// Whether a token with these claims is meant for what it was sent to.
+    fn is_for(&self, resource: Resource, claims: &Claims<'_>) -> bool {
+        // It may stand in a claim of its own, where the audience is looked for in another.
+        let aud = if self.audience_claim == AUDIENCE { &claims.audience } else { &claims.aud };
+        let is_for_tools = self.tools.as_ref().map(|tools| aud.names(tools));
+        match (resource, is_for_tools) {
+            (Resource::Tools, Some(is_for_tools)) => is_for_tools,
+            (Resource::Operations, Some(true)) if self.audience.is_empty() => false,
+            _ if self.audience.is_empty() => true,
+            _ => self.audience.iter().any(|audience| claims.audience.names(audience)),
+        }
     }
 
     /// The user whom this claim names.
@@ -123,6 +143,8 @@ pub(super) struct Claims<'a> {
     nbf: Member<'a>,
     iss: Member<'a>,
     audience: Member<'a>,
+    /// `aud`, where the audience is another claim.
+    aud: Member<'a>,
     user: Member<'a>,
     verified: Member<'a>,
     /// Which of the members that say what a token is for were read, a bit each.
@@ -141,6 +163,8 @@ enum Name {
     Nbf,
     Iss,
     Audience,
+    /// `aud`, where the audience is another claim.
+    Aud,
     User,
     Verified,
     /// One of [`KINDS`], with a bit of its own.
@@ -260,6 +284,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 Name::Nbf => &mut claims.nbf,
                 Name::Iss => &mut claims.iss,
                 Name::Audience => &mut claims.audience,
+                Name::Aud => &mut claims.aud,
                 Name::User => &mut claims.user,
                 Name::Verified => &mut claims.verified,
                 Name::Kind(bit) => {
@@ -319,6 +344,7 @@ impl Visitor<'_> for NameReader<'_> {
             "token_type" => Name::Kind(1 << 2),
             "token_use" => Name::Kind(1 << 3),
             name if name == self.audience => Name::Audience,
+            AUDIENCE => Name::Aud,
             name if name == self.user => Name::User,
             name if Some(name) == self.verified => Name::Verified,
             _ => Name::Other,

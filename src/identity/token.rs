@@ -23,7 +23,7 @@
 //! | `exp` is a number and has not passed (RFC 7519 §4.1.4) | `UnusableClaim`, `Expired` |
 //! | `nbf`, where present, is a number and has come (§4.1.5) | `UnusableClaim`, `NotYetValid` |
 //! | `iss`, where an issuer is configured, is that text (§4.1.1) | `Issuer` |
-//! | `aud`, or the claim in its place, where audiences are configured, is one of them or a list of texts with one (§4.1.3) | `Audience` |
+//! | `aud`, or the claim in its place, where audiences are configured, is one of them or a list of texts with one (§4.1.3). At `/mcp` it is `aud` that names the address of that, and elsewhere, where no audience is configured, `aud` that does not (RFC 8707 §2) | `Audience` |
 //! | an address that is the user is verified | `UnusableClaim` |
 //! | `sub` is a user id and not `me` (§4.1.2); another claim in its place may be a whole number too | `UnusableClaim` |
 //!
@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use reqwest::Url;
 use serde::Deserialize;
-use tasks_api::{Authenticate, Error, TokenFault, UserId};
+use tasks_api::{Authenticate, Error, Resource, TokenFault, UserId};
 
 use crate::identity::claims::{Expected, Reader, now};
 use crate::identity::jose::{Member, decode, parse, parse_by};
@@ -112,29 +112,30 @@ impl Verifier {
         }
     }
 
-    /// The user whom the token stands for, at a time in seconds since 1970.
+    /// The user whom a token that was sent there stands for, at a time in seconds since 1970.
     ///
     /// # Errors
     /// [`Error::Unauthorized`] or [`Error::UnusableClaim`] with the first check of the module's list that fails;
     /// [`Error::Unavailable`] when there is no key set yet.
-    fn verify_at<'a>(&'a self, token: &'a str, now: f64) -> Answer<'a> {
+    fn verify_at<'a>(&'a self, token: &'a str, resource: Resource, now: f64) -> Answer<'a> {
         let signed = match Signed::parse(token) {
             Ok(signed) => signed,
             Err(fault) => return Box::pin(ready(Err(fault.into()))),
         };
+        let at = (resource, now);
         // No secret is ever published, and no public key is one.
         if signed.header.algorithm.is_shared() {
-            return Box::pin(ready(self.verify_shared(&signed, now)));
+            return Box::pin(ready(self.verify_shared(&signed, at)));
         }
         match &self.public {
             Public::None => Box::pin(ready(Err(TokenFault::Algorithm.into()))),
             // Nothing to wait for.
-            Public::Given(keys) => Box::pin(ready(self.verify_given(&signed, keys, now))),
+            Public::Given(keys) => Box::pin(ready(self.verify_given(&signed, keys, at))),
             Public::Published(set) => Box::pin(async move {
                 let Some(keys) = set.keys().await else {
                     return Err(Error::Unavailable("there is no key set to verify tokens with (JWKS_URL)".into()));
                 };
-                let found = self.verify_published(&signed, &keys, now);
+                let found = self.verify_published(&signed, &keys, at);
                 // Its key may be newer than the set.
                 let newer = match &found {
                     Err(Error::Unauthorized(
@@ -142,47 +143,50 @@ impl Verifier {
                     )) => set.newer_than(&keys).await,
                     _ => None,
                 };
-                newer.map_or(found, |newer| self.verify_published(&signed, &newer, now))
+                newer.map_or(found, |newer| self.verify_published(&signed, &newer, at))
             }),
         }
     }
 
     /// The user of a token that one of the secrets must have signed.
-    fn verify_shared(&self, signed: &Signed<'_>, now: f64) -> Result<UserId, Error> {
+    fn verify_shared(&self, signed: &Signed<'_>, at: At) -> Result<UserId, Error> {
         let message = signed.message.as_bytes();
         match self.secrets.verify(signed.header.algorithm, message, &signed.signature) {
             None => Err(TokenFault::Algorithm.into()),
             Some(false) => Err(TokenFault::Signature.into()),
-            Some(true) => self.judge(signed, now),
+            Some(true) => self.judge(signed, at),
         }
     }
 
     /// The user of a token that one of these keys must have signed.
-    fn verify_given(&self, signed: &Signed<'_>, keys: &PublicKeys, now: f64) -> Result<UserId, Error> {
+    fn verify_given(&self, signed: &Signed<'_>, keys: &PublicKeys, at: At) -> Result<UserId, Error> {
         let keys = keys.candidates(signed.header.key.as_deref(), signed.header.algorithm)?;
         if keys.iter().any(|key| key.verifies(signed.message.as_bytes(), &signed.signature)) {
-            self.judge(signed, now)
+            self.judge(signed, at)
         } else {
             Err(TokenFault::Signature.into())
         }
     }
 
     /// The user of a token that the key which it names in this set must have signed.
-    fn verify_published(&self, signed: &Signed<'_>, keys: &Keys, now: f64) -> Result<UserId, Error> {
+    fn verify_published(&self, signed: &Signed<'_>, keys: &Keys, at: At) -> Result<UserId, Error> {
         let key = keys.find(signed.header.key.as_deref(), signed.header.algorithm)?;
         if key.verifies(signed.message.as_bytes(), &signed.signature) {
-            self.judge(signed, now)
+            self.judge(signed, at)
         } else {
             Err(TokenFault::Signature.into())
         }
     }
 
     /// The user of a token whose signature is good.
-    fn judge(&self, signed: &Signed<'_>, now: f64) -> Result<UserId, Error> {
+    fn judge(&self, signed: &Signed<'_>, at: At) -> Result<UserId, Error> {
         let payload = decode(signed.payload)?;
-        self.expected.judge(&parse_by(Reader(&self.expected), &payload)?, now)
+        self.expected.judge(&parse_by(Reader(&self.expected), &payload)?, at)
     }
 }
+
+/// Where a token was sent, and when: in seconds since 1970.
+type At = (Resource, f64);
 
 impl From<NoKey> for Error {
     fn from(none: NoKey) -> Self {
@@ -197,8 +201,8 @@ impl From<NoKey> for Error {
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>>;
 
 impl Authenticate for Verifier {
-    fn authenticate<'a>(&'a self, token: &'a str) -> Answer<'a> {
-        self.verify_at(token, now().as_secs_f64())
+    fn authenticate<'a>(&'a self, token: &'a str, resource: Resource) -> Answer<'a> {
+        self.verify_at(token, resource, now().as_secs_f64())
     }
 }
 
@@ -357,7 +361,7 @@ mod tests {
     impl Verifier {
         /// What becomes of a token at this time; nothing is waited for.
         fn at(&self, token: &str, now: u32) -> Result<String, ProblemCode> {
-            let verified = self.verify_at(token, f64::from(now)).now_or_never().expect("no wait");
+            let verified = self.verify_at(token, Resource::Operations, f64::from(now)).now_or_never().expect("no wait");
             verified.map(|user| user.as_str().to_owned()).map_err(|error| error.code())
         }
 
@@ -663,7 +667,11 @@ mod tests {
     /// The sentence with which these claims are refused.
     fn told(expected: &Expected, payload: &str) -> String {
         let verifier = Verifier::shared(&secret(), expected.clone());
-        match verifier.verify_at(&token(HEADER, payload), f64::from(NOW)).now_or_never().expect("no wait") {
+        match verifier
+            .verify_at(&token(HEADER, payload), Resource::Operations, f64::from(NOW))
+            .now_or_never()
+            .expect("no wait")
+        {
             Err(Error::UnusableClaim(sentence)) => sentence,
             other => panic!("{other:?}: {payload}"),
         }
@@ -899,6 +907,7 @@ mod tests {
                 issuer: Some("https://issuer".to_owned()),
                 audience: vec!["a".to_owned(), "b".to_owned()],
                 audience_claim,
+                tools: None,
                 user_claim: user_claim.to_owned(),
                 leeway: Duration::ZERO,
             };

@@ -23,7 +23,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use criterion::Criterion;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
-use tasks_api::Authenticate;
+use tasks_api::{Authenticate, Resource};
 use tasks_server::identity::claims::Expected;
 use tasks_server::identity::key_set::Pace;
 use tasks_server::identity::secret::Secret;
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": kid, "x": x });
     let url = publish(&json!({ "keys": [jwk] }));
     let verifier = Verifier::published(url.parse().unwrap(), Pace::default(), expected()).unwrap();
-    runtime.block_on(verifier.authenticate(&token)).expect("a key set");
+    runtime.block_on(verifier.authenticate(&token, Resource::Operations)).expect("a key set");
     compare(&mut criterion, "EdDSA", &verifier, &token, |message, signature| {
         public.verify_sig(message, signature).is_ok()
     });
@@ -98,8 +98,13 @@ fn compare(
         bencher.iter(|| assert!(bare(black_box(message.as_bytes()), black_box(&signature))));
     });
     group.bench_function("token", |bencher| {
-        bencher
-            .iter(|| verifier.authenticate(black_box(token)).now_or_never().expect("no wait").expect("a good token"));
+        bencher.iter(|| {
+            verifier
+                .authenticate(black_box(token), Resource::Operations)
+                .now_or_never()
+                .expect("no wait")
+                .expect("a good token")
+        });
     });
 }
 

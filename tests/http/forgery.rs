@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm::{self, ES256, EdDSA, RS256};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tasks_api::{Authenticate, Error, TokenFault, UserId};
+use tasks_api::{Authenticate, Error, Resource, TokenFault, UserId};
 use tasks_server::identity::claims::Expected;
 use tasks_server::identity::key_set::Pace;
 use tasks_server::identity::secret::{Secret, mint};
@@ -296,7 +296,7 @@ async fn what_the_issuer_signed_by_mistake_is_refused() {
             refused(&server, &raw(&payload), &[code]).await;
         } else {
             let verifier = Verifier::shared(&Secret::new(SECRET.into()).unwrap(), anything());
-            let refusal = verifier.authenticate(&raw(&payload)).await;
+            let refusal = verifier.authenticate(&raw(&payload), Resource::Operations).await;
             assert!(matches!(refusal, Err(Error::Unauthorized(TokenFault::TooLong))));
         }
     }
@@ -338,13 +338,13 @@ async fn no_mutation_of_a_good_token_passes() {
     subjects.push((&shared, minted));
     let mut random = Random(7);
     for (verifier, good) in subjects {
-        assert_eq!(verifier.authenticate(&good).await.unwrap(), ada);
+        assert_eq!(verifier.authenticate(&good, Resource::Operations).await.unwrap(), ada);
         for _ in 0..25_000 {
             let mutant = random.mutate(&good);
             if mutant == good {
                 continue;
             }
-            match verifier.authenticate(&mutant).await {
+            match verifier.authenticate(&mutant, Resource::Operations).await {
                 Err(Error::Unauthorized(_)) => {}
                 other => panic!("{other:?} on {mutant}"),
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jsonwebtoken::Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tasks_api::{Authenticate, Error, TokenFault};
+use tasks_api::{Authenticate, Error, Resource, TokenFault};
 use tasks_server::identity::claims::Expected;
 use tasks_server::identity::key_set::Pace;
 use tasks_server::identity::token::Verifier;
@@ -529,10 +529,10 @@ async fn a_flood_of_unknown_keys_costs_few_fetches_and_refuses_nobody() {
     let (_, rest) = good.split_once('.').unwrap();
     for number in 0..100_000 {
         if number % 1000 == 0 {
-            assert_eq!(verifier.authenticate(&good).await.unwrap().as_str(), "ada");
+            assert_eq!(verifier.authenticate(&good, Resource::Operations).await.unwrap().as_str(), "ada");
         }
         let header = crate::issuer::encode(format!(r#"{{"alg":"EdDSA","kid":"unknown {number}"}}"#));
-        let refusal = verifier.authenticate(&format!("{header}.{rest}")).await;
+        let refusal = verifier.authenticate(&format!("{header}.{rest}"), Resource::Operations).await;
         assert!(matches!(refusal, Err(Error::Unauthorized(TokenFault::UnknownKey))));
     }
     let given_back = begun.elapsed().as_secs() / refill.as_secs();

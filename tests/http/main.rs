@@ -62,6 +62,8 @@ mod input;
 mod isolation;
 mod keys;
 mod lists;
+mod mcp;
+mod mcp_messages;
 mod model;
 mod own_ids;
 mod pages;

@@ -1,6 +1,9 @@
 //! A server of this crate, in this process, on a database and a port of its own.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::Value;
 
 use tasks_api::UserId;
 use tasks_server::Server as App;
@@ -17,6 +20,9 @@ use tokio::sync::oneshot;
 use crate::client::Client;
 use crate::issuer::{AUDIENCE, ISSUER, Issuer};
 use crate::postgres;
+
+/// Where the world finds a server with tools.
+pub(crate) const ORIGIN: &str = "https://tasks.example";
 
 /// The secret that the servers of the tests share with whoever signs their tokens.
 pub(crate) const SECRET: &str = "the secret of the tests, 32 bytes and more";
@@ -83,6 +89,14 @@ impl Server {
         Self::serve_by(clock, settings(&self.url), None).await
     }
 
+    /// Another server on the same database, which serves agents their tools, with these variables set too.
+    pub(crate) async fn with_tools(&self, more: &[(&str, &str)]) -> Self {
+        let tools = [("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", "https://auth.example/api/auth")];
+        let given = |(name, _): &&(&str, &str)| !more.iter().any(|(more, _)| more == name);
+        let variables: Vec<_> = more.iter().chain(tools.iter().filter(given)).copied().collect();
+        Self::serve(settings_given(&self.url, &variables), None).await
+    }
+
     async fn serve(settings: Settings, folder: Option<TempDir>) -> Self {
         Self::serve_by(Clock::system(), settings, folder).await
     }
@@ -138,6 +152,15 @@ impl Server {
     /// A client with this token.
     pub(crate) fn with_token(&self, token: &str) -> Client {
         Client::new(&self.base, "alice", Some(token.to_owned()))
+    }
+
+    /// A token of this user for these audiences.
+    #[expect(clippy::unused_self, reason = "a token is the server's")]
+    pub(crate) fn token_for(&self, name: &str, audience: &Value) -> String {
+        let exp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
+        let claims = serde_json::json!({ "sub": name, "exp": exp, "aud": audience });
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
     }
 
     /// A good token of this user.

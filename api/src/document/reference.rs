@@ -1,17 +1,18 @@
-//! The reference: a request of each operation in four languages, made from the document and its examples.
+//! The reference: a request of each operation in four languages, and as the call of a tool, made from the document and its examples.
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::document::tools::Tool;
 use crate::http::public_url::PublicUrl;
 
 /// The languages, by the class of their samples and by name.
-const LANGUAGES: [(&str, &str); 4] =
-    [("curl", "curl"), ("typescript", "TypeScript"), ("rust", "Rust"), ("python", "Python")];
+const LANGUAGES: [(&str, &str); 5] =
+    [("curl", "curl"), ("typescript", "TypeScript"), ("rust", "Rust"), ("python", "Python"), ("agents", "Agents")];
 
 /// What stands before the first sample of each language, at [`SERVER`].
-const BEGINNINGS: [&str; 4] = [
+const BEGINNINGS: [&str; 5] = [
     "export TASKS=https://tasks.example.com TOKEN=eyJ…",
     "// npm install openapi-fetch; npx openapi-typescript https://tasks.example.com/openapi.json -o tasks.d.ts\n\
      import createClient from \"openapi-fetch\";\n\
@@ -26,6 +27,8 @@ const BEGINNINGS: [&str; 4] = [
      TASKS, TOKEN = \"https://tasks.example.com\", \"eyJ…\"\n\
      api = requests.Session()\n\
      api.headers[\"Authorization\"] = f\"Bearer {TOKEN}\"",
+    "{\n  \"mcpServers\": {\n    \"tasks\": {\n      \"type\": \"http\",\n      \"url\": \"https://tasks.example.com/mcp\",\n      \
+     \"headers\": { \"Authorization\": \"Bearer eyJ…\" }\n    }\n  }\n}",
 ];
 
 /// A server for the samples, where it is not known where the world finds it.
@@ -38,7 +41,8 @@ legend { position: absolute; left: -100rem; }
 pre { overflow-x: auto; padding: .8rem 1rem; background: #f2f4f7; font-size: .85rem; line-height: 1.5; }
 h2 { margin-top: 2.5rem; }
 body:not(:has(#curl:checked)) .curl, body:not(:has(#typescript:checked)) .typescript,
-body:not(:has(#rust:checked)) .rust, body:not(:has(#python:checked)) .python { display: none; }
+body:not(:has(#rust:checked)) .rust, body:not(:has(#python:checked)) .python,
+body:not(:has(#agents:checked)) .agents { display: none; }
 ";
 
 /// The page's text, in HTML.
@@ -46,7 +50,9 @@ pub(crate) fn page(document: &Value, public_url: &PublicUrl) -> String {
     let prefix = &public_url.prefix;
     let mut page = format!(
         "<p>A request of each operation. The whole contract is in <a href=\"{prefix}/docs\">Swagger UI</a> and in \
-         <a href=\"{prefix}/openapi.json\">openapi.json</a>; <a href=\"{prefix}/problems\">problems</a> are explained.</p>\n\
+         <a href=\"{prefix}/openapi.json\">openapi.json</a>; <a href=\"{prefix}/problems\">problems</a> are explained. \
+         Agents call five of the operations as tools, by the Model Context Protocol at <code>{prefix}/mcp</code>, where this server \
+         has that on.</p>\n\
          <fieldset><legend>Language</legend>",
     );
     // Writing to a String cannot fail.
@@ -70,7 +76,10 @@ pub(crate) fn page(document: &Value, public_url: &PublicUrl) -> String {
             for paragraph in text(operation, "description").split("\n\n") {
                 let _ = writeln!(page, "<p>{}</p>", markdown(paragraph));
             }
-            samples(&mut page, [request.curl(), request.typescript(), request.rust(), request.python()]);
+            samples(
+                &mut page,
+                [request.curl(), request.typescript(), request.rust(), request.python(), request.tool(id)],
+            );
             page.push_str("<table>\n<thead><tr><th>Status</th><th>Meaning</th></tr></thead>\n<tbody>\n");
             for (status, response) in operation.get("responses").and_then(Value::as_object).into_iter().flatten() {
                 let meaning = markdown(text(response, "description"));
@@ -83,7 +92,7 @@ pub(crate) fn page(document: &Value, public_url: &PublicUrl) -> String {
 }
 
 /// One sample in each language; focusable, as a long line scrolls.
-fn samples(page: &mut String, samples: [String; 4]) {
+fn samples(page: &mut String, samples: [String; 5]) {
     for ((class, _), sample) in LANGUAGES.iter().zip(samples) {
         let _ = writeln!(page, "<pre class=\"{class}\" tabindex=\"0\"><code>{}</code></pre>", escape(&sample));
     }
@@ -204,6 +213,31 @@ impl<'a> Request<'a> {
             let _ = writeln!(sample, "    json={},", in_python(body));
         }
         sample + ")\nanswer.raise_for_status()"
+    }
+
+    /// The params of `tools/call`.
+    fn tool(&self, operation: &str) -> String {
+        let Some(tool) = Tool::of(operation) else {
+            return format!("// No tool does this. There are {}.", Tool::ALL.map(Tool::name).join(", "));
+        };
+        let mut arguments = self.path_parameters.clone();
+        arguments.shift_remove("user_id");
+        arguments.extend(self.query.clone());
+        arguments.extend(self.body.and_then(Value::as_object).cloned().unwrap_or_default());
+        arguments.extend(
+            self.headers.iter().filter_map(|(name, value)| argument(name, value)).map(|(n, v)| (n.to_owned(), v)),
+        );
+        let call = json!({ "name": tool.name(), "arguments": arguments });
+        serde_json::to_string_pretty(&call).unwrap_or_default()
+    }
+}
+
+/// The argument of a tool for a header, and what it holds.
+fn argument(name: &str, value: &str) -> Option<(&'static str, Value)> {
+    match name {
+        "Idempotency-Key" => Some(("idempotency_key", value.into())),
+        "If-Match" => Some(("version", value.trim_matches('"').parse::<i64>().ok()?.into())),
+        _ => None,
     }
 }
 

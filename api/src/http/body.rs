@@ -154,8 +154,7 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let length = request.headers().get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = length_of(request);
         let body = body.take()?;
         // What the headers alone refuse is not asked for: hyper says `100 Continue` when a body is first looked at
         // (RFC 9110 §10.1.1).
@@ -175,6 +174,29 @@ impl<'a, T: RequestObject> ApiExtractor<'a> for Body<T> {
             _ => Ok(Self(parse(&bytes)?)),
         }
     }
+}
+
+/// The body of a request, of one of these media types and with at most so many bytes.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`], [`Error::UnsupportedMediaType`] and [`Error::UnsupportedEncoding`], by the headers alone where they say it;
+/// [`Error::BodyTimedOut`] when it does not come.
+pub(crate) async fn bytes(
+    request: &mut Request,
+    known: &'static [&'static str],
+    limit: usize,
+) -> Result<Vec<u8>, Error> {
+    let length = length_of(request);
+    if length.is_some_and(|length| length > limit) {
+        return Err(Error::BodyTooLarge(limit));
+    }
+    check_type(known, request)?;
+    read(request.take_body(), length, limit).await
+}
+
+/// How long the body is, where the headers say it.
+fn length_of(request: &Request) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The refusal of a request without the body that it needs.
@@ -259,7 +281,10 @@ fn close<T: Type>(registry: &mut Registry) {
 }
 
 /// Reads one JSON object.
-fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
+///
+/// # Errors
+/// [`Error::MalformedJson`], or [`Error::Invalid`] with the pointers of all that is wrong.
+pub(crate) fn parse<T: RequestObject>(bytes: &[u8]) -> Result<T, Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let first = match serde_path_to_error::deserialize::<_, AsObject<T>>(&mut json) {
         Ok(AsObject(value)) => {

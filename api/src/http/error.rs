@@ -40,6 +40,8 @@ pub enum Error {
     UnusableClaim(String),
     /// 403: the path's user is not the token's.
     Forbidden,
+    /// 403: a page of an origin that may not call.
+    OriginForbidden,
     /// 404: the owner has no such task.
     TaskNotFound,
     /// 404: of the tasks that the body names, the owner has none at these places.
@@ -248,6 +250,11 @@ impl Current {
     pub(crate) fn new(etag: ETag, task: &impl Serialize) -> Self {
         Self { etag, json: serde_json::to_value(task).unwrap_or_default() }
     }
+
+    /// A member of it.
+    pub(crate) fn member(&self, name: &str) -> Option<&Value> {
+        self.json.get(name)
+    }
 }
 
 impl Serialize for Current {
@@ -394,7 +401,8 @@ problem_codes! {
     /// The token is for another audience.
     TokenAudience = "token-audience", UNAUTHORIZED, "The token is for another audience",
         "The token's aud, or the claim that the server is set to in its place (JWT_AUDIENCE_CLAIM), is missing or names no \
-         audience that the server is set to (JWT_AUDIENCE). Ask the sign-in system for a token for such an audience.";
+         audience that the server is set to (JWT_AUDIENCE). At /mcp aud must name the address of that, PUBLIC_URL and /mcp; elsewhere a token for that \
+         is not taken. Ask the sign-in system for a token for such an audience.";
     /// A claim of the token is missing or unusable.
     TokenClaims = "token-claims", UNAUTHORIZED, "A claim of the token is missing or unusable",
         "The token needs exp (in seconds since 1970) and its user's id: sub, or the claim that the server is set to in its \
@@ -403,6 +411,11 @@ problem_codes! {
     /// The path's user is not the token's.
     UserMismatch = "user-mismatch", FORBIDDEN, "These are another user's tasks",
         "The user in the path is not the user of the token (its sub, unless JWT_USER_CLAIM names another claim). Use your own id, or me.";
+    /// A page of this origin may not call agents' tools.
+    OriginForbidden = "origin-forbidden", FORBIDDEN, "Pages of this origin may not call",
+        "The request has the header Origin, as those of browsers' pages have, and /mcp takes it only from pages of the server's own \
+         address (PUBLIC_URL) and of the origins that it is set to (CORS_ALLOWED_ORIGINS, where * counts for nothing here). Add the \
+         page's origin there; a program that is no page leaves the header out.";
     /// The user has no such task.
     TaskNotFound = "task-not-found", NOT_FOUND, "No such task",
         "The user has no task with this id: it never was, was deleted, or is another user's. Where a body names many \
@@ -558,6 +571,7 @@ impl Error {
             Self::Unauthorized(fault) => fault.code(),
             Self::UnusableClaim(_) => ProblemCode::TokenClaims,
             Self::Forbidden => ProblemCode::UserMismatch,
+            Self::OriginForbidden => ProblemCode::OriginForbidden,
             Self::TaskNotFound | Self::TasksNotFound(_) => ProblemCode::TaskNotFound,
             Self::PathNotFound => ProblemCode::PathNotFound,
             Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,

@@ -79,6 +79,18 @@ macro_rules! openapi_type {
 }
 pub(crate) use openapi_type;
 
+/// Makes serde read a type from a text, by its [`std::str::FromStr`].
+macro_rules! read_from_text {
+    ($type:ident) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use read_from_text;
+
 /// The schema that nothing fits, until [`upgrade`](poem_openapi_31::upgrade) writes it as `false`: [`MetaSchema`] cannot.
 pub(crate) fn never() -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(MetaSchema::new("never")))

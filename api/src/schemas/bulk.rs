@@ -201,7 +201,8 @@ pub(crate) fn version_required(places: impl Iterator<Item = usize>) -> Error {
     Error::ConditionRequired(places.map(|place| Fault::body(format!("/tasks/{place}/version"), detail)).collect())
 }
 
-fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+/// A version, or none where it is left out.
+pub(crate) fn version<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
     from.deserialize_any(Version).map(Some)
 }
 

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use siphasher::sip::SipHasher13;
 use uuid::Uuid;
 
-use crate::http::newtype::{Invalid, openapi_type};
+use crate::http::newtype::{Invalid, openapi_type, read_from_text};
 use crate::schemas::details::{Due, Priority};
 use crate::schemas::filter::{Filter, Sort};
 use crate::schemas::task::{StoredTitle, Task, TaskId, Title};
@@ -186,6 +186,8 @@ impl Serialize for Cursor {
         to.collect_str(self)
     }
 }
+
+read_from_text!(Cursor);
 
 openapi_type!(Cursor);
 

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate, NaiveTime, Timelike};
@@ -14,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::http::error::Fault;
-use crate::http::newtype::{Invalid, Nullable, openapi_type};
+use crate::http::newtype::{Invalid, Nullable, openapi_type, read_from_text};
 use crate::schemas::text::{self, Lines};
 
 /// What there is to say about a task: 1 to 4,000 characters (Unicode code points), with line breaks and tabs, without other
@@ -92,7 +94,12 @@ pub(crate) const MAX_TAGS: usize = 20;
 
 /// The tags of a task: at most [`MAX_TAGS`], none twice.
 pub(crate) fn tags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Tag>, D::Error> {
-    from.deserialize_seq(Tags)
+    from.deserialize_seq(Distinct { max: MAX_TAGS, name: "tag", of: PhantomData })
+}
+
+/// Priorities, none twice.
+pub(crate) fn priorities<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Priority>, D::Error> {
+    from.deserialize_seq(Distinct { max: Priority::ALL.len(), name: "priority", of: PhantomData })
 }
 
 /// The same, in a body that may leave them out.
@@ -100,31 +107,36 @@ pub(crate) fn some_tags<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec
     tags(from).map(Some)
 }
 
-struct Tags;
+/// A list in which nothing stands twice.
+struct Distinct<T> {
+    max: usize,
+    name: &'static str,
+    of: PhantomData<T>,
+}
 
-impl<'de> Visitor<'de> for Tags {
-    type Value = Vec<Tag>;
+impl<'de, T: Deserialize<'de> + Clone + Eq + Hash> Visitor<'de> for Distinct<T> {
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of strings")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<Tag>, A::Error> {
-        let mut places: HashMap<Tag, usize> = HashMap::new();
-        let mut tags = Vec::new();
-        while let Some(tag) = from.next_element::<Tag>()? {
-            let place = tags.len();
-            if place == MAX_TAGS {
-                return Err(de::Error::custom(format_args!("must have at most {MAX_TAGS} entries")));
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<T>, A::Error> {
+        let Self { max, name, .. } = self;
+        let (mut places, mut entries) = (HashMap::new(), Vec::new());
+        while let Some(entry) = from.next_element::<T>()? {
+            let place = entries.len();
+            if place == max {
+                return Err(de::Error::custom(format_args!("must have at most {max} entries")));
             }
-            if let Some(first) = places.insert(tag.clone(), place) {
+            if let Some(first) = places.insert(entry.clone(), place) {
                 return Err(de::Error::custom(format_args!(
-                    "must have each tag once: entry {place} repeats entry {first}"
+                    "must have each {name} once: entry {place} repeats entry {first}"
                 )));
             }
-            tags.push(tag);
+            entries.push(entry);
         }
-        Ok(tags)
+        Ok(entries)
     }
 }
 
@@ -287,12 +299,7 @@ impl Visitor<'_> for Word {
 /// Read from a text, by the type's own rule.
 macro_rules! deserialized {
     ($($type:ident),*) => {$(
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                String::deserialize(from)?.parse().map_err(de::Error::custom)
-            }
-        }
-
+        read_from_text!($type);
         openapi_type!($type);
     )*};
 }

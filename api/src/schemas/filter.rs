@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use crate::http::error::{Error, Fault, Location};
-use crate::http::newtype::{Invalid, openapi_type};
+use crate::http::newtype::{Invalid, openapi_type, read_from_text};
 use crate::schemas::details::{DueDate, MAX_TAGS, Priority, Tag};
 use crate::schemas::text::{self, Lines};
 
@@ -115,6 +115,8 @@ impl Serialize for Sort {
     }
 }
 
+read_from_text!(Sort);
+
 openapi_type!(Sort);
 
 /// What is looked for in titles and descriptions: 1 to 100 characters (Unicode code points), none a control character beside tabs
@@ -146,6 +148,8 @@ impl FromStr for SearchText {
         Ok(Self(text.to_owned()))
     }
 }
+
+read_from_text!(SearchText);
 
 openapi_type!(SearchText);
 

@@ -1,14 +1,18 @@
 //! Requests that are safe to send again: the header `Idempotency-Key`
 //! (draft-ietf-httpapi-idempotency-key-header).
 
+use std::str::FromStr;
+
 use poem_openapi::registry::MetaSchema;
+use serde::Serialize;
 
 use crate::http::field::RequestField;
-use crate::http::newtype::Invalid;
+use crate::http::newtype::{Invalid, openapi_type, read_from_text};
 
 /// The name that a client gives to a creation, or to a write in bulk: 1 to 255 visible ASCII characters. A key in quotes, as the draft writes
 /// it, and one without are the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
@@ -36,6 +40,18 @@ impl RequestField for IdempotencyKey {
         Ok(Self(text.to_owned()))
     }
 }
+
+impl FromStr for IdempotencyKey {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::parse(text.as_bytes())
+    }
+}
+
+read_from_text!(IdempotencyKey);
+
+openapi_type!(IdempotencyKey);
 
 /// What a request did, this one or an earlier one with the same key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -77,6 +77,11 @@ impl Limit {
         MetaSchema { minimum: Some(1.0), maximum: Some(f64::from(Self::MAX)), ..MetaSchema::new("integer") }
     }
 
+    /// A page of so many, which its caller has seen to be one.
+    pub(crate) const fn of(number: u8) -> Self {
+        Self(number)
+    }
+
     /// The number.
     #[must_use]
     pub fn get(self) -> u8 {

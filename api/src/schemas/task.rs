@@ -19,7 +19,7 @@ use crate::http::diagnosis::Together;
 use crate::http::error::{Current, Fault};
 use crate::http::header::{ETag, Location};
 use crate::http::json::{JSON, MERGE_PATCH};
-use crate::http::newtype::{Invalid, Nullable, openapi_type};
+use crate::http::newtype::{Invalid, Nullable, openapi_type, read_from_text};
 use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag, lone_time, or_none, some_tags, tags};
 use crate::schemas::mark::etag;
 use crate::schemas::text::{self, Lines};
@@ -475,19 +475,11 @@ impl FromStr for OwnId {
     }
 }
 
-impl<'de> Deserialize<'de> for OwnId {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(de::Error::custom)
-    }
-}
+read_from_text!(OwnId);
 
 openapi_type!(OwnId);
 
-impl<'de> Deserialize<'de> for TaskId {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(de::Error::custom)
-    }
-}
+read_from_text!(TaskId);
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

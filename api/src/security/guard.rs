@@ -18,7 +18,7 @@ use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, MetaSchemaRef,
 
 use crate::http::error::{Error, Fault, Location};
 use crate::security::meter::Metered;
-use crate::security::owner::{Authenticate, Caller, bearer_token};
+use crate::security::owner::{Authenticate, Caller, Resource, bearer_token};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -81,10 +81,10 @@ pub struct Route {
 /// What there is at a route.
 pub(crate) struct RouteInfo {
     /// Its path as the document writes it.
-    path: Arc<str>,
+    pub(crate) path: Arc<str>,
     /// Its methods as the `Allow` header lists them (RFC 9110 §10.2.1); `GET` answers `HEAD` too.
     pub(crate) methods: String,
-    operations: Vec<(Method, Route)>,
+    pub(crate) operations: Vec<(Method, Route)>,
 }
 
 impl RouteInfo {
@@ -203,17 +203,31 @@ impl<A: Authenticate> Endpoint for Guard<A> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         if let Some(authenticator) = &self.authenticator {
-            let token = bearer_token(request.headers())?;
-            let caller = Caller(authenticator.authenticate(token).await?);
-            if let Some(Metered(meter)) = request.data() {
-                meter.admit(&caller.0)?;
-            }
+            let caller = caller(&request, &**authenticator, Resource::Operations).await?;
             request.set_data(caller);
         }
         self.check_headers(request.headers())?;
         check_query(request.uri().query().unwrap_or_default(), &self.query)?;
         self.operation.call(request).await.map_err(|error| self.name_path_parameter(error))
     }
+}
+
+/// The caller of a request, by its token, and counted.
+///
+/// # Errors
+/// [`Error::Unauthorized`] or [`Error::UnusableClaim`] without a good token for this resource, [`Error::RateLimited`] when the user's
+/// requests are too many, [`Error::Unavailable`] when nothing can be told now.
+pub(crate) async fn caller<A: Authenticate>(
+    request: &Request,
+    authenticator: &A,
+    resource: Resource,
+) -> Result<Caller, Error> {
+    let token = bearer_token(request.headers())?;
+    let caller = Caller(authenticator.authenticate(token, resource).await?);
+    if let Some(Metered(meter)) = request.data() {
+        meter.admit(&caller.0)?;
+    }
+    Ok(caller)
 }
 
 /// Refuses parameters that the operation does not know, and any that is sent twice and is no list: `?is_complete=true` must not list

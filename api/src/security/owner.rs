@@ -15,14 +15,27 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use crate::http::error::{Error, TokenFault};
 use crate::schemas::user::UserId;
 
+/// What a token is sent to. Each takes only tokens that are meant for it (RFC 8707 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// The operations of the contract.
+    Operations,
+    /// The tools of agents, at `/mcp`.
+    Tools,
+}
+
 /// Tells the user of a bearer token (RFC 6750), or why the token is refused.
 pub trait Authenticate: Send + Sync + 'static {
-    /// The user whom `token` stands for.
+    /// The user whom `token`, which was sent to `resource`, stands for.
     ///
     /// # Errors
     /// [`Error::Unauthorized`] or [`Error::UnusableClaim`] when the token does not verify, [`Error::Unavailable`] when that
     /// cannot be told now.
-    fn authenticate<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>>;
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a str,
+        resource: Resource,
+    ) -> Pin<Box<dyn Future<Output = Result<UserId, Error>> + Send + 'a>>;
 }
 
 /// The user of the request's token. In a signature it documents the operation's security requirement; the check itself
@@ -41,6 +54,11 @@ impl Caller {
     /// [`Error::Forbidden`] when the path names somebody else.
     pub fn owner_of(self, path: &UserId) -> Result<Owner, Error> {
         if path.as_str() == "me" || *path == self.0 { Ok(Owner(self.0)) } else { Err(Error::Forbidden) }
+    }
+
+    /// The owner of the caller's own tasks, where nothing names another.
+    pub(crate) fn owner(self) -> Owner {
+        Owner(self.0)
     }
 }
 
