@@ -28,11 +28,12 @@ use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
 use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::document::tools::{DEFINITIONS, INSTRUCTIONS, Tool};
 use crate::http::body::{MAX_BYTES, bytes};
-use crate::http::error::Error;
+use crate::http::error::{Error, Problem};
 use crate::http::json::JSON;
 use crate::http::public_url::PublicUrl;
 use crate::mcp::call::{Outcome, call};
@@ -69,8 +70,10 @@ impl fmt::Debug for Origins {
 
 /// How requests of agents are refused, where it is not a matter of their message.
 ///
-/// Status and headers are those of the problem. The body is a JSON-RPC error with the problem as its `data`: of any other body clients
-/// of the protocol tell nobody anything, not even the status (the package `mcp` 2.3 for Python).
+/// Status and headers are those of the problem. The body is a JSON-RPC error with the problem as its `data`, and with the seconds of
+/// `Retry-After` as its member `retry_after`: of any other body clients of the protocol tell nobody anything, not even the status, and
+/// of headers none does (the packages `mcp` 2.3 for Python, `@modelcontextprotocol/client` 2.4). Its id is null, as that of a request
+/// whose id was not read (JSON-RPC 2.0 §5), without which the former reads no error either.
 #[derive(Debug)]
 pub struct McpRefusals {
     public_url: PublicUrl,
@@ -97,11 +100,14 @@ impl McpRefusals {
     #[must_use]
     pub fn answer(&self, error: Error, request_id: &str) -> Response {
         let problem = error.problem(request_id, &self.public_url);
+        let mut response = error.into_response(request_id, &self.public_url);
+        let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let data = Refused { problem: &problem, retry_after: seconds };
         let body = json!({
             "jsonrpc": "2.0",
-            "error": { "code": problem.status, "message": problem.detail, "data": problem },
+            "id": null,
+            "error": { "code": problem.status, "message": problem.detail, "data": data },
         });
-        let mut response = error.into_response(request_id, &self.public_url);
         if let Some(metadata) = &self.metadata {
             tell(response.headers_mut(), metadata);
         }
@@ -109,6 +115,15 @@ impl McpRefusals {
         response.set_body(body.to_string());
         response
     }
+}
+
+/// A problem, and when to try again.
+#[derive(Serialize)]
+struct Refused<'a> {
+    #[serde(flatten)]
+    problem: &'a Problem,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 /// Adds the address of the metadata to a challenge.

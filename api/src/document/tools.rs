@@ -1,7 +1,8 @@
 //! The operations as tools of agents: five, defined for models, with the schemas of the document.
 //!
 //! No schema is written here. Each argument and each member of a result is one of the document's, chosen by its name, without what
-//! a model has no use for: patterns, examples, and descriptions for programmers.
+//! a model has no use for: patterns, examples, descriptions for programmers, and of a result its limits. What may be null is an `anyOf`:
+//! models whose schemas know one type at a time lose a list of types (the inspector of the Model Context Protocol 2.12 warns of it).
 
 use std::sync::LazyLock;
 
@@ -241,7 +242,11 @@ impl Tool {
     }
 
     fn output_schema(self, document: &Value) -> Value {
-        let component = |name: &'static str, member: &str| Source::Member(name).schema(document, member);
+        let component = |name: &'static str, member: &str| {
+            let mut schema = Source::Member(name).schema(document, member);
+            unlimited(&mut schema);
+            schema
+        };
         let members = |names: &mut dyn Iterator<Item = &'static str>| -> Map<String, Value> {
             names.map(|name| (name.to_owned(), component("Task", name).into())).collect()
         };
@@ -321,23 +326,48 @@ fn parameter<'a>(document: &'a Value, operation: &str, name: &str) -> Option<&'a
 /// The schema of [`Source::Flag`].
 static FLAG: LazyLock<Value> = LazyLock::new(|| json!({ "type": "boolean", "default": false }));
 
+/// The keywords that limit a value.
+const LIMITS: [&str; 6] = ["minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"];
+
+/// Takes the limits from a schema: what a result holds was held to them before.
+fn unlimited(schema: &mut Map<String, Value>) {
+    schema.retain(|name, _| !LIMITS.contains(&name.as_str()));
+    for inner in schema.values_mut() {
+        match inner {
+            Value::Object(schema) => unlimited(schema),
+            Value::Array(schemas) => schemas.iter_mut().filter_map(Value::as_object_mut).for_each(unlimited),
+            _ => {}
+        }
+    }
+}
+
 /// A schema without what a model has no use for. What it refers to stands in its place, as each tool's schema is by itself.
 fn brief(document: &Value, schema: &Value) -> Map<String, Value> {
-    const KEPT: [&str; 10] =
-        ["type", "format", "enum", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "default"];
+    const KEPT: [&str; 4] = ["type", "format", "enum", "default"];
     if let Some(component) = schema.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#')) {
         return document.pointer(component).map(|schema| brief(document, schema)).unwrap_or_default();
     }
     let mut kept = Map::new();
     for (name, value) in schema.as_object().into_iter().flatten() {
         match (name.as_str(), value) {
-            (name, value) if KEPT.contains(&name) => drop(kept.insert(name.to_owned(), value.clone())),
+            (name, value) if KEPT.contains(&name) || LIMITS.contains(&name) => {
+                drop(kept.insert(name.to_owned(), value.clone()));
+            }
             ("items", value) => drop(kept.insert("items".to_owned(), brief(document, value).into())),
             ("anyOf", Value::Array(of)) => {
                 kept.insert("anyOf".to_owned(), of.iter().map(|value| Value::from(brief(document, value))).collect());
             }
             _ => {}
         }
+    }
+    if let Some(Value::Array(types)) = kept.get("type").cloned() {
+        let one = |of: Value| {
+            let mut schema = if of == "null" { Map::new() } else { kept.clone() };
+            schema.insert("type".to_owned(), of);
+            Value::from(schema)
+        };
+        let branches = types.into_iter().map(one).collect();
+        kept = Map::from_iter([("anyOf".to_owned(), branches)]);
     }
     kept
 }
