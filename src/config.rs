@@ -623,6 +623,70 @@ mod tests {
     }
 
     #[test]
+    fn agents_are_served_where_somebody_says_so_or_in_development() {
+        let with = |more: &[(&str, &str)]| serve("", &[&PUBLIC[..], more].concat());
+        assert!(serve("", &[]).unwrap().serves_tools(), "development");
+        assert!(!serve("--mcp off", &[]).unwrap().serves_tools());
+        assert!(!with(&[]).unwrap().mcp);
+        let world = [("PUBLIC_URL", "https://tasks.example/x"), ("AUTHORIZATION_SERVERS", "https://a.example")];
+        let quiet = with(&world).unwrap();
+        assert!(!quiet.mcp && quiet.identity.expected.tools.is_none(), "where the world finds it opens no door");
+        let alone = with(&[("MCP", "on")]).unwrap_err().to_string();
+        assert!(alone.contains("MCP (--mcp) is on, and PUBLIC_URL (--public-url) is not set"), "{alone}");
+        let on = |more: &[(&str, &str)]| with(&[&[("MCP", "on"), world[0]], more].concat()).unwrap();
+        for (more, issuers) in [
+            (&[world[1]][..], &["https://a.example"][..]),
+            (&[("JWT_ISSUER", "https://i.example")], &["https://i.example"]),
+            (&[("JWT_ISSUER", "https://i.example"), world[1]], &["https://a.example"]),
+            (
+                &[("AUTHORIZATION_SERVERS", "https://a.example/x, http://localhost:3000")],
+                &["https://a.example/x", "http://localhost:3000"],
+            ),
+            (&[("JWT_ISSUER", "tasks")], &[]),
+            (&[("JWT_ISSUER", "http://i.example")], &[]),
+            (&[], &[]),
+        ] {
+            let settings = on(more);
+            let tools = settings.identity.expected.tools.clone().unwrap();
+            assert_eq!(
+                (tools.audience.as_str(), tools.issuers),
+                ("https://tasks.example/x/mcp", issuers.iter().map(|issuer| (*issuer).to_owned()).collect())
+            );
+            assert_eq!(settings.serves_tools(), !issuers.is_empty(), "{more:?}");
+        }
+        for wrong in [
+            "canary.example",
+            "http://canary.example",
+            "https://",
+            "https:///x",
+            "https://canary.example?x",
+            "https://canary.example#x",
+            "https://u:p@canary.example",
+            "https://a.example https://b.example",
+            "https://a.example;https://b.example",
+            "https://a.example,",
+            ",",
+            "[\"https://a.example\"]",
+            "https://canary.example/.well-known/openid-configuration",
+            "https://{tenant}.canary.example",
+            "ftp://canary.example",
+        ] {
+            let stop = serve("", &[("AUTHORIZATION_SERVERS", wrong)]).unwrap_err().to_string();
+            assert!(
+                stop.contains("AUTHORIZATION_SERVERS (--authorization-servers) must be") && !stop.contains("canary"),
+                "{stop}"
+            );
+        }
+        for wrong in ["yes", "ON", "maybe"] {
+            assert!(serve("", &[("MCP", wrong)]).unwrap_err().to_string().contains("MCP (--mcp) must be on or off"));
+        }
+        let token = run("token --sub alice --aud https://tasks.example/mcp", &[("JWT_SECRET", KEY)]).unwrap();
+        assert!(
+            matches!(token.command, Command::Token { audience: Some(audience), .. } if audience == "https://tasks.example/mcp")
+        );
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_named_and_never_shown() {
         let secret = "canary7f3a0123456789abcdef0123456789abcdef";
         let spaces = [" ", "\n", "\r\n", "\t", "\u{a0}", "\u{200b}", "\u{feff}", "\u{2028}"];

@@ -205,7 +205,7 @@ fn mcp(settings: &Settings) -> Option<McpOptions> {
     let is_development = settings.identity.keys.is_development();
     let (own, listed) = (settings.public_url.origin.clone(), settings.cors.clone());
     Some(McpOptions {
-        authorization_servers: settings.authorization_servers.clone(),
+        authorization_servers: settings.identity.authorization_servers.clone(),
         origins: Origins(Arc::new(move |origin| {
             (origin == own && !own.is_empty())
                 || listed.as_ref().is_some_and(|listed| listed.lists(origin))
@@ -216,7 +216,7 @@ fn mcp(settings: &Settings) -> Option<McpOptions> {
 
 /// What verifies the tokens of this identity. What its settings leave open is logged.
 fn verifier(identity: &Identity) -> Result<Verifier, StartError> {
-    let Identity { keys, expected } = identity;
+    let Identity { keys, expected, .. } = identity;
     if expected.user_claim != SUBJECT && expected.issuer.is_none() {
         tracing::warn!(
             "JWT_USER_CLAIM is set and JWT_ISSUER is not: users of two issuers with one id would be one person"

@@ -102,8 +102,9 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             };
             let mut expected = identity.expected;
             if let Some(audience) = audience {
-                // Agents' tokens name their address there, whatever claim says so elsewhere.
-                (expected.audience, expected.audience_claim) = (audience, AUDIENCE);
+                // It is `aud` that counts for agents, whatever claim does elsewhere.
+                (expected.audience, expected.audience_claim) = (vec![audience], AUDIENCE);
+                expected.issuer = identity.authorization_servers.into_iter().next().or(expected.issuer);
             }
             let token = mint_as_expected(&secret, &sub, ttl, &expected)?;
             Ok(writeln!(std::io::stdout(), "{token}")?)

@@ -21,7 +21,7 @@ use crate::config::values::{
 use crate::edge::bind::{Addresses, Listen};
 use crate::edge::limits::LimitSettings;
 use crate::edge::log::Log;
-use crate::identity::claims::Expected;
+use crate::identity::claims::{Expected, ToolTokens};
 use crate::identity::key_set::{Pace, is_loopback};
 use crate::identity::public_key::PublicKeys;
 use crate::identity::secret::{Secret, key_in_place_of_secret};
@@ -107,13 +107,10 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
         let public_url: PublicUrl = self.optional(&PUBLIC_URL)?.unwrap_or_default();
         let mut identity = self.identity()?;
         let mcp = self.mcp(&mut identity, &public_url)?;
-        let issuer = identity.expected.issuer.iter().filter(|issuer| authorization_server(issuer));
-        let authorization_servers = self.address(&AUTHORIZATION_SERVERS)?.unwrap_or_else(|| issuer.cloned().collect());
         Ok(Settings {
             listen: self.listen()?,
             public_url,
             mcp,
-            authorization_servers,
             database: self.database()?,
             changes_keep_days: self.required(&CHANGES_KEEP_DAYS)?,
             changes_poll: Some(self.required(&CHANGES_POLL)?).filter(|pause| !pause.is_zero()),
@@ -146,7 +143,8 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
                 "{MCP} is on, and {PUBLIC_URL} is not set: tokens for agents must name its address, with /mcp behind it, in aud"
             )));
         }
-        identity.expected.tools = Some(format!("{public_url}/mcp"));
+        let (audience, issuers) = (format!("{public_url}/mcp"), identity.authorization_servers.clone());
+        identity.expected.tools = Some(ToolTokens { audience, issuers });
         Ok(true)
     }
 
@@ -279,7 +277,9 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
                 "{JWT_AUDIENCE_CLAIM} is set, and {JWT_AUDIENCE}, of which that claim must name one, is not"
             )));
         }
-        Ok(Identity { keys, expected })
+        let issuer = expected.issuer.iter().filter(|issuer| authorization_server(issuer));
+        let authorization_servers = self.address(&AUTHORIZATION_SERVERS)?.unwrap_or_else(|| issuer.cloned().collect());
+        Ok(Identity { keys, expected, authorization_servers })
     }
 
     /// What tokens are signed with.

@@ -59,8 +59,8 @@ pub enum Command {
         ttl: Duration,
         /// With which key, and for which issuer and audience.
         identity: Box<Identity>,
-        /// For which audiences, in place of that.
-        audience: Option<Vec<String>>,
+        /// For which audience, in place of that: agents'.
+        audience: Option<String>,
     },
 }
 
@@ -86,8 +86,6 @@ pub struct Settings {
     pub public_url: PublicUrl,
     /// Whether agents are served their tools.
     pub mcp: bool,
-    /// The issuers of authorization servers that give tokens for them, as far as they are known.
-    pub authorization_servers: Vec<String>,
     /// Where tasks are stored.
     pub database: DatabaseSettings,
     /// Whose tokens are taken.
@@ -120,7 +118,7 @@ impl Settings {
     /// Whether agents are served their tools: not where they could not learn how to get a token for them.
     #[must_use]
     pub fn serves_tools(&self) -> bool {
-        self.mcp && (self.identity.keys.is_development() || !self.authorization_servers.is_empty())
+        self.mcp && (self.identity.keys.is_development() || !self.identity.authorization_servers.is_empty())
     }
 }
 
@@ -131,6 +129,8 @@ pub struct Identity {
     pub keys: Keys,
     /// What they must say.
     pub expected: Expected,
+    /// The issuers of those for the tools of agents, as far as they are known.
+    pub authorization_servers: Vec<String>,
 }
 
 /// What tokens are signed with: secrets, public keys, or, during a move, both. Without any of them it is the key of the

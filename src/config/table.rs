@@ -12,7 +12,7 @@ use tasks_api::{PublicUrl, UserId};
 
 use crate::config::stop::Stop;
 use crate::config::values::{
-    addresses, audience_claim, audiences, authorization_servers, boolean, cors, database_url, issuer, jwks_url,
+    addresses, audience_claim, audiences, authorization_servers, boolean, cors, database_url, issuer, jwks_url, line,
     log_filter, log_format, mode, networks, number, public_key, public_url, schema, seconds, secret, ttl, user_claim,
 };
 use crate::edge::bind::Addresses;
@@ -150,8 +150,8 @@ settings! {
     AUTHORIZATION_SERVERS: Vec<String> = "authorization-servers" Some("AUTHORIZATION_SERVERS"), "LIST" "", authorization_servers,
         "be the issuers of authorization servers, separated by commas: https:// addresses without query or fragment, such \
          as https://auth.example.com; http:// is taken for this machine only",
-        "Where agents get tokens for /mcp: issuers of authorization servers, separated by commas. Left out, it\n\
-         is JWT_ISSUER where that is an address";
+        "Where agents get tokens for /mcp: the issuers (iss) of authorization servers, separated by commas, whose\n\
+         keys are those above. Left out, it is JWT_ISSUER where that is an address";
 
     DATABASE_URL: String = "database-url" Some("DATABASE_URL"), "URL" "", database_url,
         "be an address that begins with postgresql://, postgres:// or sqlite:",
@@ -234,9 +234,10 @@ settings! {
     SUB: UserId = "sub" None, "ID" "", subject,
         "be a user id, 1 to 255 characters without control characters, and not me, which means the caller",
         "The user whom the token stands for";
-    AUD: Vec<String> = "aud" None, "TEXT" "", audiences,
-        "be an audience, or several with commas between them",
-        "The audiences that the token names, in place of JWT_AUDIENCE's first: for agents, PUBLIC_URL and /mcp";
+    AUD: String = "aud" None, "TEXT" "", line,
+        "be an audience, without control characters",
+        "The audience that the token names, in place of JWT_AUDIENCE's first: for agents, PUBLIC_URL and /mcp; its\n\
+         issuer is then the first of AUTHORIZATION_SERVERS";
     TTL: Duration = "ttl" None, "TIME" "1h", ttl,
         "be a whole number with s, m, h or d, such as 15m, and at most 365d",
         "How long the token is good: 30s, 15m, 1h, 7d, at most 365d";
@@ -262,7 +263,6 @@ pub(super) const EDGE: Group = (
         METRICS_ADDR.facts,
         SERVER_TIMING.facts,
         MCP.facts,
-        AUTHORIZATION_SERVERS.facts,
     ],
 );
 pub(super) const DATABASE: Group = (
@@ -295,6 +295,7 @@ const IDENTITY: Group = (
         JWT_AUDIENCE_CLAIM.facts,
         JWT_USER_CLAIM.facts,
         JWT_LEEWAY.facts,
+        AUTHORIZATION_SERVERS.facts,
     ],
 );
 const LOG: Group = ("Log", &[RUST_LOG.facts, LOG_FORMAT.facts]);

@@ -28,13 +28,22 @@ pub struct Expected {
     pub audience: Vec<String>,
     /// In which claim it must have it: `aud`, unless the issuer writes none.
     pub audience_claim: &'static str,
-    /// The address of `/mcp`, which the `aud` of tokens for it must name, as that of others may not unless it is one of the audiences.
-    /// With `None`, tokens for the operations are taken there too.
-    pub tools: Option<String>,
+    /// What a token for the tools of agents must say; with `None`, those for the operations are taken there too.
+    pub tools: Option<ToolTokens>,
     /// Which claim names the user: one that can ([`Expected::can_name_users`]).
     pub user_claim: String,
     /// By how much the issuer's clock and ours may differ.
     pub leeway: Duration,
+}
+
+/// What a token for the tools of agents must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolTokens {
+    /// The address of the tools, which its `aud` must name (RFC 8707 §2). That of other tokens may not, unless it is one of their
+    /// audiences.
+    pub audience: String,
+    /// The issuers of which it must name one: those whom agents are sent to.
+    pub issuers: Vec<String>,
 }
 
 impl Default for Expected {
@@ -86,7 +95,12 @@ impl Expected {
             (_, Some(_)) | (Member::Absent, _) => {}
             (nbf, None) => return Err(unusable("nbf", nbf, seconds)),
         }
-        if self.issuer.as_ref().is_some_and(|issuer| !claims.iss.is(issuer)) {
+        let is_trusted = match (resource, &self.tools, &self.issuer) {
+            (Resource::Tools, Some(tools), _) => tools.issuers.iter().any(|issuer| claims.iss.is(issuer)),
+            (_, _, Some(issuer)) => claims.iss.is(issuer),
+            (_, _, None) => true,
+        };
+        if !is_trusted {
             return Err(TokenFault::Issuer.into());
         }
         if !self.is_for(resource, claims) {
@@ -103,7 +117,7 @@ impl Expected {
     fn is_for(&self, resource: Resource, claims: &Claims<'_>) -> bool {
         // It may stand in a claim of its own, where the audience is looked for in another.
         let aud = if self.audience_claim == AUDIENCE { &claims.audience } else { &claims.aud };
-        let is_for_tools = self.tools.as_ref().map(|tools| aud.names(tools));
+        let is_for_tools = self.tools.as_ref().map(|tools| aud.names(&tools.audience));
         match (resource, is_for_tools) {
             (Resource::Tools, Some(is_for_tools)) => is_for_tools,
             (Resource::Operations, Some(true)) if self.audience.is_empty() => false,

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::client::id;
 use crate::mcp::{Agent, DEFINITIONS, Reply, message};
-use crate::server::{ORIGIN, Server};
+use crate::server::{AUTH, ORIGIN, Server};
 
 on_each_engine!(no_message_makes_a_500);
 
 const MODERN: (&str, &str) = ("MCP-Protocol-Version", "2026-07-28");
 
 async fn server() -> Server {
-    Server::given(&[("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", "https://auth.example")]).await
+    Server::given(&[("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH)]).await
 }
 
 impl Reply {
@@ -337,6 +337,20 @@ async fn a_token_opens_what_it_is_for_and_nothing_else() {
     let (status, code, challenge) = refusal(&Agent::with(&open, "x.y.z"), &[]).await;
     assert_eq!((status, code.as_str()), (401, "token-malformed"));
     assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
+    // And from whom agents were sent to, whoever the operations trust.
+    for (variables, mcp, rest) in [
+        (&[("JWT_ISSUER", "https://other.example")][..], 200, 401),
+        (&[("JWT_ISSUER", AUTH), ("AUTHORIZATION_SERVERS", "")], 200, 200),
+        (&[("JWT_ISSUER", AUTH), ("AUTHORIZATION_SERVERS", "https://other.example")], 401, 200),
+        (&[("AUTHORIZATION_SERVERS", "https://other.example,https://auth.example/api/auth")], 200, 200),
+        (&[("AUTHORIZATION_SERVERS", "https://auth.example/api/auth/")], 401, 200),
+    ] {
+        let server = database.with_tools(&[variables, &[("JWT_AUDIENCE", "tasks")]].concat()).await;
+        let token = server.token_for("alice", &json!([tools, "tasks"]));
+        let (status, code, _) = refusal(&Agent::with(&server, &token), &[]).await;
+        assert_eq!((status, server.with_token(&token).list("").await.status), (mcp, rest), "{variables:?}");
+        assert!(status == 200 || code == "token-issuer", "{code}");
+    }
     // Where the audience stands in another claim, that of tokens for agents stands in aud all the same.
     let other = database.with_tools(&[("JWT_AUDIENCE", "web"), ("JWT_AUDIENCE_CLAIM", "client_id")]).await;
     assert_eq!(refusal(&Agent::of(&other, "alice"), &[]).await.0, 200);
@@ -379,14 +393,10 @@ async fn pages_call_from_listed_origins_alone() {
 async fn whoever_has_no_token_learns_where_to_get_one() {
     let database = Server::on_sqlite().await;
     for (public_url, issuers, paths) in [
-        (
-            "https://tasks.example",
-            json!(["https://auth.example/api/auth"]),
-            vec!["/.well-known/oauth-protected-resource/mcp"],
-        ),
+        ("https://tasks.example", json!([AUTH]), vec!["/.well-known/oauth-protected-resource/mcp"]),
         (
             "https://example.com/tasks",
-            json!(["https://a.example", "https://b.example/x"]),
+            json!(["https://a.example", AUTH]),
             vec![
                 "/.well-known/oauth-protected-resource/tasks/mcp",
                 "/tasks/.well-known/oauth-protected-resource/mcp",
@@ -435,7 +445,7 @@ async fn tools_are_off_where_nobody_has_turned_them_on() {
     let quiet = [("AUTHORIZATION_SERVERS", ""), ("JWT_ISSUER", "tasks")];
     for (server, rest) in [
         // Where the world finds the server opens no door.
-        (Server::given(&[("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", "https://auth.example")]).await, 200),
+        (Server::given(&[("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH)]).await, 200),
         (database.with_tools(&[("MCP", "off")]).await, 200),
         // Without anybody who gives tokens for it: on, and not served.
         (database.with_tools(&quiet[..1]).await, 401),

@@ -24,6 +24,9 @@ use crate::postgres;
 /// Where the world finds a server with tools.
 pub(crate) const ORIGIN: &str = "https://tasks.example";
 
+/// Who gives tokens for them.
+pub(crate) const AUTH: &str = "https://auth.example/api/auth";
+
 /// The secret that the servers of the tests share with whoever signs their tokens.
 pub(crate) const SECRET: &str = "the secret of the tests, 32 bytes and more";
 
@@ -60,6 +63,7 @@ impl Server {
                 leeway: Duration::from_secs(15),
                 ..Expected::default()
             },
+            authorization_servers: vec![],
         };
         Self::serve(settings, Some(folder)).await
     }
@@ -91,7 +95,7 @@ impl Server {
 
     /// Another server on the same database, which serves agents their tools, with these variables set too.
     pub(crate) async fn with_tools(&self, more: &[(&str, &str)]) -> Self {
-        let tools = [("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", "https://auth.example/api/auth")];
+        let tools = [("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH)];
         let given = |(name, _): &&(&str, &str)| !more.iter().any(|(more, _)| more == name);
         let variables: Vec<_> = more.iter().chain(tools.iter().filter(given)).copied().collect();
         Self::serve(settings_given(&self.url, &variables), None).await
@@ -158,7 +162,7 @@ impl Server {
     #[expect(clippy::unused_self, reason = "a token is the server's")]
     pub(crate) fn token_for(&self, name: &str, audience: &Value) -> String {
         let exp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
-        let claims = serde_json::json!({ "sub": name, "exp": exp, "aud": audience });
+        let claims = serde_json::json!({ "sub": name, "exp": exp, "aud": audience, "iss": AUTH });
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
     }
