@@ -66,6 +66,10 @@ clients-all: (clients "--all")
 offline *arguments: release
     npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/typescript && node tests/typescript/run.mjs target/release/tasks-server {{arguments}}
 
+# Hold /mcp of the release binary to the clients of agents, the inspector and the specification's conformance suite (Node, Python)
+agents *arguments: release
+    .ci/agents target/release/tasks-server {{arguments}}
+
 # Use the pages of the release binary in headless Chromium (Node, Python, curl, Chromium)
 browser: release
     npm ci --loglevel=error --no-audit --no-fund --ignore-scripts --prefix tests/browser && node tests/browser/run.mjs target/release/tasks-server

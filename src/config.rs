@@ -668,7 +668,6 @@ mod tests {
             ",",
             "[\"https://a.example\"]",
             "https://canary.example/.well-known/openid-configuration",
-            "https://{tenant}.canary.example",
             "ftp://canary.example",
         ] {
             let stop = serve("", &[("AUTHORIZATION_SERVERS", wrong)]).unwrap_err().to_string();

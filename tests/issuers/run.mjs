@@ -11,6 +11,7 @@
 //       "origin":  in place of the document's origin,
 //       "extra":   settings of which only the text speaks, and "versions", where they are others than the report's,
 //       "people":  [{ "id", "token" }, …]: each sees their own tasks, and no other's,
+//       "tools":   where these tokens are agents', and go to /mcp: the code by which the operations refuse them,
 //       "also":    [{ "what", "id", "token" }, …]: other tokens that are taken, and whose they are,
 //       "refused": [{ "what", "token", "code" }, …]: tokens that the system issues for other purposes }] }
 
@@ -52,10 +53,49 @@ async function startIssuer(file) {
   return { report, stop };
 }
 
+/** What a tool answers to an agent with this token. */
+async function callTool(server, token, name, args) {
+  const message = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } };
+  const { status, text, json } = await call(server, "/mcp", token, message);
+  assert.equal(status, 200, text);
+  return json.result.structuredContent;
+}
+
+/** That agents keep the tasks of those whom their tokens stand for, and do nothing else with them. */
+async function judgeTools(server, { section, name, people, tools, also = [] }) {
+  for (const { id, token } of people) await callTool(server, token, "add_task", { title: `a task of ${id}` });
+  for (const { id, token } of people) {
+    const { tasks } = await callTool(server, token, "list_tasks", {});
+    assert.deepEqual(tasks.map((task) => task.title), [`a task of ${id}`], `${section}, ${name}`);
+    await assertRefused(server, token, tools, "an agent's token at the operations");
+  }
+  for (const { what, token } of also) {
+    const { status, text } = await call(server, "/mcp", token, { jsonrpc: "2.0", id: 1, method: "tools/list" });
+    assert.equal(status, 401, `${what} at /mcp: ${text}`);
+  }
+}
+
 async function judge(all, issued) {
-  const { name, section, extra, people, also = [], refused = [] } = issued;
+  const { name, section, extra, people, tools, also = [], refused = [] } = issued;
   const server = await startServer(`${section}, ${name}`, { ...documented(all, issued), ...extra });
 
+  if (tools) await judgeTools(server, issued);
+  else await judgeTasks(server, issued);
+  for (const { what, id, token } of also) {
+    const { status, text } = await call(server, `/api/${encodeURIComponent(id)}/tasks`, token);
+    assert.equal(status, 200, `${what}: ${text}`);
+  }
+  for (const { what, token, code } of refused) await assertRefused(server, token, code, what);
+  if (!tools) await assertSignatureCounts(server, people);
+  await stopServer(server);
+
+  const tokens = [...people, ...also, ...refused].flatMap(({ token }) => token.split(".")).filter((part) => part.length > 8);
+  for (const part of tokens) assert.ok(!server.readLog().includes(part), `a token of ${section} is in the log`);
+  const others = refused.map(({ what, code }) => `${what}: ${code}`).join(", ");
+  console.log(`ok  ${section}, ${name}${also.map(({ what }) => `, ${what}`).join("")}${others && `; refused: ${others}`}`);
+}
+
+async function judgeTasks(server, { section, name, people }) {
   for (const { id, token } of people) {
     const { status, text, json } = await call(server, "/api/me/tasks", token, { title: `a task of ${id}` });
     assert.equal(status, 201, `${section}, ${name}: ${text}`);
@@ -73,18 +113,6 @@ async function judge(all, issued) {
       assert.equal(json.code, "user-mismatch");
     }
   }
-  for (const { what, id, token } of also) {
-    const { status, text } = await call(server, `/api/${encodeURIComponent(id)}/tasks`, token);
-    assert.equal(status, 200, `${what}: ${text}`);
-  }
-  for (const { what, token, code } of refused) await assertRefused(server, token, code, what);
-  await assertSignatureCounts(server, people);
-  await stopServer(server);
-
-  const tokens = [...people, ...also, ...refused].flatMap(({ token }) => token.split(".")).filter((part) => part.length > 8);
-  for (const part of tokens) assert.ok(!server.readLog().includes(part), `a token of ${section} is in the log`);
-  const others = refused.map(({ what, code }) => `${what}: ${code}`).join(", ");
-  console.log(`ok  ${section}, ${name}${also.map(({ what }) => `, ${what}`).join("")}${others && `; refused: ${others}`}`);
 }
 
 /** One person's claims under the other's signature: a server that took everything would be found here. */

@@ -56,8 +56,10 @@ export async function startServer(name, settings) {
     assert.ok(performance.now() - start < 15_000, `${name} was not ready within 15 s`);
     await sleep(20);
   }
-  server.url = server.readLog().match(/(http:\/\/127\.0\.0\.1:\d+)\/docs/)?.[1];
-  assert.ok(server.url, `${name} did not print its address`);
+  // What is printed before it may be where the world finds the server.
+  const address = server.readLog().match(/^ +listening +(127\.0\.0\.1:\d+)$/m)?.[1];
+  assert.ok(address, `${name} did not print its address`);
+  server.url = `http://${address}`;
   return server;
 }
 
