@@ -33,6 +33,13 @@ function workloads.list()
   return ask("GET", anybody(), query)
 end
 
+-- The same list as a tool of agents: the query is the arguments.
+function workloads.tool()
+  local head = "POST /mcp" .. anybody().head .. "Content-Type: application/json\r\nMCP-Protocol-Version: 2026-07-28\r\n"
+  head = head .. "Mcp-Method: tools/call\r\nMcp-Name: list_tasks\r\nContent-Length: " .. #query .. "\r\n\r\n"
+  return head .. query
+end
+
 function workloads.create()
   made = made + 1
   return ask("POST", anybody(), "", '{"title":"Made as number ' .. made .. ': buy milk and bread"}')

@@ -331,10 +331,14 @@ def base64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+# What tokens say beside that.
+CLAIMS = {}
+
+
 def token(user):
     """A token of this user, good for a day (RFC 7519, HS256)."""
     now = int(time.time())
-    parts = [{"alg": "HS256", "typ": "JWT"}, {"sub": user, "iat": now, "exp": now + 86_400}]
+    parts = [{"alg": "HS256", "typ": "JWT"}, {"sub": user, "iat": now, "exp": now + 86_400, **CLAIMS}]
     signed = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in parts)
     return f"{signed}.{base64url(hmac.digest(SECRET.encode(), signed.encode(), hashlib.sha256))}"
 
@@ -368,7 +372,7 @@ class Server:
             if self.process.poll() is not None or "\nReady" in text:
                 break
             time.sleep(0.05)
-        found = re.search(r"http://(127\.0\.0\.1):(\d+)", text)
+        found = re.search(r"listening +(127\.0\.0\.1):(\d+)", text)
         if not found or self.process.poll() is not None:
             sys.exit(f"{binary} did not start:\n{text}")
         self.address = f"{found[1]}:{found[2]}"
