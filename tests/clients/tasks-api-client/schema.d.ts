@@ -409,6 +409,7 @@ export interface components {
              * @example token-audience
              * @example token-claims
              * @example user-mismatch
+             * @example origin-forbidden
              * @example task-not-found
              * @example path-not-found
              * @example method-not-allowed
