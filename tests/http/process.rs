@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -148,6 +150,85 @@ async fn each_request_is_one_line_of_the_log() {
 }
 
 #[tokio::test]
+async fn in_development_the_printed_token_opens_the_tools_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::start(folder.path(), &[]);
+    let alice = server.client("me", server.token.clone());
+    let call = |name: &str, arguments: Value| {
+        let params = serde_json::json!({ "name": name, "arguments": arguments });
+        alice
+            .to(Method::POST, "/mcp")
+            .json(&serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }))
+    };
+    for (origin, status) in [
+        ("http://localhost:6274", 200),
+        ("http://127.0.0.1:3000", 200),
+        ("https://[::1]:8443", 200),
+        ("http://localhost", 200),
+        ("https://evil.example", 403),
+        ("http://localhost.evil.example", 403),
+        ("http://127.0.0.1.evil.example:80", 403),
+        ("http://localhost@evil.example", 403),
+        ("http://evil.example:localhost", 403),
+        ("localhost", 403),
+        ("null", 403),
+    ] {
+        let answer = call("list_tasks", serde_json::json!({})).header("Origin", origin).bare().send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{origin}");
+    }
+    let made = call("add_task", serde_json::json!({ "title": "a secret plan" })).bare().send().await.unwrap();
+    assert_eq!(made.status(), 200);
+    assert_eq!(alice.list("").await.data(200)[0]["title"], "a secret plan");
+    let wrong = call("add_task", serde_json::json!({ "titel": "another secret" })).bare().send().await.unwrap();
+    assert_eq!(wrong.status(), 200);
+    let log = server.stop();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_tools = lines.iter().filter(|line| line["fields"]["route"] == "/mcp" && line["fields"]["status"] == 200);
+    let codes: Vec<_> = of_tools.map(|line| line["fields"]["code"].as_str()).collect();
+    assert_eq!(codes, [None, None, None, None, None, Some("invalid-request")], "what was refused is told: {log}");
+    for secret in ["a secret plan", "another secret", "eyJ"] {
+        assert!(!log.contains(secret), "{secret} was logged");
+    }
+    let quiet = Running::start(folder.path(), &[("MCP", "off")]);
+    let off = quiet.client("me", quiet.token.clone()).to(Method::POST, "/mcp").json(&serde_json::json!({})).bare();
+    assert_eq!(off.send().await.unwrap().status(), 404);
+    quiet.stop();
+}
+
+/// What a token says of itself.
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[test]
+fn a_token_for_agents_names_their_address_and_who_gives_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = ("JWT_SECRET", "a secret of the tests, 32 bytes and more");
+    let given = [
+        secret,
+        ("JWT_AUDIENCE", "tasks"),
+        ("JWT_ISSUER", "https://app.example"),
+        ("AUTHORIZATION_SERVERS", "https://a.example,https://b.example"),
+    ];
+    let mint = |more: &[&str], variables: &[(&str, &str)]| {
+        let minted = run(folder.path(), &[&["token", "--sub", "alice"][..], more].concat(), variables);
+        assert!(minted.status.success(), "{}", text(&minted));
+        claims(text(&minted).trim())
+    };
+    let audience = ["--aud", "https://tasks.example/mcp"];
+    let (usual, agents) = (mint(&[], &given), mint(&audience, &given));
+    assert_eq!((&usual["iss"], &usual["aud"]), (&"https://app.example".into(), &"tasks".into()));
+    assert_eq!((&agents["iss"], &agents["aud"]), (&"https://a.example".into(), &"https://tasks.example/mcp".into()));
+    // In `aud`, wherever the audience of others stands.
+    let other = mint(&audience, &[&given[..], &[("JWT_AUDIENCE_CLAIM", "client_id")]].concat());
+    assert_eq!((other.get("client_id"), &other["aud"]), (None, &"https://tasks.example/mcp".into()));
+    assert_eq!(mint(&audience, &[secret]).get("iss"), None);
+    let empty = run(folder.path(), &["token", "--sub", "alice", "--aud", ""], &[secret]);
+    assert!(!empty.status.success() && text(&empty).contains("--aud must be an audience"), "{}", text(&empty));
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_is_503_and_never_500() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("postgresql://someone:hunter2@127.0.0.1:{}/tasks", free_port());
@@ -162,6 +243,12 @@ async fn a_database_that_is_away_is_503_and_never_500() {
         assert!(answer.header("retry-after").parse::<u32>().unwrap() >= 1);
         let created = alice.post(serde_json::json!({ "title": "x" })).await;
         created.problem(503, "unavailable");
+        let list = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "list_tasks" } });
+        let called = alice.to(Method::POST, "/mcp").json(&list).bare().send().await.unwrap();
+        assert_eq!((called.status().as_u16(), &called.headers()["retry-after"]), (503, &"2".parse().unwrap()));
+        let error = called.json::<Value>().await.unwrap()["error"].clone();
+        assert_eq!((&error["code"], &error["data"]["code"]), (&503.into(), &"unavailable".into()));
+        assert_eq!(error["data"]["retry_after"], 2);
     }
     let log = server.stop();
     assert!(!log.contains("hunter2"), "{log}");

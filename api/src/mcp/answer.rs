@@ -1,0 +1,87 @@
+//! What is the same for all: the lists, the beginnings, and the form of an answer. Texts are made once, and only the id is put in.
+
+use std::sync::LazyLock;
+
+use poem::Response;
+use poem::http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::document::tools::{DEFINITIONS, INSTRUCTIONS};
+use crate::http::json::JSON;
+use crate::mcp::call::Outcome;
+use crate::mcp::message::{Era, LEGACY, MODERN, RpcError};
+
+/// The answer with a result, which is JSON.
+pub(super) fn respond(id: &str, result: &str) -> Response {
+    answer(StatusCode::OK, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#).into_bytes())
+}
+
+/// The answer with an error; without an id where none could be read.
+pub(super) fn refuse(error: &RpcError, id: Option<&str>) -> Response {
+    answer(error.status, error.write(id))
+}
+
+/// The answer to a notification.
+pub(super) fn accept() -> Response {
+    Response::builder().status(StatusCode::ACCEPTED).finish()
+}
+
+/// The answer to a call: what it came to as text for models and, where it was done, as `structuredContent` for programs. Of one that was
+/// refused, clients of before 2026-07-28 hold that against the schema of results.
+pub(super) fn called(id: &str, era: Era, outcome: Outcome) -> Response {
+    let (text, code) = match outcome {
+        Outcome::Done(text) => (text, None),
+        Outcome::Refused(code, text) => (text, Some(code)),
+    };
+    let (content, is_error) = (Value::from(text.as_str()), code.is_some());
+    let beginning = if era == Era::Modern { &*BEGINNING } else { "" };
+    let structured = if is_error { String::new() } else { format!(r#","structuredContent":{text}"#) };
+    let result =
+        format!(r#"{{{beginning}"content":[{{"type":"text","text":{content}}}],"isError":{is_error}{structured}}}"#);
+    let mut response = respond(id, &result);
+    if let Some(code) = code {
+        response.set_data(code);
+    }
+    response
+}
+
+fn answer(status: StatusCode, body: Vec<u8>) -> Response {
+    Response::builder().status(status).content_type(JSON).header(header::CACHE_CONTROL, "no-store").body(body)
+}
+
+fn server() -> Value {
+    json!({ "name": "tasks-api", "title": "Tasks", "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// What results of revision 2026-07-28 begin with.
+static BEGINNING: LazyLock<String> = LazyLock::new(|| {
+    format!(r#""resultType":"complete","_meta":{{"io.modelcontextprotocol/serverInfo":{}}},"#, server())
+});
+
+/// For how many milliseconds clients may take the tools for what they were: they change with the server's version alone.
+const KEPT: &str = r#""ttlMs":3600000,"cacheScope":"public","#;
+
+/// The results of `tools/list`.
+pub(super) static MODERN_LIST: LazyLock<String> =
+    LazyLock::new(|| format!(r#"{{{}{KEPT}"tools":{}}}"#, *BEGINNING, *DEFINITIONS));
+pub(super) static LEGACY_LIST: LazyLock<String> = LazyLock::new(|| format!(r#"{{"tools":{}}}"#, *DEFINITIONS));
+
+/// The result of `server/discover`.
+pub(super) static DISCOVERED: LazyLock<String> = LazyLock::new(|| {
+    let versions: Value = [MODERN].into_iter().chain(LEGACY).collect();
+    let (beginning, instructions) = (&*BEGINNING, Value::from(INSTRUCTIONS));
+    format!(
+        r#"{{{beginning}{KEPT}"supportedVersions":{versions},"capabilities":{{"tools":{{}}}},"instructions":{instructions}}}"#
+    )
+});
+
+/// The result of `initialize`, with the revision to go on with.
+pub(super) fn initialized(version: &str) -> String {
+    json!({
+        "protocolVersion": version,
+        "capabilities": { "tools": {} },
+        "serverInfo": server(),
+        "instructions": INSTRUCTIONS,
+    })
+    .to_string()
+}
