@@ -630,7 +630,8 @@ mod tests {
         assert!(!with(&[]).unwrap().mcp);
         let world = [("PUBLIC_URL", "https://tasks.example/x"), ("AUTHORIZATION_SERVERS", "https://a.example")];
         let quiet = with(&world).unwrap();
-        assert!(!quiet.mcp && quiet.identity.expected.tools.is_none(), "where the world finds it opens no door");
+        assert!(!quiet.mcp && !quiet.serves_tools(), "where the world finds it opens no door");
+        assert!(quiet.identity.expected.tools.is_some(), "and what agents hold opens no other");
         let alone = with(&[("MCP", "on")]).unwrap_err().to_string();
         assert!(alone.contains("MCP (--mcp) is on, and PUBLIC_URL (--public-url) is not set"), "{alone}");
         let on = |more: &[(&str, &str)]| with(&[&[("MCP", "on"), world[0]], more].concat()).unwrap();

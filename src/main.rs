@@ -102,9 +102,12 @@ async fn run(command: Command) -> Result<(), Box<dyn Error>> {
             };
             let mut expected = identity.expected;
             if let Some(audience) = audience {
-                // It is `aud` that counts for agents, whatever claim does elsewhere.
-                (expected.audience, expected.audience_claim) = (vec![audience], AUDIENCE);
-                expected.issuer = identity.authorization_servers.into_iter().next().or(expected.issuer);
+                // For agents it is `aud` that counts, whatever claim does elsewhere, and another issuer.
+                if !expected.audience.contains(&audience) {
+                    expected.audience_claim = AUDIENCE;
+                    expected.issuer = identity.authorization_servers.into_iter().next().or(expected.issuer);
+                }
+                expected.audience = vec![audience];
             }
             let token = mint_as_expected(&secret, &sub, ttl, &expected)?;
             Ok(writeln!(std::io::stdout(), "{token}")?)

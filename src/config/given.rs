@@ -135,17 +135,21 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
     fn mcp(&self, identity: &mut Identity, public_url: &PublicUrl) -> Result<bool, Stop> {
         let is_development = identity.keys.is_development();
         let is_on = self.optional(&MCP)?.unwrap_or(is_development);
-        if !is_on || is_development {
+        if is_development {
             return Ok(is_on);
         }
         if public_url.origin.is_empty() {
+            if !is_on {
+                return Ok(false);
+            }
             return Err(Stop::new(format!(
                 "{MCP} is on, and {PUBLIC_URL} is not set: tokens for agents must name its address, with /mcp behind it, in aud"
             )));
         }
+        // Also where they are off: what an agent still holds opens nothing else then.
         let (audience, issuers) = (format!("{public_url}/mcp"), identity.authorization_servers.clone());
         identity.expected.tools = Some(ToolTokens { audience, issuers });
-        Ok(true)
+        Ok(is_on)
     }
 
     pub(super) fn listen(&self) -> Result<Listen, Stop> {

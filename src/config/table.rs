@@ -145,8 +145,8 @@ settings! {
     MCP: bool = "mcp" Some("MCP"), "BOOL" "", boolean,
         "be on or off",
         "Whether agents are served their tools, at /mcp (Model Context Protocol): on or off. Left out, it is on in\n\
-         development mode alone. Elsewhere it needs PUBLIC_URL: only tokens whose aud names that and /mcp are\n\
-         taken there";
+         development mode alone. Elsewhere it needs PUBLIC_URL: only tokens whose aud is that with /mcp behind it\n\
+         are taken there";
     AUTHORIZATION_SERVERS: Vec<String> = "authorization-servers" Some("AUTHORIZATION_SERVERS"), "LIST" "", authorization_servers,
         "be the issuers of authorization servers, separated by commas: https:// addresses without query or fragment, such \
          as https://auth.example.com; http:// is taken for this machine only",
@@ -236,8 +236,8 @@ settings! {
         "The user whom the token stands for";
     AUD: String = "aud" None, "TEXT" "", line,
         "be an audience, without control characters",
-        "The audience that the token names, in place of JWT_AUDIENCE's first: for agents, PUBLIC_URL and /mcp; its\n\
-         issuer is then the first of AUTHORIZATION_SERVERS";
+        "The audience that the token names, in place of JWT_AUDIENCE's first: for agents PUBLIC_URL with /mcp behind\n\
+         it. Of one that is not in JWT_AUDIENCE, the issuer is the first of AUTHORIZATION_SERVERS";
     TTL: Duration = "ttl" None, "TIME" "1h", ttl,
         "be a whole number with s, m, h or d, such as 15m, and at most 365d",
         "How long the token is good: 30s, 15m, 1h, 7d, at most 365d";

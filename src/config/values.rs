@@ -123,7 +123,10 @@ pub(super) fn authorization_servers(text: &str) -> Option<Vec<String>> {
 /// Whether it is the issuer of an authorization server: an address to which `/.well-known/…` can be added. Without TLS whoever is on the
 /// way to it could be one.
 pub(super) fn authorization_server(text: &str) -> bool {
-    let is_plain = !text.contains(['?', '#', '@']) && !is_several(text) && issuer(text).is_some();
+    let is_plain = !text.contains(['?', '#', '@'])
+        && !text.contains("/.well-known/")
+        && !is_several(text)
+        && issuer(text).is_some();
     let url = Url::parse(text).ok().filter(|url| is_plain && url.has_host());
     url.is_some_and(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)))
 }

@@ -19,6 +19,8 @@ on_each_engine!(
     lists_are_those_of_the_operation,
     a_task_that_has_changed_is_not_written_over,
     what_is_wrong_with_a_call_is_told_by_its_argument,
+    null_is_as_if_left_out_but_in_a_patch,
+    a_list_says_which_tasks_have_a_description,
 );
 
 /// An agent of one user.
@@ -323,6 +325,10 @@ async fn a_task_that_has_changed_is_not_written_over(server: Server) {
         assert!(!refused.to_string().contains("If-Match"), "a header is nothing that a tool has: {refused}");
         assert_eq!(careful.refused(tool, arguments, "version-mismatch").await["current"]["version"], 2);
         let bare = json!({ "id": id(&task) });
+        let listed = careful.request("tools/list", json!({})).await.json();
+        let listed = listed["result"]["tools"].as_array().unwrap().iter();
+        let schema = listed.clone().find(|listed| listed["name"] == tool).unwrap();
+        assert_eq!(schema["inputSchema"]["required"], json!(["id", "version"]), "it is told before");
         let required = careful.refused(tool, bare, "condition-required").await;
         assert_eq!(required["errors"][0]["pointer"], "/version");
     }
@@ -343,12 +349,10 @@ async fn what_is_wrong_with_a_call_is_told_by_its_argument(server: Server) {
         ("list_tasks", json!({ "limit": "20" }), vec!["/limit"]),
         ("list_tasks", json!({ "limit": 2.5 }), vec!["/limit"]),
         ("list_tasks", json!({ "limit": -1 }), vec!["/limit"]),
-        ("list_tasks", json!({ "limit": null }), vec!["/limit"]),
         ("list_tasks", json!({ "limit": 11, "include_description": true }), vec!["/limit"]),
         ("list_tasks", json!({ "due_from": "tomorrow", "due_to": "2026-02-30" }), vec!["/due_from", "/due_to"]),
         ("list_tasks", json!({ "due_from": "2026-12-02", "due_to": "2026-12-01" }), vec!["/due_from"]),
         ("list_tasks", json!({ "is_completed": "false" }), vec!["/is_completed"]),
-        ("list_tasks", json!({ "is_completed": null }), vec!["/is_completed"]),
         ("list_tasks", json!({ "priority": "high" }), vec!["/priority"]),
         ("list_tasks", json!({ "priority": ["high", "high"] }), vec!["/priority"]),
         ("list_tasks", json!({ "priority": ["urgent"] }), vec!["/priority/0"]),
@@ -369,11 +373,13 @@ async fn what_is_wrong_with_a_call_is_told_by_its_argument(server: Server) {
         ("add_task", json!({ "title": "x", "user_id": "bob", "version": 1 }), vec!["/user_id", "/version"]),
         ("complete_task", json!({}), vec!["/id"]),
         ("complete_task", json!({ "id": "1" }), vec!["/id"]),
-        ("complete_task", json!({ "id": task, "is_completed": null }), vec!["/is_completed"]),
         ("complete_task", json!({ "id": task, "title": "x" }), vec!["/title"]),
         ("update_task", json!({ "title": "x" }), vec!["/id"]),
         ("update_task", json!({ "id": task, "title": null }), vec!["/title"]),
         ("update_task", json!({ "id": task, "tags": null }), vec!["/tags"]),
+        ("update_task", json!({ "id": task, "description": "" }), vec!["/description"]),
+        ("list_tasks", json!({ "priority": [null] }), vec!["/priority/0"]),
+        ("list_tasks", json!({ "cursor": "" }), vec!["/cursor"]),
         ("update_task", json!({ "id": task, "due_time": "18:30" }), vec!["/due_time"]),
         ("update_task", json!({ "id": task, "due_time": "18:30", "due_date": null }), vec!["/due_time"]),
         ("update_task", json!({ "id": task, "version": 0 }), vec!["/version"]),
@@ -388,6 +394,21 @@ async fn what_is_wrong_with_a_call_is_told_by_its_argument(server: Server) {
         if let ([error], detail) = (errors.as_slice(), refused["detail"].as_str().unwrap()) {
             assert_eq!(detail, format!("{} {}.", pointers[0], error["detail"].as_str().unwrap()));
         }
+    }
+    // What a model does next must be in it, and nothing that it could take for its own.
+    for (tool, arguments, hint) in [
+        ("list_tasks", json!({ "limit": "20" }), "must be a whole number from 1 to 50, not a string"),
+        ("list_tasks", json!({ "is_completed": "false" }), "must be a boolean, not a string"),
+        ("list_tasks", json!({ "priority": ["urgent"] }), "must be high, medium or low"),
+        ("list_tasks", json!({ "cursor": "" }), "; leave it out for the first page"),
+        ("add_task", json!({ "title": "x", "id": "task-1" }), "must be a UUID of version 7: leave it out"),
+        ("complete_task", json!({ "id": "task-1" }), "must be the id of a task, as list_tasks returns it"),
+        ("update_task", json!({ "id": task, "due_date": "" }), "without a time; or null, to remove it"),
+        ("delete_task", json!({ "id": task, "version": "1" }), ", not a string"),
+    ] {
+        let refused = agent.refused(tool, arguments, "invalid-request").await;
+        let detail = refused["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(hint) && !detail.contains("019ab0d2"), "{detail}");
     }
     let ahead = json!({ "title": "x", "id": "ffffffff-ffff-7fff-bfff-ffffffffffff" });
     assert_eq!(agent.refused("add_task", ahead, "task-id-in-future").await["errors"][0]["pointer"], "/id");
@@ -404,6 +425,45 @@ async fn what_is_wrong_with_a_call_is_told_by_its_argument(server: Server) {
         assert!(reply.text.contains("is sent twice"), "{}", reply.text);
     }
     assert_eq!(agent.ids(json!({})).await, [task], "nothing of all this was done");
+}
+
+/// Programs that make a model fill in every argument have it say null for what it would leave out.
+async fn null_is_as_if_left_out_but_in_a_patch(server: Server) {
+    let server = server.with_tools(&[]).await;
+    let agent = Agent::of(&server, "alice");
+    let nulls = |tool: &str, given: Value| {
+        let names = definition(tool)["inputSchema"]["properties"].as_object().unwrap().keys();
+        let all: Map<_, _> = names.map(|name| (name.clone(), given.get(name).cloned().unwrap_or_default())).collect();
+        Value::from(all)
+    };
+    let task = agent.done("add_task", nulls("add_task", json!({ "title": "x" }))).await;
+    assert_eq!((&task["tags"], &task["is_completed"], &task["is_replay"]), (&json!([]), &false.into(), &false.into()));
+    let listed = agent.done("list_tasks", nulls("list_tasks", json!({}))).await;
+    assert_eq!((id(&listed["tasks"][0]), &listed["total"]), (id(&task), &Value::Null));
+    let done = agent.done("complete_task", nulls("complete_task", json!({ "id": id(&task) }))).await;
+    assert_eq!(done["is_completed"], true);
+    let refused =
+        agent.refused("update_task", nulls("update_task", json!({ "id": id(&task) })), "invalid-request").await;
+    let errors = refused["errors"].as_array().unwrap().iter();
+    let told: BTreeSet<_> = errors.map(|error| error["pointer"].as_str().unwrap()).collect();
+    assert_eq!(told, BTreeSet::from(["/title", "/tags", "/is_completed", "/version"]));
+    agent.done("delete_task", nulls("delete_task", json!({ "id": id(&task) }))).await;
+}
+
+/// What a list leaves out it says that there is, so that nobody writes over it unseen.
+async fn a_list_says_which_tasks_have_a_description(server: Server) {
+    let server = server.with_tools(&[]).await;
+    let agent = Agent::of(&server, "alice");
+    agent.done("add_task", json!({ "title": "bare" })).await;
+    agent.done("add_task", json!({ "title": "described", "description": "long" })).await;
+    for (arguments, descriptions) in [
+        (json!({}), [Value::Null, Value::Null]),
+        (json!({ "include_description": true }), [json!("long"), Value::Null]),
+    ] {
+        let tasks = agent.done("list_tasks", arguments).await["tasks"].clone();
+        assert_eq!((&tasks[0]["has_description"], &tasks[1]["has_description"]), (&true.into(), &false.into()));
+        assert_eq!([tasks[0]["description"].clone(), tasks[1]["description"].clone()], descriptions);
+    }
 }
 
 /// The schema of a component's member, or of a parameter.
@@ -547,7 +607,7 @@ async fn what_a_schema_names_is_what_is_read() {
             definition["inputSchema"]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         let refused = agent.refused(tool, json!({ "unheard_of": 1 }), "invalid-request").await;
         let errors = refused["errors"].as_array().unwrap().iter();
-        let told = errors.filter_map(|error| error["detail"].as_str().unwrap().split_once("the members are "));
+        let told = errors.filter_map(|error| error["detail"].as_str().unwrap().split_once("the arguments are "));
         let told: Vec<_> = told.map(|(_, members)| members).collect();
         assert_eq!(told.len(), 1, "{refused}");
         assert_eq!(told[0].split(", ").collect::<BTreeSet<_>>(), named, "{tool}");

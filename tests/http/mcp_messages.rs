@@ -445,8 +445,10 @@ async fn tools_are_off_where_nobody_has_turned_them_on() {
     let quiet = [("AUTHORIZATION_SERVERS", ""), ("JWT_ISSUER", "tasks")];
     for (server, rest) in [
         // Where the world finds the server opens no door.
-        (Server::given(&[("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH)]).await, 200),
-        (database.with_tools(&[("MCP", "off")]).await, 200),
+        (Server::given(&[("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH)]).await, 401),
+        // What agents still hold opens nothing else then.
+        (database.with_tools(&[("MCP", "off")]).await, 401),
+        (database.with_tools(&[("MCP", "off"), ("PUBLIC_URL", "")]).await, 200),
         // Without anybody who gives tokens for it: on, and not served.
         (database.with_tools(&quiet[..1]).await, 401),
         (database.with_tools(&quiet).await, 401),
@@ -480,6 +482,8 @@ async fn limits_and_outages_are_told_as_everywhere() {
     let data = &last.json()["error"]["data"];
     assert_eq!(data["code"], "rate-limited");
     assert_eq!(data["retry_after"].to_string(), last.header("retry-after"), "most clients show no header");
+    let wait = format!("Too many requests. Try again in {} seconds.", last.header("retry-after"));
+    assert_eq!(last.json()["error"]["message"], wait, "and some the message alone");
     // One limit for both doors.
     let token = server.token_for("alice", &json!("tasks"));
     assert_eq!(server.with_token(&token).list("").await.status, 429);

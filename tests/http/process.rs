@@ -224,6 +224,9 @@ fn a_token_for_agents_names_their_address_and_who_gives_it() {
     let other = mint(&audience, &[&given[..], &[("JWT_AUDIENCE_CLAIM", "client_id")]].concat());
     assert_eq!((other.get("client_id"), &other["aud"]), (None, &"https://tasks.example/mcp".into()));
     assert_eq!(mint(&audience, &[secret]).get("iss"), None);
+    // One of the operations' audiences is for those.
+    let named = mint(&["--aud", "tasks"], &given);
+    assert_eq!((&named["iss"], &named["aud"]), (&"https://app.example".into(), &"tasks".into()));
     let empty = run(folder.path(), &["token", "--sub", "alice", "--aud", ""], &[secret]);
     assert!(!empty.status.success() && text(&empty).contains("--aud must be an audience"), "{}", text(&empty));
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::document::tools::Tool;
+use crate::document::tools::{Tool, definitions};
 use crate::http::public_url::PublicUrl;
 
 /// The languages, by the class of their samples and by name.
@@ -42,7 +42,8 @@ pre { overflow-x: auto; padding: .8rem 1rem; background: #f2f4f7; font-size: .85
 h2 { margin-top: 2.5rem; }
 body:not(:has(#curl:checked)) .curl, body:not(:has(#typescript:checked)) .typescript,
 body:not(:has(#rust:checked)) .rust, body:not(:has(#python:checked)) .python,
-body:not(:has(#agents:checked)) .agents { display: none; }
+body:not(:has(#agents:checked)) .agents,
+body:has(#agents:checked) .http { display: none; }
 ";
 
 /// The page's text, in HTML.
@@ -63,32 +64,55 @@ pub(crate) fn page(document: &Value, public_url: &PublicUrl) -> String {
     page.push_str("</fieldset>\n");
     let server = if public_url.origin.is_empty() { SERVER.to_owned() } else { public_url.to_string() };
     samples(&mut page, BEGINNINGS.map(|text| text.replace(SERVER, &server)));
+    let tools = definitions(false);
+    let tools = tools.as_array().map(Vec::as_slice).unwrap_or_default();
     for (path, item) in document.get("paths").and_then(Value::as_object).into_iter().flatten() {
         for (method, operation) in item.as_object().into_iter().flatten() {
             let request = Request::new(method, path, operation);
             let (id, summary) = (text(operation, "operationId"), text(operation, "summary"));
+            let tool = Tool::of(id).and_then(|tool| tools.iter().find(|of| text(of, "name") == tool.name()));
+            let class = if tool.is_none() { " class=\"http\"" } else { "" };
             let _ = write!(
                 page,
-                "<h2 id=\"{id}\">{summary}</h2>\n<p><code>{id}</code>: <code>{} {}</code></p>\n",
+                "<section{class}>\n<h2 id=\"{id}\">{summary}</h2>\n<div class=\"http\">\n<p><code>{id}</code>: <code>{} {}</code></p>\n",
                 method.to_uppercase(),
                 escape(path),
             );
             for paragraph in text(operation, "description").split("\n\n") {
                 let _ = writeln!(page, "<p>{}</p>", markdown(paragraph));
             }
+            page.push_str("</div>\n");
+            if let Some(tool) = tool {
+                let _ = writeln!(page, "<p class=\"agents\">{}</p>", escape(text(tool, "description")));
+            }
             samples(
                 &mut page,
                 [request.curl(), request.typescript(), request.rust(), request.python(), request.tool(id)],
             );
-            page.push_str("<table>\n<thead><tr><th>Status</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+            if let Some(tool) = tool {
+                arguments(&mut page, tool);
+            }
+            page.push_str("<table class=\"http\">\n<thead><tr><th>Status</th><th>Meaning</th></tr></thead>\n<tbody>\n");
             for (status, response) in operation.get("responses").and_then(Value::as_object).into_iter().flatten() {
                 let meaning = markdown(text(response, "description"));
                 let _ = writeln!(page, "<tr><td>{status}</td><td>{meaning}</td></tr>");
             }
-            page.push_str("</tbody>\n</table>\n");
+            page.push_str("</tbody>\n</table>\n</section>\n");
         }
     }
     page
+}
+
+/// What a tool is called with.
+fn arguments(page: &mut String, tool: &Value) {
+    let required = tool.pointer("/inputSchema/required").and_then(Value::as_array);
+    page.push_str("<table class=\"agents\">\n<thead><tr><th>Argument</th><th>Meaning</th></tr></thead>\n<tbody>\n");
+    for (name, schema) in tool.pointer("/inputSchema/properties").and_then(Value::as_object).into_iter().flatten() {
+        let must = if required.is_some_and(|names| names.iter().any(|of| of == name)) { ", required" } else { "" };
+        let meaning = escape(text(schema, "description"));
+        let _ = writeln!(page, "<tr><td><code>{name}</code>{must}</td><td>{meaning}</td></tr>");
+    }
+    page.push_str("</tbody>\n</table>\n");
 }
 
 /// One sample in each language; focusable, as a long line scrolls.

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 
 use crate::document::openapi;
+use crate::http::public_url::PublicUrl;
 
 /// A tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,24 +114,24 @@ impl Tool {
         match self {
             Self::ListTasks => {
                 "Lists the user's tasks that match all filters, newest first unless sort says otherwise. Use it to find a task's id \
-                 before you change it. While next_cursor is not null there are more: call again with it as cursor and all else as \
-                 before."
+                 before you change it. While next_cursor is not null there are more: call again with cursor set to it and the same \
+                 other arguments."
             }
             Self::AddTask => {
                 "Creates a task. Send what the user said and guess nothing: leave out a date, time, priority or tag that was not \
-                 given. Send a new idempotency_key for each task to create: sent again within 24 hours with the same key and \
-                 arguments, the call creates nothing more and returns the task as it was created."
+                 given. Send a random idempotency_key, another one for each task. Where an answer was lost, repeat the call with the \
+                 same key and arguments: it creates nothing more, and returns the task as it was created."
             }
             Self::CompleteTask => {
                 "Marks a task as done or, with is_completed false, as open again. Never a toggle: a repeat changes nothing."
             }
             Self::UpdateTask => {
                 "Changes a task: send its id and only the members to change; the others stay as they are. Null removes a \
-                 description, date, time or priority. To mark a task as done, use complete_task."
+                 description, date, time or priority."
             }
             Self::DeleteTask => {
-                "Deletes a task for good. Only when the user asks for that: a task that is done is completed, not deleted. One that \
-                 is not there counts as deleted."
+                "Deletes a task for good. Only when the user asks for that: a task that is done is completed, not deleted. Where there \
+                 is no such task, deleted is false: if you expected one, look for its id."
             }
         }
     }
@@ -163,15 +164,19 @@ impl Tool {
                 Argument(
                     "is_completed",
                     Parameter(LIST, "is_completed"),
-                    "Only tasks that are done, or only open ones.",
+                    "True: only done tasks. False: only open ones. Left out: both.",
                 ),
                 Argument("q", Parameter(LIST, "q"), "Only tasks with this text in title or description, in any case."),
                 Argument("due_from", Parameter(LIST, "due_from"), "Only tasks due on this day or later, YYYY-MM-DD."),
                 Argument("due_to", Parameter(LIST, "due_to"), "Only tasks due on this day or before, YYYY-MM-DD."),
-                Argument("priority", Parameter(LIST, "priority"), "Only tasks of one of these priorities."),
-                Argument("tag", Parameter(LIST, "tag"), "Only tasks with all of these tags, to the letter."),
-                Argument("sort", Parameter(LIST, "sort"), "The order; a minus sign is newest first."),
-                Argument("limit", Parameter(LIST, "limit"), "How many tasks; at most 10 with include_description."),
+                Argument("priority", Parameter(LIST, "priority"), "An array. Only tasks of one of these."),
+                Argument("tag", Parameter(LIST, "tag"), "An array. Only tasks with all of these tags, to the letter."),
+                Argument(
+                    "sort",
+                    Parameter(LIST, "sort"),
+                    "-created_at: newest first; due_date: soonest first; priority: high first.",
+                ),
+                Argument("limit", Parameter(LIST, "limit"), "At most 10 with include_description."),
                 Argument("cursor", Parameter(LIST, "cursor"), "The next_cursor of the page before."),
                 Argument("include_description", Flag, "Also return descriptions, which are long."),
                 Argument("include_total", Parameter(LIST, "include_total"), "Also count all tasks that match."),
@@ -187,9 +192,9 @@ impl Tool {
                 Argument(
                     "idempotency_key",
                     Parameter("createTask", "Idempotency-Key"),
-                    "1 to 255 letters, digits and hyphens, new for each task.",
+                    "Letters, digits and hyphens, no spaces.",
                 ),
-                Argument("id", Member("TaskDraft"), "A UUID of version 7, if you can make one; else leave it out."),
+                Argument("id", Member("TaskDraft"), "Leave it out: for programs that make a UUID of version 7."),
             ],
             Self::CompleteTask => &[
                 Argument("id", Member("SelectedTask"), ID),
@@ -199,12 +204,16 @@ impl Tool {
             Self::UpdateTask => &[
                 Argument("id", Member("TaskChange"), ID),
                 Argument("title", Member("TaskChange"), "The new title, in one line."),
-                Argument("description", Member("TaskChange"), "The new description, whole."),
+                Argument(
+                    "description",
+                    Member("TaskChange"),
+                    "Replaces the whole description: read it first (list_tasks with include_description).",
+                ),
                 Argument("due_date", Member("TaskChange"), "YYYY-MM-DD. Null removes it, and the time with it."),
                 Argument("due_time", Member("TaskChange"), "HH:MM, 24 hours; only with a date."),
                 Argument("priority", Member("TaskChange"), "The new priority."),
-                Argument("tags", Member("TaskChange"), "All tags that it is to have, in place of its own."),
-                Argument("is_completed", Member("TaskChange"), "Whether it is done."),
+                Argument("tags", Member("TaskChange"), "Replaces all tags: send those that are to stay, too."),
+                Argument("is_completed", Member("TaskChange"), "As complete_task sets it."),
                 Argument("version", Member("TaskChange"), VERSION),
             ],
             Self::DeleteTask => {
@@ -214,15 +223,16 @@ impl Tool {
     }
 
     /// Which of them must be sent.
-    const fn required(self) -> &'static [&'static str] {
+    const fn required(self, needs_version: bool) -> &'static [&'static str] {
         match self {
             Self::ListTasks => &[],
             Self::AddTask => &["title"],
+            Self::CompleteTask | Self::UpdateTask | Self::DeleteTask if needs_version => &["id", "version"],
             Self::CompleteTask | Self::UpdateTask | Self::DeleteTask => &["id"],
         }
     }
 
-    fn input_schema(self, document: &Value) -> Value {
+    fn input_schema(self, document: &Value, needs_version: bool) -> Value {
         let mut properties = Map::new();
         for Argument(name, source, description) in self.arguments() {
             let mut schema = source.schema(document, name);
@@ -236,7 +246,7 @@ impl Tool {
         json!({
             "type": "object",
             "properties": properties,
-            "required": self.required(),
+            "required": self.required(needs_version),
             "additionalProperties": false,
         })
     }
@@ -252,8 +262,10 @@ impl Tool {
         };
         match self {
             Self::ListTasks => {
-                let required: Vec<_> = MEMBERS.into_iter().filter(|name| *name != "description").collect();
-                let task = object(&members(&mut MEMBERS.into_iter()), &required);
+                let mut task = members(&mut MEMBERS.into_iter());
+                task.insert("has_description".to_owned(), json!({ "type": "boolean" }));
+                let required = MEMBERS.into_iter().chain(["has_description"]).filter(|name| *name != "description");
+                let task = object(&task, &required.collect::<Vec<_>>());
                 let properties = [
                     ("tasks", json!({ "type": "array", "items": task, "maxItems": MAX_PAGE })),
                     ("next_cursor", component("PageMeta", "next_cursor").into()),
@@ -279,24 +291,23 @@ impl Tool {
     }
 
     /// Its definition, as `tools/list` has it.
-    fn definition(self, document: &Value) -> Value {
+    fn definition(self, document: &Value, needs_version: bool) -> Value {
         json!({
             "name": self.name(),
             "title": self.title(),
             "description": self.description(),
-            "inputSchema": self.input_schema(document),
+            "inputSchema": self.input_schema(document, needs_version),
             "outputSchema": self.output_schema(document),
             "annotations": self.annotations(),
         })
     }
 }
 
-/// The definitions of all tools, as a JSON array.
-pub(crate) static DEFINITIONS: LazyLock<String> = LazyLock::new(|| {
-    // It is JSON that we wrote ourselves.
-    let document: Value = serde_json::from_str(&openapi::JSON).unwrap_or_default();
-    Value::from(Tool::ALL.map(|tool| tool.definition(&document)).to_vec()).to_string()
-});
+/// The definitions of all tools, as a JSON array. `needs_version`: whether a write must say on which version it depends.
+pub(crate) fn definitions(needs_version: bool) -> Value {
+    let document = openapi::at(&PublicUrl::default());
+    Tool::ALL.map(|tool| tool.definition(&document, needs_version)).to_vec().into()
+}
 
 /// An object with these members and, as members may be added, others.
 fn object(properties: &Map<String, Value>, required: &[&str]) -> Value {

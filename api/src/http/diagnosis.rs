@@ -95,6 +95,10 @@ pub(super) fn in_our_words(text: &str) -> String {
     // The last one: what was sent stands before it, and may hold the same words.
     match text.rsplit_once(", expected ") {
         Some(("invalid type: null", expected)) => format!("must be {expected}, not null"),
+        // `"20"` looks like what is wanted.
+        Some((found, expected)) if found.starts_with("invalid type: string ") => {
+            format!("must be {expected}, not a string")
+        }
         Some((_, expected)) => format!("must be {expected}"),
         None => text.to_owned(),
     }

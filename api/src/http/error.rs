@@ -397,11 +397,11 @@ problem_codes! {
     /// The token is of another issuer.
     TokenIssuer = "token-issuer", UNAUTHORIZED, "The token's issuer is not trusted",
         "The token's iss is missing or not the issuer that the server is set to (JWT_ISSUER). The two must be equal to the letter, also \
-         in a slash at the end.";
+         in a slash at the end. At /mcp it must be one of AUTHORIZATION_SERVERS: a token for the operations is not taken there.";
     /// The token is for another audience.
     TokenAudience = "token-audience", UNAUTHORIZED, "The token is for another audience",
         "The token's aud, or the claim that the server is set to in its place (JWT_AUDIENCE_CLAIM), is missing or names no \
-         audience that the server is set to (JWT_AUDIENCE). At /mcp aud must name the address of that, PUBLIC_URL and /mcp; elsewhere a token for that \
+         audience that the server is set to (JWT_AUDIENCE). At /mcp aud must name the address of that, PUBLIC_URL with /mcp behind it; elsewhere a token for that \
          is not taken. Ask the sign-in system for a token for such an audience.";
     /// A claim of the token is missing or unusable.
     TokenClaims = "token-claims", UNAUTHORIZED, "A claim of the token is missing or unusable",

@@ -1,12 +1,12 @@
 //! What is the same for all: the lists, the beginnings, and the form of an answer. Texts are made once, and only the id is put in.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use poem::Response;
 use poem::http::{StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::document::tools::{DEFINITIONS, INSTRUCTIONS};
+use crate::document::tools::{INSTRUCTIONS, definitions};
 use crate::http::json::JSON;
 use crate::mcp::call::Outcome;
 use crate::mcp::message::{Era, LEGACY, MODERN, RpcError};
@@ -61,10 +61,27 @@ static BEGINNING: LazyLock<String> = LazyLock::new(|| {
 /// For how many milliseconds clients may take the tools for what they were: they change with the server's version alone.
 const KEPT: &str = r#""ttlMs":3600000,"cacheScope":"public","#;
 
-/// The results of `tools/list`.
-pub(super) static MODERN_LIST: LazyLock<String> =
-    LazyLock::new(|| format!(r#"{{{}{KEPT}"tools":{}}}"#, *BEGINNING, *DEFINITIONS));
-pub(super) static LEGACY_LIST: LazyLock<String> = LazyLock::new(|| format!(r#"{{"tools":{}}}"#, *DEFINITIONS));
+/// The results of `tools/list`, made when they are first asked for.
+pub(super) struct Lists {
+    needs_version: bool,
+    made: OnceLock<(String, String)>,
+}
+
+impl Lists {
+    /// Of a server whose writes must say on which version they depend, or not.
+    pub(super) const fn new(needs_version: bool) -> Self {
+        Self { needs_version, made: OnceLock::new() }
+    }
+
+    /// The list for this kind of revision.
+    pub(super) fn of(&self, era: Era) -> &str {
+        let (modern, legacy) = self.made.get_or_init(|| {
+            let tools = definitions(self.needs_version);
+            (format!(r#"{{{}{KEPT}"tools":{tools}}}"#, *BEGINNING), format!(r#"{{"tools":{tools}}}"#))
+        });
+        if era == Era::Modern { modern } else { legacy }
+    }
+}
 
 /// The result of `server/discover`.
 pub(super) static DISCOVERED: LazyLock<String> = LazyLock::new(|| {

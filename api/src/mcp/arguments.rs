@@ -1,4 +1,5 @@
-//! What tools are called with: types that carry the rules of the contract, read as bodies are.
+//! What tools are called with: types that carry the rules of the contract, read as bodies are. But for the members of a patch, null is as
+//! if the argument were left out: programs that make a model fill in every argument have it say so.
 
 use std::fmt;
 
@@ -12,47 +13,42 @@ use crate::http::body::RequestObject;
 use crate::http::diagnosis::Together;
 use crate::http::error::{Error, Fault};
 use crate::http::newtype::{Invalid, Nullable};
-use crate::schemas::bulk::{SelectedTask, TaskChange, version};
+use crate::schemas::bulk::{TaskChange, version};
 use crate::schemas::condition::IfMatch;
 use crate::schemas::cursor::Cursor;
-use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, lone_time, priorities, some_tags, tags};
+use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, lone_time, priorities, tags};
 use crate::schemas::filter::{Filter, SearchText, Sort};
 use crate::schemas::idempotency::IdempotencyKey;
 use crate::schemas::mark::TaskTag;
 use crate::schemas::page::{Limit, PageRequest};
-use crate::schemas::task::{OwnId, READ_ONLY, TaskDraft, TaskId, Title, present, removes_day};
+use crate::schemas::task::{OwnId, READ_ONLY, TaskDraft, TaskId, Title, removes_day};
 
 /// Those of `list_tasks`.
 #[derive(Object, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListTasks {
-    #[serde(default, deserialize_with = "present")]
-    is_completed: Option<bool>,
-    #[serde(default, deserialize_with = "present")]
-    q: Option<SearchText>,
-    #[serde(default, deserialize_with = "present")]
-    due_from: Option<DueDate>,
-    #[serde(default, deserialize_with = "present")]
-    due_to: Option<DueDate>,
-    #[serde(default, deserialize_with = "priorities")]
-    #[oai(default)]
-    priority: Vec<Priority>,
-    #[serde(default, deserialize_with = "tags")]
-    #[oai(default)]
-    tag: Vec<Tag>,
     #[serde(default)]
-    #[oai(default)]
-    sort: Sort,
-    #[serde(default, deserialize_with = "limit")]
+    is_completed: Option<bool>,
+    #[serde(default)]
+    q: Option<SearchText>,
+    #[serde(default)]
+    due_from: Option<DueDate>,
+    #[serde(default)]
+    due_to: Option<DueDate>,
+    #[serde(default, deserialize_with = "or_none::<_, Priorities, _>")]
+    priority: Option<Vec<Priority>>,
+    #[serde(default, deserialize_with = "or_none::<_, Tags, _>")]
+    tag: Option<Vec<Tag>>,
+    #[serde(default)]
+    sort: Option<Sort>,
+    #[serde(default, deserialize_with = "or_none::<_, PageSize, _>")]
     limit: Option<u8>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     cursor: Option<Cursor>,
     #[serde(default)]
-    #[oai(default)]
-    pub(super) include_description: bool,
+    pub(super) include_description: Option<bool>,
     #[serde(default)]
-    #[oai(default)]
-    include_total: bool,
+    include_total: Option<bool>,
 }
 
 impl ListTasks {
@@ -63,18 +59,18 @@ impl ListTasks {
     pub(super) fn request(self) -> Result<PageRequest, Error> {
         let filter = Filter {
             is_completed: self.is_completed,
-            priorities: self.priority,
-            tags: self.tag,
+            priorities: self.priority.unwrap_or_default(),
+            tags: self.tag.unwrap_or_default(),
             due_from: self.due_from,
             due_to: self.due_to,
             text: self.q,
         };
-        let filter = filter.checked()?;
+        let (filter, sort) = (filter.checked()?, self.sort.unwrap_or_default());
         let another_list = |invalid: Invalid| Error::invalid(Fault::body("/cursor", invalid.to_string()));
-        let after = self.cursor.map(|cursor| cursor.after(&filter, self.sort)).transpose().map_err(another_list)?;
-        let most = if self.include_description { MAX_DESCRIBED } else { PAGE };
+        let after = self.cursor.map(|cursor| cursor.after(&filter, sort)).transpose().map_err(another_list)?;
+        let most = if self.include_description.unwrap_or_default() { MAX_DESCRIBED } else { PAGE };
         let limit = Limit::of(self.limit.unwrap_or(most));
-        Ok(PageRequest { limit, filter, sort: self.sort, after, include_total: self.include_total })
+        Ok(PageRequest { limit, filter, sort, after, include_total: self.include_total.unwrap_or_default() })
     }
 }
 
@@ -91,13 +87,13 @@ pub(super) struct AddTask {
     due_time: Option<Nullable<DueTime>>,
     #[serde(default)]
     priority: Option<Nullable<Priority>>,
-    #[serde(default, deserialize_with = "some_tags")]
+    #[serde(default, deserialize_with = "or_none::<_, Tags, _>")]
     tags: Option<Vec<Tag>>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     is_completed: Option<bool>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     idempotency_key: Option<IdempotencyKey>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     id: Option<OwnId>,
 }
 
@@ -114,9 +110,9 @@ impl AddTask {
 #[serde(deny_unknown_fields)]
 pub(super) struct CompleteTask {
     pub(super) id: TaskId,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default)]
     pub(super) is_completed: Option<bool>,
-    #[serde(default, deserialize_with = "version")]
+    #[serde(default, deserialize_with = "or_none::<_, Version, _>")]
     pub(super) version: Option<i64>,
 }
 
@@ -124,7 +120,13 @@ pub(super) struct CompleteTask {
 pub(super) type UpdateTask = TaskChange;
 
 /// Those of `delete_task`.
-pub(super) type DeleteTask = SelectedTask;
+#[derive(Object, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteTask {
+    pub(super) id: TaskId,
+    #[serde(default, deserialize_with = "or_none::<_, Version, _>")]
+    pub(super) version: Option<i64>,
+}
 
 /// What a write depends on, by the version that its call names.
 ///
@@ -143,6 +145,7 @@ pub(super) fn condition(version: Option<i64>, is_required: bool) -> Result<Optio
 
 impl Together for ListTasks {}
 impl Together for CompleteTask {}
+impl Together for DeleteTask {}
 
 impl Together for AddTask {
     fn together(right: &Map<String, Value>, sent: &[&str], at: &str) -> Option<Fault> {
@@ -154,7 +157,7 @@ impl RequestObject for ListTasks {
     const READ_ONLY: &'static [&'static str] = &[];
 
     fn check(&self) -> Vec<Fault> {
-        let is_long = self.include_description && self.limit.is_some_and(|limit| limit > MAX_DESCRIBED);
+        let is_long = self.include_description == Some(true) && self.limit.is_some_and(|limit| limit > MAX_DESCRIBED);
         let detail = format!("must be at most {MAX_DESCRIBED} where include_description is true");
         is_long.then(|| Fault::body("/limit", detail)).into_iter().collect()
     }
@@ -187,14 +190,45 @@ impl RequestObject for DeleteTask {
     const READ_ONLY: &'static [&'static str] = &READ_ONLY;
 }
 
-/// How many tasks a page has at most.
-fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u8>, D::Error> {
-    from.deserialize_any(PageSize).map(Some)
+/// What a `T` holds, or nothing for null.
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de> + Into<U>, U>(from: D) -> Result<Option<U>, D::Error> {
+    Option::<T>::deserialize(from).map(|some| some.map(Into::into))
 }
 
-struct PageSize;
+/// Arguments whose rule is a function.
+macro_rules! arguments {
+    ($($(#[$doc:meta])* $name:ident($type:ty) = $read:expr;)+) => {$(
+        $(#[$doc])*
+        struct $name($type);
 
-impl Visitor<'_> for PageSize {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                $read(from).map(Self)
+            }
+        }
+
+        impl From<$name> for $type {
+            fn from(argument: $name) -> Self {
+                argument.0
+            }
+        }
+    )+};
+}
+
+arguments! {
+    /// Tags, none twice.
+    Tags(Vec<Tag>) = tags;
+    /// Priorities, none twice.
+    Priorities(Vec<Priority>) = priorities;
+    /// A version.
+    Version(i64) = |from| version(from).map(Option::unwrap_or_default);
+    /// How many tasks a page has at most.
+    PageSize(u8) = |from: D| from.deserialize_any(WholeNumber);
+}
+
+struct WholeNumber;
+
+impl Visitor<'_> for WholeNumber {
     type Value = u8;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ use crate::http::error::{Current, Error, Fault, ProblemCode};
 use crate::http::newtype::Nullable;
 use crate::http::public_url::PublicUrl;
 use crate::mcp::arguments::{AddTask, CompleteTask, DeleteTask, ListTasks, UpdateTask, condition};
+use crate::schemas::bulk::SelectedTask;
 use crate::schemas::cursor::Cursor;
 use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag};
 use crate::schemas::idempotency::Done;
@@ -47,7 +48,7 @@ pub(super) async fn call<S: TaskService>(
     match result {
         Ok(result) => Ok(Outcome::Done(result)),
         Err(error) if is_of_the_call(&error) => {
-            Ok(Outcome::Refused(error.code(), Value::from(refusal(&error)).to_string()))
+            Ok(Outcome::Refused(error.code(), Value::from(refusal(tool, &error)).to_string()))
         }
         Err(error) => Err(error),
     }
@@ -55,10 +56,10 @@ pub(super) async fn call<S: TaskService>(
 
 async fn list<S: TaskService>(arguments: &[u8], owner: &Owner, service: &S) -> Result<String, Error> {
     let arguments: ListTasks = parse(arguments)?;
-    let has_description = arguments.include_description;
+    let has_description = arguments.include_description.unwrap_or_default();
     let (TaskPage { data, meta }, _) = service.list(owner, arguments.request()?).await?;
     written(&Page {
-        tasks: data.iter().map(|task| View::of(task, has_description)).collect(),
+        tasks: data.iter().map(|task| View::in_list(task, has_description)).collect(),
         next_cursor: &meta.next_cursor,
         total: meta.total,
     })
@@ -88,7 +89,7 @@ async fn update<S: TaskService>(
     service: &S,
     needs_version: bool,
 ) -> Result<String, Error> {
-    let (DeleteTask { id, version }, patch) = parse::<UpdateTask>(arguments)?.parts();
+    let (SelectedTask { id, version }, patch) = parse::<UpdateTask>(arguments)?.parts();
     let task = service.patch(owner, id, patch, condition(version, needs_version)?).await?;
     written(&View::of(&task, true))
 }
@@ -139,6 +140,9 @@ struct View<'a> {
     title: &'a StoredTitle,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a Nullable<Description>>,
+    /// In lists, which mostly leave it out: what nobody knows of would be written over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_description: Option<bool>,
     due_date: Nullable<DueDate>,
     due_time: Nullable<DueTime>,
     priority: Nullable<Priority>,
@@ -149,11 +153,16 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    fn in_list(task: &'a Task, has_description: bool) -> Self {
+        Self { has_description: Some(task.description.0.is_some()), ..Self::of(task, has_description) }
+    }
+
     fn of(task: &'a Task, has_description: bool) -> Self {
         Self {
             id: task.id,
             title: &task.title,
             description: has_description.then_some(&task.description),
+            has_description: None,
             due_date: task.due_date,
             due_time: task.due_time,
             priority: task.priority,
@@ -175,9 +184,9 @@ fn is_of_the_call(error: &Error) -> bool {
 }
 
 /// What a model is told of a refusal: the problem, in the words of tools.
-fn refusal(error: &Error) -> Map<String, Value> {
+fn refusal(tool: Tool, error: &Error) -> Map<String, Value> {
     let problem = error.problem("", &PublicUrl::default());
-    let faults: Vec<Fault> = problem.errors.into_iter().flatten().map(in_arguments).collect();
+    let faults: Vec<Fault> = problem.errors.into_iter().flatten().map(|fault| in_arguments(tool, fault)).collect();
     let detail = match (error, faults.as_slice()) {
         (Error::MalformedJson(place), _) => format!("The arguments {place}."),
         (Error::TaskNotFound, _) => {
@@ -187,6 +196,12 @@ fn refusal(error: &Error) -> Map<String, Value> {
             "The task has changed: its version is {} now, as current shows it. Look at it, and call again with that version.",
             current.etag.version
         ),
+        (Error::IdTaken(Some(_)), _) => {
+            "The user has another task of this id, which current shows. Leave the id out to add one more.".to_owned()
+        }
+        (Error::IdTaken(None), _) => {
+            "The user had a task of this id, which was deleted. Leave the id out to add it anew.".to_owned()
+        }
         (Error::KeyReused, _) => {
             "The idempotency_key was used for another task in the last day: send a new one for each task.".to_owned()
         }
@@ -210,12 +225,23 @@ fn refusal(error: &Error) -> Map<String, Value> {
     told
 }
 
-/// A fault where the arguments are: what is a parameter elsewhere is a member of them.
-fn in_arguments(fault: Fault) -> Fault {
-    match fault {
-        Fault { pointer: None, name: Some(name), detail, .. } => Fault::body(format!("/{name}"), detail),
-        fault => fault,
-    }
+/// A fault where the arguments are, with what a model can do about it: what is a parameter elsewhere is a member of them.
+fn in_arguments(tool: Tool, fault: Fault) -> Fault {
+    let Fault { pointer, name, detail, .. } = fault;
+    let pointer = pointer.or(name.map(|name| format!("/{name}"))).unwrap_or_default();
+    let detail = match (tool, pointer.as_str()) {
+        // An example would be taken for an id.
+        (Tool::AddTask, "/id") if detail.starts_with("must be") => {
+            "must be a UUID of version 7: leave it out".to_owned()
+        }
+        (_, "/id") if detail.starts_with("must be") => "must be the id of a task, as list_tasks returns it".to_owned(),
+        (Tool::UpdateTask, "/description" | "/due_date" | "/due_time" | "/priority") => {
+            format!("{detail}; or null, to remove it")
+        }
+        (Tool::ListTasks, "/cursor") => format!("{detail}; leave it out for the first page"),
+        _ => detail.replace("the members are ", "the arguments are "),
+    };
+    Fault::body(pointer, detail)
 }
 
 /// A task as it is now.

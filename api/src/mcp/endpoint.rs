@@ -9,7 +9,7 @@ use crate::document::tools::Tool;
 use crate::http::body::{MAX_BYTES, bytes};
 use crate::http::error::Error;
 use crate::http::json::JSON;
-use crate::mcp::answer::{DISCOVERED, LEGACY_LIST, MODERN_LIST, accept, called, initialized, refuse, respond};
+use crate::mcp::answer::{DISCOVERED, Lists, accept, called, initialized, refuse, respond};
 use crate::mcp::call::call;
 use crate::mcp::message::{Era, Message, Params, RpcError};
 use crate::mcp::options::{Origins, PATH};
@@ -24,6 +24,7 @@ pub(super) struct Tools<S, A> {
     /// Whether a write must say on which version it depends.
     needs_version: bool,
     origins: Origins,
+    lists: Lists,
     /// Where it is, for the log.
     path: Arc<str>,
 }
@@ -44,7 +45,8 @@ impl From<RpcError> for Refusal {
 
 impl<S, A> Tools<S, A> {
     pub(super) fn new(service: Arc<S>, authenticator: Arc<A>, needs_version: bool, origins: Origins) -> Self {
-        Self { service, authenticator, needs_version, origins, path: PATH.into() }
+        let lists = Lists::new(needs_version);
+        Self { service, authenticator, needs_version, origins, lists, path: PATH.into() }
     }
 
     /// Refuses pages of origins that nobody has listed (basic/transports/streamable-http, "Security & Endpoint"): a page may come to know
@@ -92,8 +94,7 @@ impl<S: TaskService, A> Tools<S, A> {
         let params = &message.params;
         match (&*message.method, era) {
             ("tools/call", _) => return self.call_tool(params, era, id, owner).await,
-            ("tools/list", Era::Modern) => params.check_cursor().map(|()| respond(id, &MODERN_LIST)),
-            ("tools/list", Era::Legacy) => params.check_cursor().map(|()| respond(id, &LEGACY_LIST)),
+            ("tools/list", _) => params.check_cursor().map(|()| respond(id, self.lists.of(era))),
             ("server/discover", Era::Modern) => Ok(respond(id, &DISCOVERED)),
             ("initialize", Era::Legacy) => params.agreed().map(|version| respond(id, &initialized(version))),
             ("ping", Era::Legacy) => Ok(respond(id, "{}")),

@@ -95,12 +95,17 @@ impl McpRefusals {
     pub fn answer(&self, error: Error, request_id: &str) -> Response {
         let problem = error.problem(request_id, &self.public_url);
         let mut response = error.into_response(request_id, &self.public_url);
-        let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let seconds: Option<u64> =
+            response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let data = Refused { problem: &problem, retry_after: seconds };
+        let message = match seconds {
+            Some(seconds) => format!("{}. Try again in {seconds} seconds.", problem.title),
+            None => problem.detail.clone(),
+        };
         let body = json!({
             "jsonrpc": "2.0",
             "id": null,
-            "error": { "code": problem.status, "message": problem.detail, "data": data },
+            "error": { "code": problem.status, "message": message, "data": data },
         });
         if let Some(metadata) = &self.metadata {
             tell(response.headers_mut(), metadata);

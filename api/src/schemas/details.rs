@@ -99,8 +99,24 @@ pub(crate) fn tags<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Tag>, D::Er
 
 /// Priorities, none twice.
 pub(crate) fn priorities<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Priority>, D::Error> {
-    from.deserialize_seq(Distinct { max: Priority::ALL.len(), name: "priority", of: PhantomData })
+    let wanted =
+        from.deserialize_seq(Distinct { max: Priority::ALL.len(), name: "priority", of: PhantomData::<Wanted> });
+    Ok(wanted?.into_iter().map(|Wanted(priority)| priority).collect())
 }
+
+/// A priority where null is none of them.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Wanted(Priority);
+
+impl FromStr for Wanted {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse().map(Self)
+    }
+}
+
+read_from_text!(Wanted);
 
 /// The same, in a body that may leave them out.
 pub(crate) fn some_tags<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Tag>>, D::Error> {
