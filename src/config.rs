@@ -634,7 +634,21 @@ mod tests {
         assert!(quiet.identity.expected.tools.is_some(), "and what agents hold opens no other");
         let alone = with(&[("MCP", "on")]).unwrap_err().to_string();
         assert!(alone.contains("MCP (--mcp) is on, and PUBLIC_URL (--public-url) is not set"), "{alone}");
-        let on = |more: &[(&str, &str)]| with(&[&[("MCP", "on"), world[0]], more].concat()).unwrap();
+        let audience = ("JWT_AUDIENCE", "tasks");
+        let on = |more: &[(&str, &str)]| with(&[&[("MCP", "on"), world[0], audience], more].concat()).unwrap();
+        // Something must tell the tokens apart.
+        for (more, is_told) in [
+            (&[][..], false),
+            (&[("JWT_ISSUER", "https://a.example")], false),
+            (&[("JWT_ISSUER", "https://i.example")], true),
+            (&[audience], true),
+        ] {
+            let start = with(&[&[("MCP", "on"), world[0], world[1]], more].concat());
+            assert_eq!(start.is_ok(), is_told, "{more:?}");
+            assert!(
+                start.is_ok() || start.unwrap_err().to_string().contains("JWT_AUDIENCE (--jwt-audience) is not set")
+            );
+        }
         for (more, issuers) in [
             (&[world[1]][..], &["https://a.example"][..]),
             (&[("JWT_ISSUER", "https://i.example")], &["https://i.example"]),

@@ -203,6 +203,9 @@ fn mcp(settings: &Settings) -> Option<McpOptions> {
         return None;
     }
     let is_development = settings.identity.keys.is_development();
+    if settings.public_url.origin.starts_with("http://") && !cors::is_loopback(&settings.public_url.origin) {
+        tracing::warn!("MCP is on, and PUBLIC_URL is http: agents' tokens cross the network in plain text");
+    }
     let (own, listed) = (settings.public_url.origin.clone(), settings.cors.clone());
     Some(McpOptions {
         authorization_servers: settings.identity.authorization_servers.clone(),

@@ -25,7 +25,7 @@ pub use crate::http::error::{Cause, Current, Error, Fault, Location, Problem, Pr
 pub use crate::http::header::ETag;
 pub use crate::http::newtype::{Invalid, Nullable};
 pub use crate::http::public_url::PublicUrl;
-pub use crate::mcp::{McpOptions, McpRefusals, Origins};
+pub use crate::mcp::{ChangesNothing, McpOptions, McpRefusals, MessageId, Misread, Origins};
 pub use crate::schemas::bulk::SelectedTask;
 pub use crate::schemas::changes::{Changes, ChangesMeta, ChangesRequest, ChangesToken, Position, Wait};
 pub use crate::schemas::condition::IfMatch;
@@ -47,6 +47,7 @@ pub use crate::security::owner::{Authenticate, Caller, Owner, Resource};
 pub use crate::service::{Export, TaskService};
 
 use crate::document::pages::Pages;
+use crate::http::public_url::NAMES;
 use crate::mcp::Mcp;
 use crate::router::{Operations, operations};
 use crate::security::guard::{self, Guarded, RouteInfo};
@@ -99,10 +100,6 @@ pub struct Options {
     /// How the tools of agents are served; with `None`, not at all.
     pub mcp: Option<McpOptions>,
 }
-
-/// The names that the paths of operations and pages begin with.
-const NAMES: [&str; 9] =
-    [".well-known", "api", "docs", "livez", "mcp", "openapi.json", "openapi.yaml", "problems", "readyz"];
 
 /// All routes; says in our words what the framework refuses.
 struct Routes {
@@ -168,6 +165,7 @@ impl Endpoint for Routes {
             Err(error) => {
                 let (info, route) = self.at(error.data(), &method);
                 let route = error.data::<Route>().cloned().or(route);
+                let message = error.data::<MessageId>().cloned();
                 let mut error = poem::Error::from(match Error::from_framework(error) {
                     Error::MethodNotAllowed(_) => {
                         Error::MethodNotAllowed(info.map_or("GET, HEAD", |info| &info.methods).to_owned())
@@ -176,6 +174,9 @@ impl Endpoint for Routes {
                 });
                 if let Some(route) = route {
                     error.set_data(route);
+                }
+                if let Some(message) = message {
+                    error.set_data(message);
                 }
                 Err(error)
             }

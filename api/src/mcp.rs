@@ -37,9 +37,10 @@ use poem_openapi::OpenApi;
 use poem_openapi::registry::{MetaApi, Registry};
 
 use crate::http::public_url::PublicUrl;
+pub use crate::mcp::answer::{ChangesNothing, Misread};
 use crate::mcp::endpoint::Tools;
-pub use crate::mcp::metadata::McpRefusals;
 use crate::mcp::metadata::Metadata;
+pub use crate::mcp::metadata::{McpRefusals, MessageId};
 pub(crate) use crate::mcp::options::PATH;
 pub use crate::mcp::options::{McpOptions, Origins};
 use crate::security::guard::{Route, RouteInfo};

@@ -146,6 +146,15 @@ impl<E: Fn(&str) -> Result<Option<String>, Stop>> Given<'_, E> {
                 "{MCP} is on, and {PUBLIC_URL} is not set: tokens for agents must name its address, with /mcp behind it, in aud"
             )));
         }
+        let Expected { audience, issuer, .. } = &identity.expected;
+        let servers = &identity.authorization_servers;
+        let has_other_issuer = issuer.as_ref().is_some_and(|issuer| !servers.contains(issuer));
+        if is_on && audience.is_empty() && !servers.is_empty() && !has_other_issuer {
+            return Err(Stop::new(format!(
+                "{MCP} is on, and {JWT_AUDIENCE} is not set: tokens that an agent gets for almost the address of its tools would open \
+                 the operations. Name the audience of the others, or an issuer of their own ({JWT_ISSUER})"
+            )));
+        }
         // Also where they are off: what an agent still holds opens nothing else then.
         let (audience, issuers) = (format!("{public_url}/mcp"), identity.authorization_servers.clone());
         identity.expected.tools = Some(ToolTokens { audience, issuers });

@@ -117,7 +117,9 @@ pub(super) fn audiences(text: &str) -> Option<Vec<String>> {
 /// Issuers of authorization servers (RFC 8414 §2).
 pub(super) fn authorization_servers(text: &str) -> Option<Vec<String>> {
     let item = |item: &str| authorization_server(item.trim_ascii()).then(|| item.trim_ascii().to_owned());
-    text.split(',').map(item).collect()
+    let mut servers: Vec<_> = text.split(',').map(item).collect::<Option<_>>()?;
+    servers.dedup();
+    Some(servers)
 }
 
 /// Whether it is the issuer of an authorization server: an address to which `/.well-known/…` can be added. Without TLS whoever is on the

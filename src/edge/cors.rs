@@ -1,9 +1,10 @@
 //! What pages of other origins are told (Fetch standard, "CORS protocol").
 
-use std::net::IpAddr;
-
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::{Request, Response};
+use reqwest::Url;
+
+use crate::identity::key_set;
 
 /// Lets pages of other origins call the server (Fetch standard, "CORS protocol").
 ///
@@ -39,14 +40,10 @@ impl Origin {
     }
 }
 
-/// Whether an origin is of this machine.
+/// Whether an origin, as browsers write it, is of this machine.
 pub(crate) fn is_loopback(origin: &str) -> bool {
-    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).unwrap_or_default();
-    let host = match host.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => host,
-    };
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let url = Url::parse(origin).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+    url.is_some_and(|url| key_set::is_loopback(&url) && url.origin().ascii_serialization() == origin)
 }
 
 /// What a page may send.

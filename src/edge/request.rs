@@ -16,7 +16,9 @@ use http_body_util::combinators::BoxBody;
 use hyper::body::Body as _;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use poem::{Endpoint, Request, Response};
-use tasks_api::{Error, McpRefusals, Meter, Metered, ProblemCode, PublicUrl, Route, UserId};
+use tasks_api::{
+    ChangesNothing, Error, McpRefusals, MessageId, Meter, Metered, Misread, ProblemCode, PublicUrl, Route, UserId,
+};
 use tokio::time::{self, timeout_at};
 use uuid::Uuid;
 
@@ -125,7 +127,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             response = self.count_address(response, asked, &visit);
         }
         compress(&mut response, wanted).await;
-        let has_room = self.hold(&mut response, visit.user.get().copied(), method);
+        let has_room = self.hold(&mut response, visit.user.get().copied(), method, asked);
         if !has_room {
             response = self.refuse_at(Error::Overloaded, &response, asked);
         }
@@ -152,7 +154,8 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         let trace = parent.map(|parent| parent.trace);
         #[cfg(feature = "otlp")]
         let trace = self.rules.traces.as_ref().and_then(|to| to.record(parent, method, &response, took)).or(trace);
-        let code = response.data::<ProblemCode>().map(|code| code.as_str());
+        let misread = response.data::<Misread>().map(|Misread(what)| *what);
+        let code = response.data::<ProblemCode>().map(|code| code.as_str()).or(misread);
         account.close(response.data(), response.status().as_u16(), code, trace, took);
         drop(account);
         response.headers_mut().insert(X_REQUEST_ID.clone(), id);
@@ -215,11 +218,12 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
 
     /// Holds room for an answer until it is written, and says whether there is some. Only of what changes nothing it can be said that
     /// nothing was done.
-    fn hold(&self, response: &mut Response, user: Option<u64>, method: &str) -> bool {
-        if !response.data::<Route>().is_some_and(|route| route.path.starts_with("/api/") || &*route.path == "/mcp") {
+    fn hold(&self, response: &mut Response, user: Option<u64>, method: &str, asked: Asked<'_>) -> bool {
+        if asked.mcp.is_none() && !response.data::<Route>().is_some_and(|route| route.path.starts_with("/api/")) {
             // Pages are there once, for all who read them.
             return true;
         }
+        let changes_nothing = response.data::<ChangesNothing>().is_some();
         let body = BoxBody::from(response.take_body());
         let length = body.size_hint().exact().and_then(|length| length.try_into().ok()).unwrap_or_default();
         response.set_body(body);
@@ -228,7 +232,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         }
         let (held, has_room) = self.answers.hold(user, length);
         response.extensions_mut().insert(Arc::new(held));
-        has_room || method != "GET"
+        has_room || !(method == "GET" || changes_nothing)
     }
 
     /// The problem in place of an answer.
@@ -243,7 +247,8 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     /// The problem for an error; what the server is to blame for is logged with its cause.
     fn refuse(&self, error: poem::Error, asked: Asked<'_>) -> Response {
         let id = asked.id;
-        let route = error.data::<Route>().cloned();
+        let route = error.data::<Route>().cloned().or_else(|| asked.mcp.map(McpRefusals::route));
+        let message = error.data::<MessageId>().cloned();
         let error = Error::from_framework(error);
         match &error {
             Error::Internal(cause) => {
@@ -258,7 +263,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         }
         let code = error.code();
         let mut response = match asked.mcp {
-            Some(mcp) => mcp.answer(error, id),
+            Some(mcp) => mcp.answer(error, id, message.as_ref()),
             None => error.into_response(id, &self.rules.public_url),
         };
         response.set_data(code);

@@ -117,12 +117,16 @@ impl Expected {
     fn is_for(&self, resource: Resource, claims: &Claims<'_>) -> bool {
         // It may stand in a claim of its own, where the audience is looked for in another.
         let aud = if self.audience_claim == AUDIENCE { &claims.audience } else { &claims.aud };
-        let is_for_tools = self.tools.as_ref().map(|tools| aud.names(&tools.audience));
-        match (resource, is_for_tools) {
-            (Resource::Tools, Some(is_for_tools)) => is_for_tools,
-            (Resource::Operations, Some(true)) if self.audience.is_empty() => false,
-            _ if self.audience.is_empty() => true,
-            _ => self.audience.iter().any(|audience| claims.audience.names(audience)),
+        let is_listed = || self.audience.iter().any(|audience| claims.audience.names(audience));
+        match (resource, &self.tools) {
+            (Resource::Tools, Some(tools)) => aud.names(&tools.audience),
+            // Where the audience of others is no `aud`, or nobody's, it says nothing against that of agents.
+            (Resource::Operations, Some(tools))
+                if aud.names(&tools.audience) && (self.audience.is_empty() || self.audience_claim != AUDIENCE) =>
+            {
+                self.audience.contains(&tools.audience)
+            }
+            _ => self.audience.is_empty() || is_listed(),
         }
     }
 
@@ -187,7 +191,7 @@ enum Name {
 }
 
 /// Claims that many users share: of issuers, applications, tenants and roles, and of how somebody signed in.
-const OF_MANY: [&str; 44] = [
+const OF_MANY: [&str; 41] = [
     "iss",
     "aud",
     "azp",
@@ -228,9 +232,6 @@ const OF_MANY: [&str; 44] = [
     "scp",
     "acr",
     "amr",
-    "locale",
-    "zoneinfo",
-    "gender",
     "realm",
 ];
 

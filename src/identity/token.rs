@@ -22,7 +22,7 @@
 //! | none of `typ`, `type`, `token_type`, `token_use` of the payload is `refresh` or `offline`, in any case: other texts and types are a user record's | `Type` |
 //! | `exp` is a number and has not passed (RFC 7519 §4.1.4) | `UnusableClaim`, `Expired` |
 //! | `nbf`, where present, is a number and has come (§4.1.5) | `UnusableClaim`, `NotYetValid` |
-//! | `iss`, where an issuer is configured, is that text (§4.1.1) | `Issuer` |
+//! | `iss`, where an issuer is configured, is that text (§4.1.1); at `/mcp` it is one of the authorization servers | `Issuer` |
 //! | `aud`, or the claim in its place, where audiences are configured, is one of them or a list of texts with one (§4.1.3). At `/mcp` it is `aud` that names the address of that, and elsewhere, where no audience is configured, `aud` that does not (RFC 8707 §2) | `Audience` |
 //! | an address that is the user is verified | `UnusableClaim` |
 //! | `sub` is a user id and not `me` (§4.1.2); another claim in its place may be a whole number too | `UnusableClaim` |

@@ -17,7 +17,8 @@ on_each_engine!(no_message_makes_a_500);
 const MODERN: (&str, &str) = ("MCP-Protocol-Version", "2026-07-28");
 
 async fn server() -> Server {
-    Server::given(&[("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH)]).await
+    Server::given(&[("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH), ("JWT_AUDIENCE", "tasks")])
+        .await
 }
 
 impl Reply {
@@ -158,6 +159,22 @@ async fn headers_and_body_must_say_the_same() {
     let bare = json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list" }).to_string();
     let reply = agent.send(bare.clone(), &[("MCP-Protocol-Version", "2024-11-05")]).await;
     assert_eq!(reply.error(&7.into()), (400, -32_022));
+    // What is said is held to, also where nothing need be said.
+    let older =
+        json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": { "name": "list_tasks" } }).to_string();
+    for headers in [&[][..], &[("MCP-Protocol-Version", "2025-11-25")]] {
+        assert_eq!(agent.send(older.clone(), headers).await.status, 200);
+        for wrong in [("Mcp-Method", "tools/list"), ("Mcp-Name", "add_task"), ("Mcp-Name", "=?base64?%?=")] {
+            let headers = [headers, &[wrong]].concat();
+            assert_eq!(agent.send(older.clone(), &headers).await.error(&7.into()), (400, -32_020), "{wrong:?}");
+        }
+    }
+    let initialize =
+        json!({ "jsonrpc": "2.0", "id": 7, "method": "initialize", "params": { "protocolVersion": "2025-11-25" } });
+    for (version, expected) in [("2026-07-28", -32_602), ("1900-01-01", -32_022)] {
+        let reply = agent.send(initialize.to_string(), &[("MCP-Protocol-Version", version)]).await;
+        assert_eq!(reply.error(&7.into()), (400, expected), "{version}");
+    }
     // What a request must say of itself.
     assert_eq!(agent.send(bare, &[MODERN, ("Mcp-Method", "tools/list")]).await.error(&7.into()), (400, -32_602));
     for (name, value) in [
@@ -202,9 +219,11 @@ async fn what_is_no_message_is_told_so() {
         (r#"{"id":1,"method":"ping"}"#, json!(1), 400, -32_600),
         (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, json!(1), 400, -32_600),
         (r#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#, json!(1), 400, -32_600),
-        (r#"{"jsonrpc":"2.0","id":1}"#, json!(1), 400, -32_600),
+        (r#"{"jsonrpc":"2.0","id":1}"#, json!(null), 400, -32_600),
+        (r#"{"jsonrpc":"2.0","id":"\ud800","method":"ping"}"#, json!(null), 400, -32_600),
+        (r#"{"jsonrpc":"2.0","id":1e999,"method":"ping"}"#, json!(null), 400, -32_600),
         (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, json!(1), 400, -32_600),
-        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, json!(1), 400, -32_600),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, json!(null), 400, -32_600),
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, json!(null), 400, -32_600),
         (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, json!(null), 400, -32_600),
         (r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#, json!(null), 400, -32_600),
@@ -252,7 +271,7 @@ async fn what_is_no_message_is_told_so() {
     let reply = agent.send(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}".to_vec(), &[]).await;
     assert_eq!(reply.error(&Value::Null), (400, -32_700));
     // The largest id comes back to the digit, a text in its own spelling.
-    for id in ["123456789012345678901234567890", "-1", r#""\u00e9\"""#] {
+    for id in ["123456789012345678901234567890", "-1", "1.0", r#""\u00e9\"""#] {
         let reply = agent.send(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#), &[]).await;
         assert_eq!(reply.text, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
     }
@@ -297,26 +316,26 @@ async fn refusal(agent: &Agent, headers: &[(&str, &str)]) -> (u16, String, Strin
 async fn a_token_opens_what_it_is_for_and_nothing_else() {
     let database = Server::on_sqlite().await;
     let tools = format!("{ORIGIN}/mcp");
-    let (open, named, both) = (
+    let (apart, named, both) = (
+        database.with_tools(&[("JWT_AUDIENCE", ""), ("JWT_ISSUER", "https://other.example")]).await,
         database.with_tools(&[]).await,
-        database.with_tools(&[("JWT_AUDIENCE", "tasks")]).await,
         database.with_tools(&[("JWT_AUDIENCE", "tasks,https://tasks.example/mcp")]).await,
     );
     for (audience, expected) in [
         // For each server: whether /mcp opens, and whether the operations do.
         (json!(tools), [(true, false), (true, false), (true, true)]),
         (json!([tools, "https://auth.example/userinfo"]), [(true, false), (true, false), (true, true)]),
-        (json!("tasks"), [(false, true), (false, true), (false, true)]),
+        (json!("tasks"), [(false, false), (false, true), (false, true)]),
         (json!([tools, "tasks"]), [(true, false), (true, true), (true, true)]),
-        (json!("https://tasks.example"), [(false, true), (false, false), (false, false)]),
-        (json!(format!("{tools}/")), [(false, true), (false, false), (false, false)]),
-        (json!("https://tasks.example/MCP"), [(false, true), (false, false), (false, false)]),
-        (json!([[tools]]), [(false, true), (false, false), (false, false)]),
-        (json!({ tools.as_str(): tools }), [(false, true), (false, false), (false, false)]),
-        (json!([]), [(false, true), (false, false), (false, false)]),
-        (Value::Null, [(false, true), (false, false), (false, false)]),
+        (json!("https://tasks.example"), [(false, false), (false, false), (false, false)]),
+        (json!(format!("{tools}/")), [(false, false), (false, false), (false, false)]),
+        (json!("https://tasks.example/MCP"), [(false, false), (false, false), (false, false)]),
+        (json!([[tools]]), [(false, false), (false, false), (false, false)]),
+        (json!({ tools.as_str(): tools }), [(false, false), (false, false), (false, false)]),
+        (json!([]), [(false, false), (false, false), (false, false)]),
+        (Value::Null, [(false, false), (false, false), (false, false)]),
     ] {
-        for (server, (mcp, rest)) in [&open, &named, &both].into_iter().zip(expected) {
+        for (server, (mcp, rest)) in [&apart, &named, &both].into_iter().zip(expected) {
             let token = server.token_for("alice", &audience);
             let (status, code, challenge) = refusal(&Agent::with(server, &token), &[]).await;
             assert_eq!(status, if mcp { 200 } else { 401 }, "{audience}");
@@ -330,11 +349,11 @@ async fn a_token_opens_what_it_is_for_and_nothing_else() {
         }
     }
     // Every message needs a token, initialize too.
-    let reply = Agent::with(&open, "")
+    let reply = Agent::with(&apart, "")
         .send(json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize" }).to_string(), &[])
         .await;
     assert_eq!(reply.status, 401);
-    let (status, code, challenge) = refusal(&Agent::with(&open, "x.y.z"), &[]).await;
+    let (status, code, challenge) = refusal(&Agent::with(&apart, "x.y.z"), &[]).await;
     assert_eq!((status, code.as_str()), (401, "token-malformed"));
     assert!(challenge.contains("error=\"invalid_token\""), "{challenge}");
     // And from whom agents were sent to, whoever the operations trust.
@@ -350,6 +369,14 @@ async fn a_token_opens_what_it_is_for_and_nothing_else() {
         let (status, code, _) = refusal(&Agent::with(&server, &token), &[]).await;
         assert_eq!((status, server.with_token(&token).list("").await.status), (mcp, rest), "{variables:?}");
         assert!(status == 200 || code == "token-issuer", "{code}");
+    }
+    // One that opens both doors says so in `aud`, wherever the operations look.
+    let elsewhere = database.with_tools(&[("JWT_AUDIENCE", "web"), ("JWT_AUDIENCE_CLAIM", "client_id")]).await;
+    for (audience, mcp, rest) in [(json!("x"), 401, 200), (json!(tools), 200, 401), (json!([tools, "web"]), 200, 401)] {
+        let claims = json!({ "sub": "alice", "iss": AUTH, "aud": audience, "client_id": "web" });
+        let token = elsewhere.token_saying(claims);
+        assert_eq!(refusal(&Agent::with(&elsewhere, &token), &[]).await.0, mcp, "{audience}");
+        assert_eq!(elsewhere.with_token(&token).list("").await.status, rest, "{audience}");
     }
     // Where the audience stands in another claim, that of tokens for agents stands in aud all the same.
     let other = database.with_tools(&[("JWT_AUDIENCE", "web"), ("JWT_AUDIENCE_CLAIM", "client_id")]).await;
@@ -447,8 +474,8 @@ async fn tools_are_off_where_nobody_has_turned_them_on() {
         // Where the world finds the server opens no door.
         (Server::given(&[("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH)]).await, 401),
         // What agents still hold opens nothing else then.
-        (database.with_tools(&[("MCP", "off")]).await, 401),
-        (database.with_tools(&[("MCP", "off"), ("PUBLIC_URL", "")]).await, 200),
+        (database.with_tools(&[("MCP", "off"), ("JWT_AUDIENCE", "")]).await, 401),
+        (database.with_tools(&[("MCP", "off"), ("JWT_AUDIENCE", ""), ("PUBLIC_URL", "")]).await, 200),
         // Without anybody who gives tokens for it: on, and not served.
         (database.with_tools(&quiet[..1]).await, 401),
         (database.with_tools(&quiet).await, 401),

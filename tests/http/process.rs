@@ -249,7 +249,9 @@ async fn a_database_that_is_away_is_503_and_never_500() {
         let list = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "list_tasks" } });
         let called = alice.to(Method::POST, "/mcp").json(&list).bare().send().await.unwrap();
         assert_eq!((called.status().as_u16(), &called.headers()["retry-after"]), (503, &"2".parse().unwrap()));
-        let error = called.json::<Value>().await.unwrap()["error"].clone();
+        let answer = called.json::<Value>().await.unwrap();
+        let error = &answer["error"];
+        assert_eq!(answer["id"], 1, "it was read");
         assert_eq!((&error["code"], &error["data"]["code"]), (&503.into(), &"unavailable".into()));
         assert_eq!(error["data"]["retry_after"], 2);
     }

@@ -35,6 +35,8 @@ pub(crate) struct Server {
     url: String,
     _stop: oneshot::Sender<()>,
     _folder: Option<TempDir>,
+    /// Whom the operations' tokens are for.
+    audience: Option<&'static str>,
 }
 
 impl Server {
@@ -95,10 +97,10 @@ impl Server {
 
     /// Another server on the same database, which serves agents their tools, with these variables set too.
     pub(crate) async fn with_tools(&self, more: &[(&str, &str)]) -> Self {
-        let tools = [("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH)];
+        let tools = [("MCP", "on"), ("PUBLIC_URL", ORIGIN), ("AUTHORIZATION_SERVERS", AUTH), ("JWT_AUDIENCE", "tasks")];
         let given = |(name, _): &&(&str, &str)| !more.iter().any(|(more, _)| more == name);
         let variables: Vec<_> = more.iter().chain(tools.iter().filter(given)).copied().collect();
-        Self::serve(settings_given(&self.url, &variables), None).await
+        Self { audience: Some("tasks"), ..Self::serve(settings_given(&self.url, &variables), None).await }
     }
 
     async fn serve(settings: Settings, folder: Option<TempDir>) -> Self {
@@ -115,7 +117,7 @@ impl Server {
             let stopped = async { drop(stopped.await) };
             app.serve(vec![listener], None, stopped).await;
         });
-        Self { base, url, _stop: stop, _folder: folder }
+        Self { base, url, _stop: stop, _folder: folder, audience: None }
     }
 
     /// Where the server listens.
@@ -159,18 +161,21 @@ impl Server {
     }
 
     /// A token of this user for these audiences.
-    #[expect(clippy::unused_self, reason = "a token is the server's")]
     pub(crate) fn token_for(&self, name: &str, audience: &Value) -> String {
-        let exp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
-        let claims = serde_json::json!({ "sub": name, "exp": exp, "aud": audience, "iss": AUTH });
+        self.token_saying(serde_json::json!({ "sub": name, "aud": audience, "iss": AUTH }))
+    }
+
+    /// A token that says this.
+    #[expect(clippy::unused_self, reason = "a token is the server's")]
+    pub(crate) fn token_saying(&self, mut claims: Value) -> String {
+        claims["exp"] = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600).into();
         let key = EncodingKey::from_secret(SECRET.as_bytes());
         jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
     }
 
     /// A good token of this user.
-    #[expect(clippy::unused_self, reason = "a token is the server's")]
     pub(crate) fn token(&self, name: &str) -> String {
-        mint(&secret(), &name.parse::<UserId>().unwrap(), Duration::from_hours(1), None, None).unwrap()
+        mint(&secret(), &name.parse::<UserId>().unwrap(), Duration::from_hours(1), None, self.audience).unwrap()
     }
 }
 

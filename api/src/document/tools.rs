@@ -176,7 +176,7 @@ impl Tool {
                     Parameter(LIST, "sort"),
                     "-created_at: newest first; due_date: soonest first; priority: high first.",
                 ),
-                Argument("limit", Parameter(LIST, "limit"), "At most 10 with include_description."),
+                Argument("limit", Parameter(LIST, "limit"), "How many; with include_description 10 at most."),
                 Argument("cursor", Parameter(LIST, "cursor"), "The next_cursor of the page before."),
                 Argument("include_description", Flag, "Also return descriptions, which are long."),
                 Argument("include_total", Parameter(LIST, "include_total"), "Also count all tasks that match."),
@@ -276,7 +276,7 @@ impl Tool {
             }
             Self::AddTask => {
                 let mut properties = members(&mut MEMBERS.into_iter());
-                let description = "Whether an earlier call created it.";
+                let description = "An earlier call created it; it may have changed or gone since.";
                 properties.insert("is_replay".to_owned(), json!({ "type": "boolean", "description": description }));
                 object(&properties, &[&MEMBERS[..], &["is_replay"]].concat())
             }

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// The names that the paths of operations and pages begin with.
+pub(crate) const NAMES: [&str; 9] =
+    [".well-known", "api", "docs", "livez", "mcp", "openapi.json", "openapi.yaml", "problems", "readyz"];
+
 /// Where the world finds the server: all that its answers say of their own address. The default says nothing, and paths
 /// begin at the root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,7 +27,9 @@ impl PublicUrl {
     /// What the server serves of a path that may begin with the prefix, as proxies strip it or not: the rest, where that
     /// begins with one of these names.
     pub(crate) fn strip<'a>(&self, path: &'a str, names: &[&str]) -> &'a str {
-        let rest = path.strip_prefix(self.prefix.as_str()).filter(|_| !self.prefix.is_empty());
+        // A prefix that is called as something is that is served: whoever asks for it means that.
+        let is_served = path.strip_prefix('/').is_some_and(|name| names.contains(&name));
+        let rest = path.strip_prefix(self.prefix.as_str()).filter(|_| !self.prefix.is_empty() && !is_served);
         match rest.map(|rest| rest.splitn(3, '/').collect::<Vec<_>>()).as_deref() {
             Some([""] | ["", ""]) => "/",
             Some(["", name, ..]) if names.contains(name) => rest.unwrap_or(path),
@@ -68,6 +74,9 @@ mod tests {
         assert_eq!(strip("/api", "/api/me/tasks"), "/api/me/tasks");
         assert_eq!(strip("/api", "/api/api/me/tasks"), "/api/me/tasks");
         assert_eq!(strip("/api", "/api/docs"), "/docs");
+        assert_eq!(strip("/docs", "/docs"), "/docs");
+        assert_eq!(strip("/docs", "/docs/docs"), "/docs");
+        assert_eq!(strip("/doc", "/docs"), "/docs");
         assert_eq!(strip("/a/b", "/a/b/docs"), "/docs");
         assert_eq!(strip("/a/b", "/b/docs"), "/b/docs");
     }

@@ -18,8 +18,18 @@ pub(super) fn respond(id: &str, result: &str) -> Response {
 
 /// The answer with an error; without an id where none could be read.
 pub(super) fn refuse(error: &RpcError, id: Option<&str>) -> Response {
-    answer(error.status, error.write(id))
+    let mut response = answer(error.status, error.write(id));
+    response.set_data(Misread(error.name()));
+    response
 }
+
+/// What was wrong with an agent's message, in a word for the log: data of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misread(pub &'static str);
+
+/// Data of an answer to an agent that changed nothing, though it was asked for by `POST`: something else may be answered in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangesNothing;
 
 /// The answer to a notification.
 pub(super) fn accept() -> Response {
@@ -58,7 +68,7 @@ static BEGINNING: LazyLock<String> = LazyLock::new(|| {
     format!(r#""resultType":"complete","_meta":{{"io.modelcontextprotocol/serverInfo":{}}},"#, server())
 });
 
-/// For how many milliseconds clients may take the tools for what they were: they change with the server's version alone.
+/// For how many milliseconds clients may take the tools for what they were: they change with the server's version and settings alone.
 const KEPT: &str = r#""ttlMs":3600000,"cacheScope":"public","#;
 
 /// The results of `tools/list`, made when they are first asked for.

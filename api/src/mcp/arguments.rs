@@ -13,15 +13,17 @@ use crate::http::body::RequestObject;
 use crate::http::diagnosis::Together;
 use crate::http::error::{Error, Fault};
 use crate::http::newtype::{Invalid, Nullable};
-use crate::schemas::bulk::{TaskChange, version};
+use crate::schemas::bulk::version;
 use crate::schemas::condition::IfMatch;
 use crate::schemas::cursor::Cursor;
-use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, lone_time, priorities, tags};
+use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, lone_time, priorities, some_tags, tags};
 use crate::schemas::filter::{Filter, SearchText, Sort};
 use crate::schemas::idempotency::IdempotencyKey;
 use crate::schemas::mark::TaskTag;
 use crate::schemas::page::{Limit, PageRequest};
-use crate::schemas::task::{OwnId, READ_ONLY, TaskDraft, TaskId, Title, removes_day};
+use crate::schemas::task::{
+    OwnId, READ_ONLY, TaskDraft, TaskId, TaskPatch, Title, present, removes_day, some_nullable,
+};
 
 /// Those of `list_tasks`.
 #[derive(Object, Deserialize)]
@@ -68,8 +70,8 @@ impl ListTasks {
         let (filter, sort) = (filter.checked()?, self.sort.unwrap_or_default());
         let another_list = |invalid: Invalid| Error::invalid(Fault::body("/cursor", invalid.to_string()));
         let after = self.cursor.map(|cursor| cursor.after(&filter, sort)).transpose().map_err(another_list)?;
-        let most = if self.include_description.unwrap_or_default() { MAX_DESCRIBED } else { PAGE };
-        let limit = Limit::of(self.limit.unwrap_or(most));
+        let most = if self.include_description.unwrap_or_default() { MAX_DESCRIBED } else { MAX_PAGE };
+        let limit = Limit::of(self.limit.unwrap_or(PAGE).min(most));
         Ok(PageRequest { limit, filter, sort, after, include_total: self.include_total.unwrap_or_default() })
     }
 }
@@ -116,8 +118,36 @@ pub(super) struct CompleteTask {
     pub(super) version: Option<i64>,
 }
 
-/// Those of `update_task`.
-pub(super) type UpdateTask = TaskChange;
+/// Those of `update_task`: a patch, of which task and of which version.
+#[derive(Object, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpdateTask {
+    id: TaskId,
+    #[serde(default, deserialize_with = "present")]
+    title: Option<Title>,
+    #[serde(default, deserialize_with = "some_nullable")]
+    description: Option<Nullable<Description>>,
+    #[serde(default, deserialize_with = "some_nullable")]
+    due_date: Option<Nullable<DueDate>>,
+    #[serde(default, deserialize_with = "some_nullable")]
+    due_time: Option<Nullable<DueTime>>,
+    #[serde(default, deserialize_with = "some_nullable")]
+    priority: Option<Nullable<Priority>>,
+    #[serde(default, deserialize_with = "some_tags")]
+    tags: Option<Vec<Tag>>,
+    #[serde(default, deserialize_with = "present")]
+    is_completed: Option<bool>,
+    #[serde(default, deserialize_with = "or_none::<_, Version, _>")]
+    version: Option<i64>,
+}
+
+impl UpdateTask {
+    /// Which task, of which version, and the patch.
+    pub(super) fn parts(self) -> (TaskId, Option<i64>, TaskPatch) {
+        let Self { id, title, description, due_date, due_time, priority, tags, is_completed, version } = self;
+        (id, version, TaskPatch { title, description, due_date, due_time, priority, tags, is_completed })
+    }
+}
 
 /// Those of `delete_task`.
 #[derive(Object, Deserialize)]
@@ -147,6 +177,12 @@ impl Together for ListTasks {}
 impl Together for CompleteTask {}
 impl Together for DeleteTask {}
 
+impl Together for UpdateTask {
+    fn together(right: &Map<String, Value>, sent: &[&str], at: &str) -> Option<Fault> {
+        lone_time(right, sent, at, true)
+    }
+}
+
 impl Together for AddTask {
     fn together(right: &Map<String, Value>, sent: &[&str], at: &str) -> Option<Fault> {
         lone_time(right, sent, at, false)
@@ -155,12 +191,6 @@ impl Together for AddTask {
 
 impl RequestObject for ListTasks {
     const READ_ONLY: &'static [&'static str] = &[];
-
-    fn check(&self) -> Vec<Fault> {
-        let is_long = self.include_description == Some(true) && self.limit.is_some_and(|limit| limit > MAX_DESCRIBED);
-        let detail = format!("must be at most {MAX_DESCRIBED} where include_description is true");
-        is_long.then(|| Fault::body("/limit", detail)).into_iter().collect()
-    }
 }
 
 impl RequestObject for AddTask {

@@ -9,7 +9,6 @@ use crate::http::error::{Current, Error, Fault, ProblemCode};
 use crate::http::newtype::Nullable;
 use crate::http::public_url::PublicUrl;
 use crate::mcp::arguments::{AddTask, CompleteTask, DeleteTask, ListTasks, UpdateTask, condition};
-use crate::schemas::bulk::SelectedTask;
 use crate::schemas::cursor::Cursor;
 use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag};
 use crate::schemas::idempotency::Done;
@@ -89,7 +88,7 @@ async fn update<S: TaskService>(
     service: &S,
     needs_version: bool,
 ) -> Result<String, Error> {
-    let (SelectedTask { id, version }, patch) = parse::<UpdateTask>(arguments)?.parts();
+    let (id, version, patch) = parse::<UpdateTask>(arguments)?.parts();
     let task = service.patch(owner, id, patch, condition(version, needs_version)?).await?;
     written(&View::of(&task, true))
 }
@@ -180,7 +179,19 @@ fn written(result: &impl Serialize) -> Result<String, Error> {
 
 /// Whether an error is about what was called with what, and not about the server or the user's share of it.
 fn is_of_the_call(error: &Error) -> bool {
-    matches!(error.code().status().as_u16(), 400 | 404 | 409 | 412 | 422 | 428)
+    use ProblemCode as Code;
+    matches!(
+        error.code(),
+        Code::MalformedJson
+            | Code::InvalidRequest
+            | Code::IdInFuture
+            | Code::IdTaken
+            | Code::KeyInUse
+            | Code::KeyReused
+            | Code::TaskNotFound
+            | Code::VersionMismatch
+            | Code::ConditionRequired
+    )
 }
 
 /// What a model is told of a refusal: the problem, in the words of tools.
@@ -200,7 +211,8 @@ fn refusal(tool: Tool, error: &Error) -> Map<String, Value> {
             "The user has another task of this id, which current shows. Leave the id out to add one more.".to_owned()
         }
         (Error::IdTaken(None), _) => {
-            "The user had a task of this id, which was deleted. Leave the id out to add it anew.".to_owned()
+            "The user had a task of this id, which was deleted: only if they want it again, add it without the id."
+                .to_owned()
         }
         (Error::KeyReused, _) => {
             "The idempotency_key was used for another task in the last day: send a new one for each task.".to_owned()
@@ -235,7 +247,7 @@ fn in_arguments(tool: Tool, fault: Fault) -> Fault {
             "must be a UUID of version 7: leave it out".to_owned()
         }
         (_, "/id") if detail.starts_with("must be") => "must be the id of a task, as list_tasks returns it".to_owned(),
-        (Tool::UpdateTask, "/description" | "/due_date" | "/due_time" | "/priority") => {
+        (Tool::UpdateTask, "/description" | "/due_date" | "/due_time" | "/priority") if detail.starts_with("must") => {
             format!("{detail}; or null, to remove it")
         }
         (Tool::ListTasks, "/cursor") => format!("{detail}; leave it out for the first page"),

@@ -9,9 +9,10 @@ use crate::document::tools::Tool;
 use crate::http::body::{MAX_BYTES, bytes};
 use crate::http::error::Error;
 use crate::http::json::JSON;
-use crate::mcp::answer::{DISCOVERED, Lists, accept, called, initialized, refuse, respond};
+use crate::mcp::answer::{ChangesNothing, DISCOVERED, Lists, accept, called, initialized, refuse, respond};
 use crate::mcp::call::call;
 use crate::mcp::message::{Era, Message, Params, RpcError};
+use crate::mcp::metadata::MessageId;
 use crate::mcp::options::{Origins, PATH};
 use crate::security::guard::{Route, caller};
 use crate::security::owner::{Authenticate, Owner, Resource};
@@ -112,11 +113,15 @@ impl<S: TaskService, A> Tools<S, A> {
             Ok(outcome) => {
                 let mut response = called(id, era, outcome);
                 response.set_data(route);
+                if tool == Tool::ListTasks {
+                    response.set_data(ChangesNothing);
+                }
                 Ok(response)
             }
             Err(error) => {
                 let mut error = poem::Error::from(error);
                 error.set_data(route);
+                error.set_data(MessageId(id.into()));
                 Err(Refusal::Request(error))
             }
         }

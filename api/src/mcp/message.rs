@@ -103,6 +103,18 @@ impl RpcError {
         if era == Era::Legacy { Self { status: StatusCode::OK, ..self } } else { self }
     }
 
+    /// What is wrong, in a word.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.code {
+            -32_700 => "message-malformed",
+            -32_601 => "method-unknown",
+            -32_602 => "params-invalid",
+            -32_020 => "header-mismatch",
+            -32_022 => "revision-unsupported",
+            _ => "message-invalid",
+        }
+    }
+
     /// The answer. Without an id where none could be read (basic, "Error Responses").
     pub(super) fn write(&self, id: Option<&str>) -> Vec<u8> {
         let mut error = Map::new();
@@ -204,7 +216,7 @@ impl<'a> Message<'a> {
                 if error.is_data() && begins == Some(&b'[') {
                     RpcError::request("Send one message a request: there are no batches.")
                 } else if error.is_data() {
-                    RpcError::request(format!("The message must be a JSON object: {error}."))
+                    RpcError::request(format!("That is no message of JSON-RPC: {}.", reason(&error)))
                 } else {
                     RpcError::parse(&error)
                 },
@@ -212,7 +224,7 @@ impl<'a> Message<'a> {
             )
         })?;
         let id = envelope.id.map(RawValue::get);
-        let is_id = id.is_none_or(|id| id.starts_with('"') || is_whole(id));
+        let is_id = id.is_none_or(|id| if id.starts_with('"') { text(envelope.id).is_some() } else { is_whole(id) });
         if !is_id {
             return Err((RpcError::request("The id of a request must be a text or a whole number."), None));
         }
@@ -220,13 +232,18 @@ impl<'a> Message<'a> {
         if text(envelope.jsonrpc).as_deref() != Some("2.0") {
             return Err(refuse("The member jsonrpc must be \"2.0\"."));
         }
-        let method =
-            text(envelope.method).ok_or_else(|| refuse("The member method must be a text: send a request."))?;
+        let Some(method) = text(envelope.method) else {
+            let told = RpcError::request("The member method must be a text: send a request.");
+            // What has none is no request, and its id another's.
+            return Err((told, id.filter(|_| envelope.method.is_some())));
+        };
         let params = match envelope.params {
             None => Params::default(),
             Some(params) => {
                 let read = object(params.get().as_bytes());
-                read.map_err(|error| (RpcError::params(format!("The params must be a JSON object: {error}.")), id))?
+                read.map_err(|error| {
+                    (RpcError::params(format!("The params must be a JSON object: {}.", reason(&error))), id)
+                })?
             }
         };
         Ok(Self { id, method, params })
@@ -239,13 +256,12 @@ impl<'a> Message<'a> {
     pub(super) fn era(&self, headers: &HeaderMap) -> Result<Era, RpcError> {
         let sent = header(headers, VERSION)?;
         let meta = self.meta()?;
-        if self.method == "initialize" && meta.version.is_none() {
-            return Ok(Era::Legacy);
-        }
         let stated = match meta.version {
             None => None,
             raw => Some(text(raw).ok_or_else(|| must_state("protocolVersion", "a text"))?),
         };
+        // What stands in these must be true, whoever asks for them.
+        self.check_headers(headers, sent == Some(MODERN) && stated.is_some())?;
         match (sent, stated.as_deref()) {
             (None, None) => Ok(Era::Legacy),
             (Some(sent), None) if LEGACY.contains(&sent) => Ok(Era::Legacy),
@@ -259,7 +275,6 @@ impl<'a> Message<'a> {
             ))),
             (Some(sent), Some(_)) if LEGACY.contains(&sent) => Ok(Era::Legacy),
             (Some(MODERN), Some(_)) => {
-                self.check_headers(headers)?;
                 let is_stated = meta.capabilities.is_some_and(is_object);
                 if is_stated { Ok(Era::Modern) } else { Err(must_state("clientCapabilities", "an object")) }
             }
@@ -270,16 +285,22 @@ impl<'a> Message<'a> {
     fn meta(&self) -> Result<Meta<'a>, RpcError> {
         let Some(meta) = self.params.meta else { return Ok(Meta::default()) };
         object(meta.get().as_bytes())
-            .map_err(|error| RpcError::params(format!("_meta must be a JSON object: {error}.")))
+            .map_err(|error| RpcError::params(format!("_meta must be a JSON object: {}.", reason(&error))))
     }
 
-    /// That the headers say what the body says.
-    fn check_headers(&self, headers: &HeaderMap) -> Result<(), RpcError> {
-        equal(METHOD, header(headers, METHOD)?.map(Into::into), &self.method)?;
+    /// That the headers say what the body says, where they are sent or must be.
+    fn check_headers(&self, headers: &HeaderMap, are_needed: bool) -> Result<(), RpcError> {
+        let method = header(headers, METHOD)?;
+        if method.is_some() || are_needed {
+            equal(METHOD, method.map(Into::into), &self.method)?;
+        }
         if self.method == "tools/call"
             && let Some(name) = text(self.params.name)
         {
-            equal(NAME, header(headers, NAME)?.map(decoded).transpose()?, &name)?;
+            let sent = header(headers, NAME)?.map(decoded).transpose()?;
+            if sent.is_some() || are_needed {
+                equal(NAME, sent, &name)?;
+            }
         }
         Ok(())
     }
@@ -327,10 +348,15 @@ impl<'a> Params<'a> {
     }
 }
 
-/// Whether it is a number in digits alone, below zero or not.
+/// Whether it is a whole number: to JSON Schema, 1.0 is one.
 fn is_whole(number: &str) -> bool {
-    let digits = number.strip_prefix('-').unwrap_or(number);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    number.parse().is_ok_and(|number: f64| number.is_finite() && number.fract() == 0.0)
+}
+
+/// serde's text without the place, which is that in a part of the message.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 /// The one value of a header.

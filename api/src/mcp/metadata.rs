@@ -10,8 +10,9 @@ use serde_json::json;
 
 use crate::http::error::{Error, Problem};
 use crate::http::json::JSON;
-use crate::http::public_url::PublicUrl;
+use crate::http::public_url::{NAMES, PublicUrl};
 use crate::mcp::options::{McpOptions, PATH};
+use crate::security::guard::Route;
 
 /// What stands before the path of a resource in that of its metadata (RFC 9728 §3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -66,8 +67,8 @@ fn answer(document: &str) -> Response {
 ///
 /// Status and headers are those of the problem. The body is a JSON-RPC error with the problem as its `data`, and with the seconds of
 /// `Retry-After` as its member `retry_after`: of any other body clients of the protocol tell nobody anything, not even the status, and
-/// of headers none does (the packages `mcp` 2.3 for Python, `@modelcontextprotocol/client` 2.4). Its id is null, as that of a request
-/// whose id was not read (JSON-RPC 2.0 §5), without which the former reads no error either.
+/// of headers none does (the packages `mcp` 2.3 for Python, `@modelcontextprotocol/client` 2.4). Where the id of the request was not
+/// read, it is null (JSON-RPC 2.0 §5): without one the former reads no error either.
 #[derive(Debug)]
 pub struct McpRefusals {
     public_url: PublicUrl,
@@ -86,35 +87,41 @@ impl McpRefusals {
     /// Whether a request is one of an agent.
     #[must_use]
     pub fn are_for(&self, method: &Method, path: &str) -> bool {
-        let path = path.strip_prefix(self.public_url.prefix.as_str()).unwrap_or(path);
-        *method == Method::POST && path == PATH
+        *method == Method::POST && self.public_url.strip(path, &NAMES) == PATH
+    }
+
+    /// What such a request matches, if nothing more is known of it.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        Route { path: PATH.into(), operation: "mcp".into() }
     }
 
     /// The answer that an agent gets. Its code is the status.
     #[must_use]
-    pub fn answer(&self, error: Error, request_id: &str) -> Response {
+    pub fn answer(&self, error: Error, request_id: &str, message: Option<&MessageId>) -> Response {
         let problem = error.problem(request_id, &self.public_url);
         let mut response = error.into_response(request_id, &self.public_url);
         let seconds: Option<u64> =
             response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let data = Refused { problem: &problem, retry_after: seconds };
-        let message = match seconds {
+        let told = match seconds {
             Some(seconds) => format!("{}. Try again in {seconds} seconds.", problem.title),
             None => problem.detail.clone(),
         };
-        let body = json!({
-            "jsonrpc": "2.0",
-            "id": null,
-            "error": { "code": problem.status, "message": message, "data": data },
-        });
+        let error = json!({ "code": problem.status, "message": told, "data": data });
+        let id = message.map_or("null", |MessageId(id)| id);
         if let Some(metadata) = &self.metadata {
             tell(response.headers_mut(), metadata);
         }
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
-        response.set_body(body.to_string());
+        response.set_body(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#));
         response
     }
 }
+
+/// The id of an agent's request, as it was written: data of an error that is no matter of its message.
+#[derive(Debug, Clone)]
+pub struct MessageId(pub(super) Arc<str>);
 
 /// A problem, and when to try again.
 #[derive(Serialize)]
