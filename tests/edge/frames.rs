@@ -15,6 +15,9 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
+/// `:method GET` and `:method POST` of the static table (RFC 7541, appendix A).
+const GET: u8 = 0x82;
+const POST: u8 = 0x83;
 /// The parameters of SETTINGS (RFC 9113 §6.5.2).
 const MAX_CONCURRENT_STREAMS: u16 = 3;
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -54,8 +57,19 @@ impl Frames {
 
     /// Asks for this path as the `count`th request, with these headers.
     pub(crate) async fn get(&mut self, count: u32, path: &str, headers: &[(&str, &str)]) -> bool {
-        // By HPACK (RFC 7541): `:method GET` and `:scheme http` of the static table; the others as they are.
-        let mut block = vec![0x82, 0x86, 0x04];
+        self.ask(count, GET, path, headers, END_STREAM).await
+    }
+
+    /// Sends this to the path as the `count`th request, with these headers.
+    pub(crate) async fn post(&mut self, count: u32, path: &str, headers: &[(&str, &str)], body: &str) -> bool {
+        self.ask(count, POST, path, headers, 0).await
+            && self.send(DATA, END_STREAM, count * 2 + 1, body.as_bytes()).await
+    }
+
+    /// The head of a request, which may be all of it.
+    async fn ask(&mut self, count: u32, method: u8, path: &str, headers: &[(&str, &str)], ends_stream: u8) -> bool {
+        // By HPACK (RFC 7541): the method and `:scheme http` of the static table; the others as they are.
+        let mut block = vec![method, 0x86, 0x04];
         text(&mut block, path);
         block.push(0x01);
         text(&mut block, "tasks.example");
@@ -66,7 +80,7 @@ impl Frames {
         }
         let stream = count * 2 + 1;
         let mut pieces = block.chunks(16_000).peekable();
-        let (mut kind, mut ends_stream) = (HEADERS, END_STREAM);
+        let (mut kind, mut ends_stream) = (HEADERS, ends_stream);
         while let Some(piece) = pieces.next() {
             let ends_headers = if pieces.peek().is_none() { END_HEADERS } else { 0 };
             if !self.send(kind, ends_stream | ends_headers, stream, piece).await {

@@ -82,6 +82,7 @@ fn main() {
                 a_connection_has_a_hundred_streams_at_most,
                 scripts_that_nobody_reads_are_bounded,
                 pages_that_nobody_reads_are_bounded,
+                lists_of_agents_that_nobody_reads_are_bounded,
                 windows_that_are_never_opened_are_bounded,
                 windows_of_a_byte_are_bounded,
                 whoever_reads_nothing_takes_nothing_from_others,

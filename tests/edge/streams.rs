@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use h2::client;
 use poem::http::Request;
 use serde_json::json;
@@ -13,7 +14,10 @@ use crate::frames::Frames;
 use crate::length::{millis, scaled, seconds};
 use crate::load::{Tally, User};
 use crate::scene::Scene;
-use crate::server::{Server, TITLE};
+use crate::server::{Server, TITLE, token_for};
+
+/// Who gives tokens to agents.
+const ISSUER: &str = "https://auth.example";
 
 /// The most that a stream or connection may be sent ahead (RFC 9113 §6.9.1).
 const WIDE: u32 = 0x7fff_ffff;
@@ -38,6 +42,35 @@ pub(crate) async fn pages_that_nobody_reads_are_bounded() {
     scene.fill("stranger").await;
     let token = format!("Bearer {}", scene.server.token("stranger"));
     unread(&scene, "/api/me/tasks?limit=100", 0, 0, &[("authorization", &token)]).await;
+}
+
+/// A list as a tool of agents is a `POST`, and changes as little.
+pub(crate) async fn lists_of_agents_that_nobody_reads_are_bounded() {
+    let scene = Scene::with(&[
+        ("MCP", "on"),
+        ("PUBLIC_URL", "https://tasks.example"),
+        ("AUTHORIZATION_SERVERS", ISSUER),
+        ("JWT_AUDIENCE", "tasks"),
+    ])
+    .await;
+    scene.fill("stranger").await;
+    let token = format!("Bearer {}", token_for("stranger", Some(ISSUER), Some("https://tasks.example/mcp")));
+    let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+    let params = json!({ "name": "list_tasks", "arguments": { "limit": 50 } });
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string();
+    let address = scene.server.address();
+    let attack = async || {
+        let mut frames = Frames::to(&address, 0, 0).await;
+        for count in 0..scaled(200, 500) {
+            if !frames.post(count, "/mcp", &headers, &call).await {
+                break;
+            }
+        }
+        frames.closes(seconds(60)).await
+    };
+    let seen = scene.under(join_all((0..10).map(|_| attack()))).await;
+    assert_eq!(seen.outcome, [true; 10], "still open after 60 s");
+    seen.assert_bounded();
 }
 
 /// The streams may be sent all, the connection no more than it begins with.

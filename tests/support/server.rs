@@ -35,6 +35,12 @@ pub(crate) struct Server {
     readers: Vec<JoinHandle<()>>,
 }
 
+/// A token of this user by this issuer, for this audience.
+pub(crate) fn token_for(name: &str, issuer: Option<&str>, audience: Option<&str>) -> String {
+    let secret = Secret::new(SECRET.into()).unwrap();
+    mint(&secret, &name.parse().unwrap(), Duration::from_hours(1), issuer, audience).unwrap()
+}
+
 /// The lines of both outputs, with the time when they came.
 type Log = Arc<Mutex<Vec<(Instant, String)>>>;
 
@@ -138,10 +144,9 @@ impl Server {
     }
 
     /// A good token of this user.
-    #[expect(clippy::unused_self, reason = "a token is the server's")]
     pub(crate) fn token(&self, name: &str) -> String {
-        let secret = Secret::new(SECRET.into()).unwrap();
-        mint(&secret, &name.parse().unwrap(), Duration::from_hours(1), None, None).unwrap()
+        let audience = self.variables.iter().find(|(name, _)| name == "JWT_AUDIENCE").map(|(_, value)| value.as_str());
+        token_for(name, None, audience)
     }
 
     /// `host:port`.
