@@ -165,13 +165,15 @@ try {
     await open("/docs/reference");
     assert.deepEqual(await faults(), []);
     await page.keyboard.press("Tab");
-    for (const language of ["curl", "typescript", "rust", "python"]) {
+    for (const language of ["curl", "typescript", "rust", "python", "agents"]) {
       for (let tabs = 0; tabs < 9 && !(await page.evaluate(() => document.activeElement.matches("input"))); tabs += 1) {
         await page.keyboard.press("Tab");
       }
       assert.equal(await page.evaluate(() => document.activeElement.id), language);
       const shown = await page.locator("pre:visible").evaluateAll((all) => all.map((sample) => sample.className));
-      assert.deepEqual(shown, Array(17).fill(language));
+      // Agents see the operations that are tools.
+      assert.deepEqual(shown, Array(language === "agents" ? 6 : 17).fill(language));
+      assert.equal(await page.locator("table:visible").count(), language === "agents" ? 5 : 16);
       assert.deepEqual(await faults(), []);
       await page.screenshot({ path: join(pictures, `reference-${language}.png`) });
       await page.keyboard.press("ArrowRight");
