@@ -1,6 +1,7 @@
 // Holds /mcp to the clients that agents use: node run.mjs /path/to/tasks-server PYTHON [client]. Each lives through the same story on the
 // live server, by every revision that it speaks; then the inspector's command line, and the scenarios of the specification's conformance
-// suite that are about a server which has tools alone.
+// suite that are about a server which has tools alone. package.json holds vite, of the inspector's pages, at 8.3: 8.4.0 names an optional
+// package that `npm ci` misses in the lock file.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
