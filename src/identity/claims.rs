@@ -117,16 +117,15 @@ impl Expected {
     fn is_for(&self, resource: Resource, claims: &Claims<'_>) -> bool {
         // It may stand in a claim of its own, where the audience is looked for in another.
         let aud = if self.audience_claim == AUDIENCE { &claims.audience } else { &claims.aud };
-        let is_listed = || self.audience.iter().any(|audience| claims.audience.names(audience));
+        let is_listed =
+            || self.audience.is_empty() || self.audience.iter().any(|audience| claims.audience.names(audience));
         match (resource, &self.tools) {
             (Resource::Tools, Some(tools)) => aud.names(&tools.audience),
             // Where the audience of others is no `aud`, or nobody's, it says nothing against that of agents.
-            (Resource::Operations, Some(tools))
-                if aud.names(&tools.audience) && (self.audience.is_empty() || self.audience_claim != AUDIENCE) =>
-            {
-                self.audience.contains(&tools.audience)
+            (Resource::Operations, Some(tools)) if self.audience.is_empty() || self.audience_claim != AUDIENCE => {
+                is_listed() && !aud.names(&tools.audience)
             }
-            _ => self.audience.is_empty() || is_listed(),
+            _ => is_listed(),
         }
     }
 

@@ -23,7 +23,7 @@
 //! | `exp` is a number and has not passed (RFC 7519 §4.1.4) | `UnusableClaim`, `Expired` |
 //! | `nbf`, where present, is a number and has come (§4.1.5) | `UnusableClaim`, `NotYetValid` |
 //! | `iss`, where an issuer is configured, is that text (§4.1.1); at `/mcp` it is one of the authorization servers | `Issuer` |
-//! | `aud`, or the claim in its place, where audiences are configured, is one of them or a list of texts with one (§4.1.3). At `/mcp` it is `aud` that names the address of that, and elsewhere, where no audience is configured, `aud` that does not (RFC 8707 §2) | `Audience` |
+//! | `aud`, or the claim in its place, where audiences are configured, is one of them or a list of texts with one (§4.1.3). At `/mcp` it is `aud` that names the address of that, and elsewhere, where no audience is configured or it is looked for in another claim, `aud` that does not (RFC 8707 §2) | `Audience` |
 //! | an address that is the user is verified | `UnusableClaim` |
 //! | `sub` is a user id and not `me` (§4.1.2); another claim in its place may be a whole number too | `UnusableClaim` |
 //!
@@ -319,6 +319,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::identity::claims::ToolTokens;
     use crate::identity::secret::{MintError, mint, mint_as_expected};
 
     /// What the tests take for the present.
@@ -895,6 +896,31 @@ mod tests {
             ("azp", r#","client_id":"a""#),
         ] {
             assert_eq!(check(claim, wrong), Err(Audience), "{claim} {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_for_agents_opens_the_operations_only_where_its_aud_is_listed() {
+        let tools = ToolTokens { audience: "mcp".to_owned(), issuers: Vec::new() };
+        for (audience_claim, listed, more, result) in [
+            ("aud", &[][..], r#","aud":"mcp""#, Err(Audience)),
+            ("aud", &[], r#","aud":"a""#, Ok(())),
+            ("aud", &[], "", Ok(())),
+            ("aud", &["a"], r#","aud":"mcp""#, Err(Audience)),
+            ("aud", &["a"], r#","aud":["a","mcp"]"#, Ok(())),
+            ("aud", &["a", "mcp"], r#","aud":"mcp""#, Ok(())),
+            ("azp", &["a"], r#","azp":"a""#, Ok(())),
+            ("azp", &["a"], r#","azp":"a","aud":"b""#, Ok(())),
+            ("azp", &["a"], r#","azp":"a","aud":"mcp""#, Err(Audience)),
+            // What is listed is looked for in another claim alone.
+            ("azp", &["a", "mcp"], r#","azp":"c","aud":"mcp""#, Err(Audience)),
+            ("azp", &["a", "mcp"], r#","azp":"a","aud":"mcp""#, Err(Audience)),
+        ] {
+            let audience = listed.iter().map(|&audience| audience.to_owned()).collect();
+            let expected = Expected { audience, audience_claim, tools: Some(tools.clone()), ..Expected::default() };
+            let payload = format!(r#"{{"sub":"alice","exp":1900000060{more}}}"#);
+            let seen = Verifier::shared(&secret(), expected).at(&token(HEADER, payload), NOW).map(drop);
+            assert_eq!(seen, result, "{audience_claim} {listed:?} {more}");
         }
     }
 
