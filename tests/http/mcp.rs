@@ -623,15 +623,12 @@ async fn the_samples_of_the_reference_can_be_called() {
     let page = server.nobody().to(Method::GET, "/docs/reference").bare().send().await.unwrap().text().await.unwrap();
     let samples = page.split("<pre class=\"agents\" tabindex=\"0\"><code>").skip(1);
     let samples: Vec<_> = samples.map(|rest| rest.split("</code>").next().unwrap().replace("&quot;", "\"")).collect();
-    assert_eq!(samples.len(), 1 + CONTRACT.operations.len());
+    assert_eq!(samples.len(), 1 + 5);
     assert!(samples[0].contains(&format!("{ORIGIN}/mcp")), "{}", samples[0]);
     serde_json::from_str::<Value>(&samples[0]).unwrap();
     let mut called = BTreeSet::new();
     for sample in &samples[1..] {
-        let Ok(call) = serde_json::from_str::<Value>(sample) else {
-            assert!(sample.starts_with("// No tool does this."), "{sample}");
-            continue;
-        };
+        let call: Value = serde_json::from_str(sample).unwrap();
         let tool = call["name"].as_str().unwrap();
         let schema = jsonschema::validator_for(&definition(tool)["inputSchema"]).unwrap();
         assert!(schema.is_valid(&call["arguments"]), "{call}");

@@ -70,7 +70,8 @@ pub(crate) fn page(document: &Value, public_url: &PublicUrl) -> String {
         for (method, operation) in item.as_object().into_iter().flatten() {
             let request = Request::new(method, path, operation);
             let (id, summary) = (text(operation, "operationId"), text(operation, "summary"));
-            let tool = Tool::of(id).and_then(|tool| tools.iter().find(|of| text(of, "name") == tool.name()));
+            let name = Tool::of(id).map(Tool::name);
+            let tool = tools.iter().find(|of| Some(text(of, "name")) == name);
             let class = if tool.is_none() { " class=\"http\"" } else { "" };
             let _ = write!(
                 page,
@@ -85,10 +86,8 @@ pub(crate) fn page(document: &Value, public_url: &PublicUrl) -> String {
             if let Some(tool) = tool {
                 let _ = writeln!(page, "<p class=\"agents\">{}</p>", escape(text(tool, "description")));
             }
-            samples(
-                &mut page,
-                [request.curl(), request.typescript(), request.rust(), request.python(), request.tool(id)],
-            );
+            let call = name.map(|name| request.tool(name)).unwrap_or_default();
+            samples(&mut page, [request.curl(), request.typescript(), request.rust(), request.python(), call]);
             if let Some(tool) = tool {
                 arguments(&mut page, tool);
             }
@@ -115,9 +114,9 @@ fn arguments(page: &mut String, tool: &Value) {
     page.push_str("</tbody>\n</table>\n");
 }
 
-/// One sample in each language; focusable, as a long line scrolls.
+/// One sample in each language that has one; focusable, as a long line scrolls.
 fn samples(page: &mut String, samples: [String; 5]) {
-    for ((class, _), sample) in LANGUAGES.iter().zip(samples) {
+    for ((class, _), sample) in LANGUAGES.iter().zip(samples).filter(|(_, sample)| !sample.is_empty()) {
         let _ = writeln!(page, "<pre class=\"{class}\" tabindex=\"0\"><code>{}</code></pre>", escape(&sample));
     }
 }
@@ -240,10 +239,7 @@ impl<'a> Request<'a> {
     }
 
     /// The params of `tools/call`.
-    fn tool(&self, operation: &str) -> String {
-        let Some(tool) = Tool::of(operation) else {
-            return format!("// No tool does this. There are {}.", Tool::ALL.map(Tool::name).join(", "));
-        };
+    fn tool(&self, name: &str) -> String {
         let mut arguments = self.path_parameters.clone();
         arguments.shift_remove("user_id");
         arguments.extend(self.query.clone());
@@ -251,7 +247,7 @@ impl<'a> Request<'a> {
         arguments.extend(
             self.headers.iter().filter_map(|(name, value)| argument(name, value)).map(|(n, v)| (n.to_owned(), v)),
         );
-        let call = json!({ "name": tool.name(), "arguments": arguments });
+        let call = json!({ "name": name, "arguments": arguments });
         serde_json::to_string_pretty(&call).unwrap_or_default()
     }
 }

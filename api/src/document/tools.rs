@@ -1,10 +1,9 @@
 //! The operations as tools of agents: five, defined for models, with the schemas of the document.
 //!
-//! No schema is written here. Each argument and each member of a result is one of the document's, chosen by its name, without what
-//! a model has no use for: patterns, examples, descriptions for programmers, and of a result its limits. What may be null is an `anyOf`:
-//! models whose schemas know one type at a time lose a list of types (the inspector of the Model Context Protocol 2.12 warns of it).
-
-use std::sync::LazyLock;
+//! But for four flags that the document does not have, no schema is written here. Each argument and each member of a result is one of
+//! the document's, chosen by its name, without what a model has no use for: patterns, examples, descriptions for programmers, and of a
+//! result its limits. What may be null is an `anyOf`: models whose schemas know one type at a time lose a list of types (the inspector
+//! of the Model Context Protocol 2.12 warns of it).
 
 use serde_json::{Map, Value, json};
 
@@ -257,12 +256,12 @@ impl Tool {
             unlimited(&mut schema);
             schema
         };
-        let members = |names: &mut dyn Iterator<Item = &'static str>| -> Map<String, Value> {
-            names.map(|name| (name.to_owned(), component("Task", name).into())).collect()
+        let members = |names: &[&str]| -> Map<String, Value> {
+            names.iter().map(|name| ((*name).to_owned(), component("Task", name).into())).collect()
         };
         match self {
             Self::ListTasks => {
-                let mut task = members(&mut MEMBERS.into_iter());
+                let mut task = members(&MEMBERS);
                 task.insert("has_description".to_owned(), json!({ "type": "boolean" }));
                 let required = MEMBERS.into_iter().chain(["has_description"]).filter(|name| *name != "description");
                 let task = object(&task, &required.collect::<Vec<_>>());
@@ -275,14 +274,14 @@ impl Tool {
                 object(&properties, &["tasks", "next_cursor", "total"])
             }
             Self::AddTask => {
-                let mut properties = members(&mut MEMBERS.into_iter());
+                let mut properties = members(&MEMBERS);
                 let description = "An earlier call created it; it may have changed or gone since.";
                 properties.insert("is_replay".to_owned(), json!({ "type": "boolean", "description": description }));
                 object(&properties, &[&MEMBERS[..], &["is_replay"]].concat())
             }
-            Self::CompleteTask | Self::UpdateTask => object(&members(&mut MEMBERS.into_iter()), &MEMBERS),
+            Self::CompleteTask | Self::UpdateTask => object(&members(&MEMBERS), &MEMBERS),
             Self::DeleteTask => {
-                let mut properties = members(&mut ["id"].into_iter());
+                let mut properties = members(&["id"]);
                 let description = "False where there was none.";
                 properties.insert("deleted".to_owned(), json!({ "type": "boolean", "description": description }));
                 object(&properties, &["id", "deleted"])
@@ -320,7 +319,9 @@ impl Source {
         let found = match self {
             Self::Member(component) => document.pointer(&format!("/components/schemas/{component}/properties/{name}")),
             Self::Parameter(operation, name) => parameter(document, operation, name),
-            Self::Flag => Some(&*FLAG),
+            Self::Flag => {
+                return Map::from_iter([("type".to_owned(), "boolean".into()), ("default".to_owned(), false.into())]);
+            }
         };
         found.map(|schema| brief(document, schema)).unwrap_or_default()
     }
@@ -333,9 +334,6 @@ fn parameter<'a>(document: &'a Value, operation: &str, name: &str) -> Option<&'a
     let parameters = operation.get("parameters")?.as_array()?;
     parameters.iter().find(|of| of.get("name").and_then(Value::as_str) == Some(name))?.get("schema")
 }
-
-/// The schema of [`Source::Flag`].
-static FLAG: LazyLock<Value> = LazyLock::new(|| json!({ "type": "boolean", "default": false }));
 
 /// The keywords that limit a value.
 const LIMITS: [&str; 6] = ["minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"];
