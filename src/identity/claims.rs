@@ -39,8 +39,8 @@ pub struct Expected {
 /// What a token for the tools of agents must say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolTokens {
-    /// The address of the tools, which its `aud` must name (RFC 8707 §2). That of other tokens may not, unless it is one of their
-    /// audiences.
+    /// The address of the tools, which its `aud` must name (RFC 8707 §2). That of other tokens may not, unless
+    /// theirs are looked for in `aud` and it names one of them.
     pub audience: String,
     /// The issuers of which it must name one: those whom agents are sent to.
     pub issuers: Vec<String>,
