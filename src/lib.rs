@@ -1,9 +1,10 @@
 //! The server behind the contract of [`tasks_api`].
 //!
 //! A request comes in at the [`edge`], is routed and authorized by the contract, which asks [`identity`] who calls, and goes
-//! on one way: [`tasks`] → [`storage`]. `main.rs` reads the settings ([`config`]) and calls this crate; `README.md` beside
-//! it tells the architecture and its reasons.
+//! on one way: [`tasks`] → [`storage`]. [`cli`] reads the settings ([`config`]) and opens a [`Server`]; `README.md` beside
+//! this file tells the architecture and its reasons.
 
+pub mod cli;
 #[cfg(test)]
 #[expect(dead_code, reason = "the tests over HTTP need more of it")]
 #[path = "../tests/support/cluster.rs"]

@@ -1,6 +1,6 @@
 //! The database as a whole: where it is, whether its schema fits, and how the schema is brought up to date.
 //!
-//! [`Database`] stands below the repository, which runs its statements by it, and beside `main.rs`, which opens it,
+//! [`Database`] stands below the repository, which runs its statements by it, and beside `cli.rs`, which opens it,
 //! prepares the schema and closes it. A database that is away stops nothing but the requests that need it.
 
 use std::fmt;
