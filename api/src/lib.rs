@@ -21,9 +21,11 @@ use poem::http::{HeaderMap, Method, Uri, header};
 use poem::{Endpoint, IntoEndpoint, PathPattern, Request, Response};
 
 pub use crate::document::openapi;
-pub use crate::http::error::{Cause, Current, Error, Fault, Location, Problem, ProblemCode, TokenFault};
+pub use crate::http::code::ProblemCode;
+pub use crate::http::error::{Cause, Error, TokenFault};
 pub use crate::http::header::ETag;
 pub use crate::http::newtype::{Invalid, Nullable};
+pub use crate::http::problem::{Current, Fault, Location, Problem};
 pub use crate::http::public_url::PublicUrl;
 pub use crate::mcp::{ChangesNothing, McpOptions, McpRefusals, MessageId, Misread, Origins};
 pub use crate::schemas::bulk::SelectedTask;

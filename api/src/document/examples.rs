@@ -8,9 +8,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::http::body::{MAX_BYTES, RequestObject};
-use crate::http::error::{Error, Fault, Location, TokenFault};
+use crate::http::error::{Error, TokenFault};
 use crate::http::json::JSON;
 use crate::http::newtype::Nullable;
+use crate::http::problem::{Fault, Location};
 use crate::http::public_url::PublicUrl;
 use crate::schemas::bulk::{self, SelectedTask, TaskChange, TaskChanges, TaskDrafts, TaskList, TaskSelection};
 use crate::schemas::changes::{Changes, ChangesMeta, Position};

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::document::examples::{Place, answered, examples, headers_of, problems};
 use crate::document::links;
-use crate::http::error::{Error, ProblemCode};
+use crate::http::code::ProblemCode;
+use crate::http::error::Error;
 use crate::http::public_url::PublicUrl;
 use crate::router::operations;
 use crate::schemas::bulk::SelectedTask;

@@ -21,7 +21,8 @@ use poem_openapi::registry::{MetaApi, Registry};
 use serde_json::Value;
 
 use crate::document::{openapi, reference};
-use crate::http::error::{Error, ProblemCode};
+use crate::http::code::ProblemCode;
+use crate::http::error::Error;
 use crate::http::public_url::PublicUrl;
 
 /// The pages: routes without a place in the document.

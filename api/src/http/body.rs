@@ -17,9 +17,10 @@ use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::http::diagnosis::{Entries, Shape, Together, diagnose, in_our_words, pointer, wrong_count};
-use crate::http::error::{Error, Fault};
+use crate::http::error::Error;
 use crate::http::json::JSON;
 use crate::http::newtype::never;
+use crate::http::problem::Fault;
 
 /// The longest body that most operations read, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;

@@ -14,7 +14,8 @@ use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAcc
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
-use crate::http::error::{Error, Fault};
+use crate::http::error::Error;
+use crate::http::problem::Fault;
 
 /// The members of an object, as far as faults tell of them.
 pub(super) struct Shape {

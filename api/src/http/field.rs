@@ -8,8 +8,9 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use crate::http::error::{Error, Fault, Location};
+use crate::http::error::Error;
 use crate::http::newtype::Invalid;
+use crate::http::problem::{Fault, Location};
 
 /// The value of a request header.
 pub(crate) trait RequestField: Sized + Send {

@@ -6,8 +6,9 @@ use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 
-use crate::http::error::{Error, Problem, ProblemJson};
+use crate::http::error::Error;
 use crate::http::header::{Challenge, ETag, MediaTypes, NoStore, RateLimit, RateLimitPolicy, RetryAfter, Uncompressed};
+use crate::http::problem::{Problem, ProblemJson};
 
 /// A status that an operation can refuse with.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 
 use crate::document::tools::{MEMBERS, Tool};
 use crate::http::body::parse;
-use crate::http::error::{Current, Error, Fault, ProblemCode};
+use crate::http::code::ProblemCode;
+use crate::http::error::Error;
 use crate::http::newtype::Nullable;
+use crate::http::problem::{Current, Fault};
 use crate::http::public_url::PublicUrl;
 use crate::mcp::arguments::{AddTask, CompleteTask, DeleteTask, ListTasks, UpdateTask, condition};
 use crate::schemas::cursor::Cursor;

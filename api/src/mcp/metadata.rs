@@ -8,8 +8,9 @@ use poem::{EndpointExt, Response};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::http::error::{Error, Problem};
+use crate::http::error::Error;
 use crate::http::json::JSON;
+use crate::http::problem::Problem;
 use crate::http::public_url::{NAMES, PublicUrl};
 use crate::mcp::options::{McpOptions, PATH};
 use crate::security::guard::Route;

@@ -7,13 +7,14 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::{ApiResponse, OpenApi};
 
 use crate::http::body::Body;
-use crate::http::error::{Error, Fault, Location};
+use crate::http::error::Error;
 use crate::http::field::Field;
 use crate::http::header::{
     ByToken, ETag, Location as TaskLocation, PageTag, Private, PrivateAsIs, Replayed, RequestId,
 };
 use crate::http::json::Json;
 use crate::http::newtype::Invalid;
+use crate::http::problem::{Fault, Location};
 use crate::http::refusal::{Refusal, Status, Statuses};
 use crate::router::statuses::{
     BAD_REQUEST, BODY_TIMED_OUT, CONDITION, FORBIDDEN, INTERNAL, KEY_IN_USE_OR_ID_TAKEN, KEY_REUSED, MEDIA_TYPE,

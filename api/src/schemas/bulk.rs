@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::http::body::{List, RequestObject, entries};
 use crate::http::diagnosis::Together;
-use crate::http::error::{Error, Fault};
+use crate::http::error::Error;
 use crate::http::json::Written;
 use crate::http::newtype::Nullable;
+use crate::http::problem::Fault;
 use crate::schemas::details::{Description, DueDate, DueTime, Priority, Tag, lone_time, some_tags};
 use crate::schemas::task::{READ_ONLY, Task, TaskDraft, TaskId, TaskPatch, Title, present, removes_day, some_nullable};
 use crate::schemas::written::{length_of, write_list};

@@ -6,10 +6,11 @@
 
 use poem_openapi::registry::MetaSchema;
 
-use crate::http::error::{Error, Fault, Location};
+use crate::http::error::Error;
 use crate::http::field::RequestField;
 use crate::http::header::ETag;
 use crate::http::newtype::Invalid;
+use crate::http::problem::{Fault, Location};
 use crate::schemas::mark::TaskTag;
 use crate::schemas::task::Task;
 

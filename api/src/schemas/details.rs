@@ -15,8 +15,8 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::http::error::Fault;
 use crate::http::newtype::{Invalid, Nullable, openapi_type, read_from_text};
+use crate::http::problem::Fault;
 use crate::schemas::text::{self, Lines};
 
 /// What there is to say about a task: 1 to 4,000 characters (Unicode code points), with line breaks and tabs, without other

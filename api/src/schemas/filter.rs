@@ -9,8 +9,9 @@ use poem_openapi::types::{ParseError, ParseFromParameter, ParseResult, Type};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use crate::http::error::{Error, Fault, Location};
+use crate::http::error::Error;
 use crate::http::newtype::{Invalid, openapi_type, read_from_text};
+use crate::http::problem::{Fault, Location};
 use crate::schemas::details::{DueDate, MAX_TAGS, Priority, Tag};
 use crate::schemas::text::{self, Lines};
 

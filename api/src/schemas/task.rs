@@ -16,10 +16,10 @@ use uuid::{Uuid, Variant};
 
 use crate::http::body::RequestObject;
 use crate::http::diagnosis::Together;
-use crate::http::error::{Current, Fault};
 use crate::http::header::{ETag, Location};
 use crate::http::json::{JSON, MERGE_PATCH};
 use crate::http::newtype::{Invalid, Nullable, openapi_type, read_from_text};
+use crate::http::problem::{Current, Fault};
 use crate::schemas::details::{Description, Due, DueDate, DueTime, Priority, Tag, lone_time, or_none, some_tags, tags};
 use crate::schemas::mark::etag;
 use crate::schemas::text::{self, Lines};

@@ -16,7 +16,8 @@ use poem_openapi::OpenApi;
 use poem_openapi::error::ParsePathError;
 use poem_openapi::registry::{MetaApi, MetaOperation, MetaParamIn, MetaSchemaRef, Registry};
 
-use crate::http::error::{Error, Fault, Location};
+use crate::http::error::Error;
+use crate::http::problem::{Fault, Location};
 use crate::security::meter::Metered;
 use crate::security::owner::{Authenticate, Caller, Resource, bearer_token};
 
