@@ -1,7 +1,7 @@
 //! The command line: reads the settings and does what the program was started for.
 //!
-//! In comes how it was started, out goes its exit code. The program is this and an allocator: what stood there instead of here
-//! would be compiled twice.
+//! In comes how it was started, out goes its exit code. `main.rs` adds an allocator and nothing else: whatever it awaited would
+//! be compiled in the library and once more there.
 
 use std::error::Error;
 use std::io::Write;
