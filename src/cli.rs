@@ -24,6 +24,9 @@ use crate::storage::settings::DatabaseSettings;
 use crate::tasks::repository::Repository;
 use crate::tasks::service::{expiry, forgotten};
 
+/// What the log calls the program itself, wherever in the library it is said: filters name it.
+const LOG: &str = "tasks_server";
+
 /// Does what the arguments, the environment and `.env` ask for, until it is done or the process is asked to end. What goes
 /// wrong is told on standard error.
 pub fn main() -> ExitCode {
@@ -35,7 +38,7 @@ pub fn main() -> ExitCode {
     let _written = log::start(&log, matches!(command, Command::Serve(_)));
     for warning in warnings {
         if matches!(command, Command::Serve(_)) {
-            tracing::warn!("{warning}");
+            tracing::warn!(target: LOG, "{warning}");
         } else {
             let _ = writeln!(std::io::stderr(), "tasks-server: {warning}");
         }
@@ -134,7 +137,7 @@ async fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     let addresses = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let banner = banner(&listeners, &addresses, &settings)?;
     let server = Server::open(settings).await?;
-    tracing::info!(addresses, reason = listen.reason, "listening");
+    tracing::info!(target: LOG, addresses, reason = listen.reason, "listening");
     // On standard error: the log, on standard output, never holds a token.
     let _ = std::io::stderr().write_all(banner.as_bytes());
     systemd::ready();
