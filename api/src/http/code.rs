@@ -1,13 +1,12 @@
 //! The kinds of problems: a code, a status, a title and what to do about it, each said once, in one list.
 
-use std::borrow::Cow;
-
 use poem::http::StatusCode;
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::registry::MetaSchema;
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::http::newtype::schema_type;
 use crate::http::public_url::PublicUrl;
 
 macro_rules! problem_codes {
@@ -211,27 +210,21 @@ problem_codes! {
          seconds that the header Retry-After says.";
 }
 
-/// Any text, with the codes as its examples, which the document adds: a client that is older than the server reads its problems
-/// all the same. (An `anyOf` of an enum and any text becomes an empty object in openapi-generator's Rust, Kotlin, Swift, C# and
-/// others, which then read no problem at all. It is no component either, as some make an empty class of a text that has a name.)
-impl Type for ProblemCode {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
+impl ProblemCode {
+    /// Any text, with the codes as its examples, which the document adds: a client that is older than the server reads its problems
+    /// all the same. (An `anyOf` of an enum and any text becomes an empty object in openapi-generator's Rust, Kotlin, Swift, C# and
+    /// others, which then read no problem at all. It is no component either, as some make an empty class of a text that has a name.)
+    fn schema() -> MetaSchema {
+        MetaSchema::new("string")
+    }
 
-    fn name() -> Cow<'static, str> {
-        "ProblemCode".into()
-    }
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))
-    }
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(std::iter::once(self))
+    /// What it means and what to do, at a server that the world finds there.
+    pub(crate) fn help_at(self, public_url: &PublicUrl) -> String {
+        self.help().replace(" /docs ", &format!(" {}/docs ", public_url.prefix))
     }
 }
+
+schema_type!(ProblemCode);
 
 impl ToJSON for ProblemCode {
     fn to_json(&self) -> Option<Value> {
@@ -244,12 +237,5 @@ impl ParseFromJSON for ProblemCode {
         let code = value.as_ref().and_then(Value::as_str);
         let known = Self::ALL.iter().copied().find(|known| Some(known.as_str()) == code);
         known.ok_or_else(|| ParseError::expected_type(value.unwrap_or_default()))
-    }
-}
-
-impl ProblemCode {
-    /// What it means and what to do, at a server that the world finds there.
-    pub(crate) fn help_at(self, public_url: &PublicUrl) -> String {
-        self.help().replace(" /docs ", &format!(" {}/docs ", public_url.prefix))
     }
 }
